@@ -1,0 +1,157 @@
+"""Run one command as a Hydra application, and turn what Hydra says of bad input into one line.
+
+Hydra composes the config, makes the run directory and runs sweeps; the command gets a config that is already checked.
+"""
+
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ssl_cli import config as cfg
+from ssl_cli.atomic import write_json
+from ssl_cli.errors import RunError, UserError, did_you_mean
+
+# The flags of Hydra that make sense here; --experimental-rerun is left out, because it loads a pickle.
+FLAGS = ("--cfg", "-c", "--resolve", "--package", "-p", "--run", "-r", "--multirun", "-m", "--config-dir", "-cd",
+         "--config-path", "-cp", "--config-name", "-cn", "--info", "-i", "--hydra-help", "--shell-completion", "-sc")  # fmt: skip
+
+
+def slug(text: str) -> str:
+    """Make of a job's overrides a directory name that survives as an override value: no ``= , / %`` or spaces."""
+    return re.sub(r"[^\w.+-]+", "-", str(text)).strip("-")[:120] or "default"
+
+
+def run_app(
+    command: str, args: list[str], run: Callable[[DictConfig], int], conf: Path, program: str | None = None
+) -> int:
+    """Compose the config of ``command`` from ``args`` and call ``run`` with it, once or for each job of a sweep.
+
+    Args:
+        command: names ``conf/<command>.yaml``.
+        args: overrides and Hydra's flags.
+        run: the command; gets the checked config, returns an exit status.
+        conf: directory of the YAML files.
+        program: the name that Hydra shows.
+
+    Returns:
+        The exit status: of the one job; of a sweep 1 if any job failed.
+    """
+    for arg in args:
+        if arg.startswith("-") and arg.split("=")[0] not in FLAGS:
+            setting = f"; settings have no dashes: write {arg.lstrip('-')}" if "=" in arg else ""
+            raise UserError(f"unknown flag '{arg}'{did_you_mean(arg, FLAGS)}{setting} (see `ssl {command} --help`)")
+    store = ConfigStore.instance()
+    store.store(name=f"_{command}_schema", node=cfg.SCHEMAS[command])
+    OmegaConf.register_new_resolver("slug", slug, replace=True)
+    statuses: list[int] = []
+
+    job = partial(_run_job, command, run, statuses)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them
+    sys.argv = [program or f"ssl {command}", *args]
+    try:
+        hydra.main(config_path=str(conf), config_name=command, version_base="1.3")(job)()
+    except MissingConfigException as error:
+        raise UserError(_explain_missing(error, conf)) from error
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise UserError(_explain(error, command)) from error
+    return (0 if not any(statuses) else statuses[0] if len(statuses) == 1 else 1)
+
+
+def _run_job(command: str, run: Callable[[DictConfig], int], statuses: list[int], config: DictConfig) -> None:
+    """Check the config and run the command; in a sweep an error is shown and recorded, and the next job goes on."""
+    statuses.append(1)  # until it is known better
+    hydra_config = HydraConfig.get()
+    sweep = hydra_config.mode == RunMode.MULTIRUN
+    output_dir = Path(hydra_config.runtime.output_dir)
+    if sweep:
+        print(f"job {hydra_config.job.num}: {' '.join(hydra_config.overrides.task)}", flush=True)
+    try:
+        cfg.check(config, _without_values(command, list(hydra_config.overrides.task)))
+        statuses[-1] = run(config)
+    except (UserError, RunError) as error:
+        if not sweep:
+            raise
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        _record_failure(output_dir, str(error))
+    except Exception as error:
+        traceback.print_exc()
+        if sweep:
+            _record_failure(output_dir, f"{type(error).__name__}: {error}")
+    finally:
+        _remove_if_empty(output_dir)
+
+
+def _without_values(command: str, overrides: list[str]) -> DictConfig:
+    """Compose again with the chosen groups only: what the user's values are compared with."""
+    groups = {name.split("@")[0] for name in HydraConfig.get().runtime.choices}
+    chosen = [item for item in overrides if item.lstrip("+~").split("=")[0].split("@")[0] in groups]
+    return hydra.compose(config_name=command, overrides=chosen)
+
+
+def _record_failure(output_dir: Path, error: str) -> None:
+    """A job that failed before it had a run directory of its own still counts in the sweep's table."""
+    if not (output_dir / "summary.json").exists():
+        output_dir.mkdir(parents=True, exist_ok=True)
+        write_json(output_dir / "summary.json", {"state": "failed", "error": error, "results": []})
+
+
+def _remove_if_empty(directory: Path) -> None:
+    """Take away the directory that Hydra made, and its date, if the command has put nothing there."""
+    for path in (directory, directory.parent):
+        try:
+            path.rmdir()
+        except OSError:
+            return
+
+
+def _explain_missing(error: MissingConfigException, conf: Path) -> str:
+    """An unknown option of a group: name the nearest one and list them."""
+    missing = str(error.missing_cfg_file or "")
+    group, _, option = missing.rpartition("/")
+    options = [name for name in (error.options or []) if not name.startswith("_")]
+    if not options:
+        return f"there is no config '{missing}'; the groups are {', '.join(group_names(conf))}"
+    return f"there is no {group} '{option}'{did_you_mean(option, options)} ({group} is one of {', '.join(options)})"
+
+
+def _explain(error: Exception, command: str) -> str:
+    """Say in one line what Hydra and OmegaConf say in several."""
+    cause = error.__cause__ if isinstance(error, ConfigCompositionException) and error.__cause__ else error
+    text = " ".join(str(error).split())
+    if match := re.search(r"Key '([^']*)' (?:is not in struct|not in '[^']*')", str(cause)):
+        return _unknown_key(match[1], getattr(cause, "full_key", None) or match[1], getattr(cause, "parent_node", None), command)
+    if match := re.search(r"Value '([^']*)'.*could not be converted to (\w+)", str(cause)):
+        kind = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}.get(match[2], match[2])
+        return f"{getattr(cause, 'full_key', '') or 'value'}={match[1]} is not {kind}"
+    if match := re.search(r"Incompatible value '([^']*)' for field of type '(\w+)'", str(cause)):
+        return f"{getattr(cause, 'full_key', '') or 'value'}={match[1]} is not of type {match[2]}"
+    if match := re.search(r"Could not override '([^']*)'\. No match in the defaults list", text):
+        return f"there is no group '{match[1]}' here (see `ssl {command} --help`)"
+    if "Error parsing override" in text:
+        return text.split(" See https")[0] + " (write KEY=VALUE; quote values with spaces or brackets)"
+    return text
+
+
+def _unknown_key(key: str, full_key: str, parent: object, command: str) -> str:
+    names = [str(name) for name in parent if not str(name).startswith("_")] if isinstance(parent, DictConfig) else []
+    prefix = full_key[: -len(key)] if full_key.endswith(key) else ""
+    known = f" ({prefix.rstrip('.') or 'it'} has {', '.join(names)})" if prefix and names else f" (see `ssl {command} --help`)"
+    near = did_you_mean(full_key, [prefix + name for name in names])
+    return f"there is no setting '{full_key}'{near}{known}"
+
+
+def group_names(conf: Path) -> list[str]:
+    """Return the config groups on disk."""
+    return sorted(path.name for path in conf.iterdir() if path.is_dir())

@@ -1,0 +1,128 @@
+"""An augmentation recipe applied to a whole batch, all its views in one pass, on the batch's device."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ssl_cli.augment import colour, draw, geometry
+from ssl_cli.augment.recipe import Affine, Blur, Crop, Jitter, Solarize, parse
+from ssl_cli.augment.subset import apply_where
+
+Settings = Mapping[str, Any] | None
+
+
+class Augment:
+    """Random changes that leave what an image shows as it is.
+
+    Every image of every view draws its own parameters. The operations run in the order of the arguments, each equal
+    to torchvision's, and each at its own probability: ``p``, or the number itself for ``flip``, ``vertical_flip`` and
+    ``grey``. Settings and their units are in conf/augment/none.yaml; None or 0 leaves an operation out.
+    """
+
+    def __init__(
+        self,
+        *,
+        affine: Settings = None,
+        crop: Settings = None,
+        flip: float = 0.0,
+        vertical_flip: float = 0.0,
+        jitter: Settings = None,
+        grey: float = 0.0,
+        blur: Settings = None,
+        solarize: Settings = None,
+        noise: float = 0.0,
+    ):
+        self.affine = parse(Affine, "affine", affine)
+        self.crop = parse(Crop, "crop", crop)
+        self.flip = flip
+        self.vertical_flip = vertical_flip
+        self.jitter = parse(Jitter, "jitter", jitter)
+        self.grey = grey
+        self.blur = parse(Blur, "blur", blur)
+        self.solarize = parse(Solarize, "solarize", solarize)
+        self.noise = noise
+
+    def __call__(
+        self,
+        images: Tensor,
+        mean: Sequence[float] | Tensor,
+        std: Sequence[float] | Tensor,
+        generator: torch.Generator,
+        views: int = 1,
+        size: int | None = None,
+    ) -> list[Tensor]:
+        """Return ``views`` independent versions of the images, each [B, C, size, size] float, normalised.
+
+        Args:
+            images: [B, C, H, W] uint8, C = 1 or 3.
+            mean: [C] what ``normalize`` takes off, in units of [0, 1].
+            std: [C] what it divides by.
+            generator: the only source of randomness. One on the CPU spares a GPU every synchronisation.
+            views: how many.
+            size: of the views, in pixels; None keeps H x W.
+        """
+        # Autocast would do the resampling in half precision.
+        with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
+            x = images.float().div_(255).repeat(views, 1, 1, 1)
+            x = self._warp(x, generator)
+            x = self._reframe(x, (size, size) if size else tuple(x.shape[2:]), generator)
+            x = self._recolour(x, generator)
+            x = self._degrade(x, generator)
+            return list(colour.normalize(x, mean, std).split(len(images)))
+
+    def _warp(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        if not self.affine.p:
+            return x
+        n, (height, width), a = len(x), x.shape[2:], self.affine
+        angle = draw.uniform(n, -a.degrees, a.degrees, generator)
+        # Not rounded to whole pixels, as torchvision does: on an 8-pixel digit one pixel is a large step.
+        shift = draw.uniform(n, -a.translate, a.translate, generator, width=2)
+        shift = shift * shift.new_tensor([width, height])
+        scale = draw.uniform(n, *a.scale, generator)
+        shear = draw.uniform(n, -a.shear, a.shear, generator)
+        shear = torch.stack([shear, torch.zeros_like(shear)], dim=1)
+        chosen = draw.chance(n, a.p, generator)
+        return apply_where(chosen, x, lambda *args: geometry.affine(*args, fill=a.fill), angle, shift, scale, shear)
+
+    def _reframe(self, x: Tensor, size: tuple[int, int], generator: torch.Generator) -> Tensor:
+        n, (height, width) = len(x), x.shape[2:]
+        flip, upside_down = draw.chance(n, self.flip, generator), draw.chance(n, self.vertical_flip, generator)
+        if not self.crop.p and size == (height, width):
+            x = apply_where(flip, x, lambda rows: rows.flip(3))
+            return apply_where(upside_down, x, lambda rows: rows.flip(2))
+        boxes = draw.crop_boxes(n, height, width, self.crop.scale, self.crop.ratio, generator)
+        boxes[~draw.chance(n, self.crop.p, generator)] = boxes.new_tensor([0, 0, height, width])
+        return geometry.crop_resize(x, boxes, size, flip, upside_down)
+
+    def _recolour(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        n, rgb, j = len(x), x.shape[1] == 3, self.jitter
+        ranges = [
+            (colour.brightness, max(0.0, 1 - j.brightness), 1 + j.brightness),
+            (colour.contrast, max(0.0, 1 - j.contrast), 1 + j.contrast),
+        ]
+        if rgb:
+            ranges += [(colour.saturation, max(0.0, 1 - j.saturation), 1 + j.saturation), (colour.hue, -j.hue, j.hue)]
+        operations = [(op, draw.uniform(n, low, high, generator)) for op, low, high in ranges if low < high]
+        if j.p and operations:
+            order = draw.orders(n, len(operations), generator)
+            chosen = draw.chance(n, j.p, generator).unsqueeze(1)
+            x = colour.color_jitter(x, operations, order.where(chosen, -1))
+        if self.grey and rgb:
+            x = apply_where(draw.chance(n, self.grey, generator), x, colour.grayscale)
+        return x
+
+    def _degrade(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        n = len(x)
+        if self.blur.p:
+            sigma = draw.uniform(n, *self.blur.sigma, generator)
+            kernel = self.blur.width(x.shape[3])
+            chosen = draw.chance(n, self.blur.p, generator)
+            x = apply_where(chosen, x, lambda rows, s: colour.gaussian_blur(rows, s, kernel), sigma)
+        if self.solarize.p:
+            chosen = draw.chance(n, self.solarize.p, generator)
+            x = apply_where(chosen, x, lambda rows: colour.solarize(rows, self.solarize.threshold))
+        if self.noise:
+            x = colour.gaussian_noise(x, self.noise, generator)
+        return x

@@ -1,0 +1,51 @@
+"""Random parameters for n images at once, on the generator's device; torchvision's distributions."""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def uniform(n: int, low: float, high: float, generator: torch.Generator, width: int | None = None) -> Tensor:
+    """Return [n], or [n, width], uniform in [low, high)."""
+    shape = (n,) if width is None else (n, width)
+    return torch.rand(shape, generator=generator, device=generator.device).mul_(high - low).add_(low)
+
+
+def chance(n: int, p: float, generator: torch.Generator) -> Tensor:
+    """Return [n] bool, each True with probability p."""
+    return torch.rand(n, generator=generator, device=generator.device) < p
+
+
+def orders(n: int, k: int, generator: torch.Generator) -> Tensor:
+    """Return [n, k] int64: a uniformly random permutation of 0..k-1 per row."""
+    return torch.rand(n, k, generator=generator, device=generator.device).argsort(1)
+
+
+def crop_boxes(
+    n: int,
+    height: int,
+    width: int,
+    scale: tuple[float, float],
+    ratio: tuple[float, float],
+    generator: torch.Generator,
+    attempts: int = 10,
+) -> Tensor:
+    """Return [n, 4] boxes (top, left, height, width) in whole pixels, drawn as ``RandomResizedCrop.get_params``.
+
+    The area is uniform in ``scale``, a fraction of the image's, and the aspect ratio width / height log-uniform in
+    ``ratio``. A box that does not fit is drawn again; after ``attempts`` the largest centred box within ``ratio``
+    takes its place. Here all attempts are drawn at once and the first that fits is taken.
+    """
+    area = uniform(n, *scale, generator, width=attempts) * (height * width)
+    aspect = uniform(n, math.log(ratio[0]), math.log(ratio[1]), generator, width=attempts).exp_()
+    w, h = (area * aspect).sqrt_().round_(), (area / aspect).sqrt_().round_()
+    fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
+    first = fits.int().argmax(1, keepdim=True)
+    w, h, found = (v.gather(1, first).squeeze(1) for v in (w, h, fits))
+    top = torch.floor(uniform(n, 0, 1, generator) * (height - h + 1))
+    left = torch.floor(uniform(n, 0, 1, generator) * (width - w + 1))
+
+    whole = min(width, round(height * ratio[1])), min(height, round(width / ratio[0]))
+    centred = h.new_tensor([(height - whole[1]) // 2, (width - whole[0]) // 2, whole[1], whole[0]])
+    return torch.where(found.unsqueeze(1), torch.stack([top, left, h, w], dim=1), centred)

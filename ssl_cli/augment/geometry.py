@@ -1,0 +1,82 @@
+"""Geometric operations on a batch, one set of parameters per image; images are [B, C, H, W] float in [0, 1]."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def crop_resize(
+    images: Tensor,
+    boxes: Tensor,
+    out_size: tuple[int, int],
+    flip: Tensor | None = None,
+    vertical_flip: Tensor | None = None,
+) -> Tensor:
+    """Resize one box of each image to ``out_size`` (height, width), antialiased, and mirror where asked.
+
+    ``boxes`` [B, 4] are top, left, height and width in pixels; ``flip`` and ``vertical_flip`` [B] bool mirror the
+    result left to right and upside down. Equals torchvision's ``resized_crop(antialias=True)`` to 1e-5. Resizing is
+    linear and separable, so the whole batch is two matrix products, however much the boxes differ.
+    """
+    boxes = boxes.to(images)
+    top, left, height, width = boxes.unbind(1)
+    rows = _resize_weights(top, height, images.shape[2], out_size[0])
+    columns = _resize_weights(left, width, images.shape[3], out_size[1])
+    if vertical_flip is not None:
+        rows = torch.where(vertical_flip.to(images.device).view(-1, 1, 1), rows.flip(1), rows)
+    if flip is not None:
+        columns = torch.where(flip.to(images.device).view(-1, 1, 1), columns.flip(1), columns)
+    return separable(images, rows, columns)
+
+
+def affine(images: Tensor, angle: Tensor, translate: Tensor, scale: Tensor, shear: Tensor, fill: float = 0.0) -> Tensor:
+    """Rotate, shear, scale and shift each image about its centre, bilinearly.
+
+    ``angle`` [B] degrees clockwise; ``translate`` [B, 2] pixels right and down; ``scale`` [B] > 0; ``shear`` [B, 2]
+    degrees along x and y; ``fill`` is the value in [0, 1] outside the image. Equals torchvision's
+    ``affine(interpolation=BILINEAR, fill=fill)`` to 1e-5.
+    """
+    height, width = images.shape[2:]
+    angle, translate, scale, shear = (v.to(images) for v in (angle, translate, scale, shear))
+    rotation, (shear_x, shear_y) = torch.deg2rad(angle), torch.deg2rad(shear).unbind(1)
+
+    # Forward map: translate . rotate . scale . shear; its inverse says where each output pixel comes from.
+    a = torch.cos(rotation - shear_y) / torch.cos(shear_y)
+    b = -a * torch.tan(shear_x) - torch.sin(rotation)
+    c = torch.sin(rotation - shear_y) / torch.cos(shear_y)
+    d = -c * torch.tan(shear_x) + torch.cos(rotation)
+    inverse = torch.stack([d, -b, -c, a], dim=1).view(-1, 2, 2) / scale.view(-1, 1, 1)  # the determinant is 1
+
+    y = torch.arange(height, device=images.device, dtype=images.dtype) - (height - 1) / 2
+    x = torch.arange(width, device=images.device, dtype=images.dtype) - (width - 1) / 2
+    target = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).view(1, -1, 2) - translate.unsqueeze(1)
+    source = target @ inverse.mT / images.new_tensor([width / 2, height / 2])  # in [-1, 1] across the image
+
+    # As in torchvision, an extra channel of ones says how much of each output pixel came from inside.
+    inside = images.new_ones(images.shape[0], 1, height, width)
+    grid = source.view(-1, height, width, 2)
+    sampled = F.grid_sample(torch.cat([images, inside], 1), grid, padding_mode="zeros", align_corners=False)
+    sampled, inside = sampled[:, :-1], sampled[:, -1:]
+    return sampled * inside + fill * (1 - inside)
+
+
+def separable(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Apply per-image weights down the rows [B, H', H] and along the columns [B, W', W]: [B, C, H', W']."""
+    batch, channels, height, width = images.shape
+    wide = images.reshape(batch, channels * height, width) @ columns.mT
+    return rows.unsqueeze(1) @ wide.view(batch, channels, height, -1)
+
+
+def _resize_weights(start: Tensor, length: Tensor, size: int, out: int) -> Tensor:
+    """Return [B, out, size]: how much each input pixel counts in each output pixel, for the boxes start, length [B].
+
+    A triangle filter as wide as an output pixel, and at least as an input pixel; the box is a wall, as if it had been
+    cut out first.
+    """
+    start, length = start.view(-1, 1, 1), length.view(-1, 1, 1)
+    step = length / out  # input pixels per output pixel
+    pixel = torch.arange(size, device=start.device, dtype=start.dtype)
+    centre = start + (torch.arange(out, device=start.device, dtype=start.dtype).unsqueeze(1) + 0.5) * step
+    weights = (1 - (pixel + 0.5 - centre).abs() / step.clamp_min(1)).clamp_min_(0)
+    weights = weights * ((pixel >= start.floor()) & (pixel < (start + length).ceil()))
+    return weights / weights.sum(2, keepdim=True)

@@ -1,0 +1,21 @@
+"""An operation on part of a batch."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+
+def apply_where(chosen: Tensor, images: Tensor, operation: Callable[..., Tensor], *parameters: Tensor) -> Tensor:
+    """Return ``images`` with the ``chosen`` [B] bool rows replaced by ``operation(rows, *their parameters)``.
+
+    Consumes ``images``: it may be changed in place. ``chosen`` and ``parameters`` [B, ...] may be on another device;
+    on the CPU they cost a GPU no synchronisation.
+    """
+    members = chosen.nonzero().squeeze(1)
+    if len(members) == 0:
+        return images
+    if len(members) == len(chosen):
+        return operation(images, *parameters)
+    rows = members.to(images.device, non_blocking=True)
+    changed = operation(images.index_select(0, rows), *(p.index_select(0, members) for p in parameters))
+    return images.index_copy_(0, rows, changed)

@@ -1,0 +1,50 @@
+"""ResNets (He et al. 2016, arXiv:1512.03385) from torchvision, at random initialisation."""
+
+from torch import Tensor, nn
+
+from ssl_cli.backbones.base import Backbone
+from ssl_cli.errors import UserError, did_you_mean
+
+# Stem -> smallest image: below it the last map is a single pixel made of padding.
+_STEMS = {"cifar": 8, "imagenet": 32}
+
+
+class ResNet(Backbone):
+    """A torchvision ResNet without its classifier.
+
+    Args:
+        in_channels: colour channels of the images.
+        arch: ``resnet18`` to ``resnet152``, ``resnext...`` or ``wide_resnet...``, as torchvision names them.
+        stem: ``imagenet`` is a 7x7 convolution of stride 2 and a max-pool, which leave a quarter of the side;
+            ``cifar`` is a 3x3 convolution of stride 1 and no pool, for images below 64 pixels (SimCLR, appendix B.9).
+        zero_init_residual: start each residual branch at zero (Goyal et al. 2017).
+
+    Raises:
+        UserError: ``arch`` or ``stem`` is unknown.
+    """
+
+    def __init__(self, in_channels: int, arch: str = "resnet18", stem: str = "cifar", zero_init_residual: bool = True):
+        super().__init__()
+        from torchvision import models  # takes seconds
+
+        archs = models.list_models(module=models, include="*resne*")  # ResNeXt and wide ones too
+        if arch not in archs:
+            raise UserError(f"backbone.arch={arch} is unknown{did_you_mean(arch, archs)} (one of {', '.join(archs)})")
+        if stem not in _STEMS:
+            raise UserError(f"backbone.stem={stem} is unknown{did_you_mean(stem, _STEMS)} (write cifar or imagenet)")
+        net = models.get_model(arch, weights=None, zero_init_residual=zero_init_residual)
+        if stem == "cifar":
+            net.conv1 = nn.Conv2d(in_channels, 64, 3, stride=1, padding=1, bias=False)
+            net.maxpool = nn.Identity()
+        else:
+            net.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
+        nn.init.kaiming_normal_(net.conv1.weight, mode="fan_out", nonlinearity="relu")
+        self.in_channels = in_channels
+        self.dim = net.fc.in_features
+        self.min_size = _STEMS[stem]
+        net.fc = nn.Identity()
+        self.net = net
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return features [B, dim] of normalised images [B, in_channels, H, W]."""
+        return self.net(images)

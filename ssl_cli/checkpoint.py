@@ -1,0 +1,57 @@
+"""Checkpoints: tensors and plain values in one file that rebuilds its model, written so that none is ever half there."""
+
+import hashlib
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ssl_cli import __version__
+from ssl_cli.atomic import replace
+from ssl_cli.errors import UserError
+
+FORMAT = "ssl-checkpoint"
+VERSION = 1
+
+
+def save(file: Path, content: Mapping[str, Any]) -> None:
+    """Write tensors and plain values so that a crash at any moment leaves the old file or the new one, whole.
+
+    The file's sha256 goes beside it, because the format does not notice a flipped bit. The sum is written first and
+    keeps the old one too, so that the pair is sound at every moment.
+    """
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, "version": VERSION, "ssl": __version__, **content}, buffer)
+    payload = buffer.getvalue()
+    sums = file.with_name(file.name + ".sha256")
+    old = sums.read_text().splitlines()[:1] if sums.is_file() else []
+    replace(sums, "\n".join([hashlib.sha256(payload).hexdigest(), *old, ""]).encode())
+    replace(file, payload)
+
+
+def load(file: Path) -> dict[str, Any]:
+    """Read a checkpoint as tensors and plain values only.
+
+    Raises:
+        UserError: missing, damaged, not a checkpoint of ssl, or of a version that this one cannot read.
+    """
+    if not file.is_file():
+        raise UserError(f"there is no checkpoint {file}; write ckpt=RUN with a directory that a run has printed")
+    payload = file.read_bytes()
+    sums = file.with_name(file.name + ".sha256")
+    if sums.is_file() and hashlib.sha256(payload).hexdigest() not in sums.read_text().split():
+        raise UserError(f"{file} is damaged: its sha256 is not the one in {sums.name}; use another checkpoint")
+    try:
+        content = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a file that is not its own
+        raise UserError(f"{file} is not a checkpoint, or is damaged ({type(error).__name__}); use another one") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UserError(f"{file} is not a checkpoint of ssl; ckpt takes what `ssl train` has written")
+    if content.get("version") != VERSION:
+        raise UserError(
+            f"{file} has checkpoint version {content.get('version')}, this ssl reads version {VERSION}; "
+            f"it was written by ssl {content.get('ssl')}: install that"
+        )
+    return content

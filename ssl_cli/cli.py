@@ -1,0 +1,108 @@
+"""The command line: which command, what it says about itself, and how it reports an error.
+
+Neither torch nor hydra is imported at the top: ``ssl --help`` answers at once.
+"""
+
+import importlib
+import os
+import sys
+from pathlib import Path
+
+from ssl_cli import __version__
+from ssl_cli.errors import RunError, UserError, did_you_mean
+
+# Each command is the module of that name in ssl_cli.commands and the primary config of that name in conf/.
+COMMANDS = {
+    "train": "train a representation (or resume a run), then measure it on the test split",
+    "probe": "measure a trained run or checkpoint on a downstream task",
+}
+
+HELP = """\
+ssl {version}: learn from images with few labels or none, and measure honestly what was learned.
+
+usage: ssl COMMAND [GROUP=OPTION] [KEY=VALUE] [FLAGS]
+
+commands
+{commands}
+
+  ssl COMMAND --help     the groups, their options, the settings people change most, examples
+  ssl --version          the version
+  ssl --shell-completion install=bash|zsh|fish    print the shell's completion script; to use it: eval "$(...)"
+
+start here
+  ssl train method=simclr                                    a measured result in about a minute, no download
+  ssl train method=simclr dataset=folder dataset.root=DIR    on your own images
+  ssl probe ckpt=last probe=linear                           measure the latest run again
+"""
+
+
+def conf_dir() -> Path:
+    """Return the directory of the YAML configs: beside the package in a checkout, inside it in a wheel."""
+    package = Path(__file__).resolve().parent
+    checkout = package.parent / "conf"
+    return checkout if (checkout / "train.yaml").is_file() else package / "conf"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        The exit status: 0 done, 1 the run failed, 2 bad input (one line on stderr), 130 or 143 interrupted.
+    """
+    args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if _about(args):
+            return 0
+        if args[0] in ("-sc", "--shell-completion"):
+            return _complete(args[1:])
+        if args[0] not in COMMANDS:
+            known = f"commands: {', '.join(COMMANDS)}; see `ssl --help`"
+            raise UserError(f"unknown command '{args[0]}'{did_you_mean(args[0], COMMANDS)} ({known})")
+        from ssl_cli.app import run_app
+
+        module = importlib.import_module(f"ssl_cli.commands.{args[0]}")
+        return run_app(args[0], args[1:], module.run, conf_dir())
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except RunError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader (a pager, head) has gone; python would complain once more while it flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _about(args: list[str]) -> bool:
+    """Answer what needs no config: help and version. Tell whether that was all."""
+    if not args or args[0] in ("-h", "--help", "help"):
+        listing = "\n".join(f"  {name:<8}{text}" for name, text in COMMANDS.items())
+        print(HELP.format(version=__version__, commands=listing), end="")
+    elif args[0] in ("-V", "--version"):
+        print(f"ssl {__version__}")
+    elif args[0] in COMMANDS and any(arg in ("-h", "--help") for arg in args[1:]):
+        from ssl_cli.commands.help import command_help
+
+        print(command_help(args[0], COMMANDS[args[0]], conf_dir()), end="")
+    else:
+        return False
+    return True
+
+
+def _complete(args: list[str]) -> int:
+    """Let Hydra install its completion or answer a query; it knows no subcommands, so take the word out of the line."""
+    from ssl_cli.app import run_app
+
+    words = os.environ.get("COMP_LINE", "").split(" ")
+    query = any(arg.startswith("query") for arg in args)
+    if query and len(words) <= 2:
+        print(" ".join(name for name in COMMANDS if name.startswith(words[-1])))
+        return 0
+    command = words[1] if query and words[1] in COMMANDS else "train"
+    if query:
+        os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])
+    return run_app(command, ["-sc", *args], lambda config: 0, conf_dir(), program="ssl")

@@ -1,0 +1,66 @@
+"""``ssl probe``: measure a trained run or checkpoint; the backbone stays frozen, and that is proved."""
+
+import time
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from ssl_cli.atomic import write_json
+from ssl_cli.data.budget import parse_budget
+from ssl_cli.errors import UserError
+from ssl_cli.rundir import latest_run
+
+
+def run(config: DictConfig) -> int:
+    """Probe, print the table, write ``result.json``. Returns the exit status."""
+    if OmegaConf.is_missing(config, "ckpt"):
+        raise UserError("ckpt is not set; write ckpt=RUN (a run directory, a checkpoint file, or `last`)")
+    file = checkpoint_file(config.ckpt)
+    if config.dataset is not None:
+        parse_budget(str(config.dataset.labels))
+
+    from rich.console import Console
+
+    from ssl_cli.measure import measure_checkpoint
+    from ssl_cli.report.table import print_table
+
+    result = measure_checkpoint(file, config)
+    directory = result_dir(file, f"{HydraConfig.get().runtime.choices.probe}-{result['dataset']}")
+    OmegaConf.save(config, directory / "config.yaml", resolve=True)
+    write_json(directory / "result.json", result)
+    print_table(result["results"], Console())
+    print(f"accuracy in % on the test split of {result['dataset']}; backbone frozen: {result['frozen']['before'][:12]} before and after")
+    print(f"result: {directory / 'result.json'}")
+    return 0
+
+
+def checkpoint_file(ckpt: str) -> Path:
+    """Return the checkpoint that ``ckpt`` means: a file, a run's last one, or the latest run's."""
+    path = latest_run() if ckpt == "last" else Path(ckpt)
+    if not path.exists():
+        raise UserError(f"ckpt={ckpt} does not exist; write a run directory, a checkpoint file, or ckpt=last")
+    if path.is_file():
+        return path
+    file = path / "checkpoints" / "last.pt"
+    if not file.is_file():
+        raise UserError(f"ckpt={ckpt} is not a run with a checkpoint: there is no {file}")
+    return file
+
+
+def result_dir(file: Path, name: str) -> Path:
+    """Make a new directory for one result: in the run's ``probes/``, or below ``outputs/`` for a lone file."""
+    run = file.parent.parent
+    stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
+    in_run = file.parent.name == "checkpoints" and (run / "config.yaml").is_file()
+    base = run / "probes" / f"{stamp}-{name}" if in_run else Path("outputs") / stamp[:10] / f"{stamp[11:]}-probe-{name}"
+    for attempt in range(1, 1000):
+        directory = base if attempt == 1 else base.with_name(f"{base.name}-{attempt}")
+        try:
+            directory.mkdir(parents=True)
+            return directory
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UserError(f"cannot write the result to {directory}: {error.strerror}") from error
+    raise UserError(f"{base} and 998 names after it are in use")

@@ -1,0 +1,190 @@
+"""``ssl train``: a config becomes a run directory with a trained, measured representation."""
+
+import shlex
+import time
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from ssl_cli import config as cfg
+from ssl_cli.data.budget import parse_budget
+from ssl_cli.errors import RunError, UserError
+from ssl_cli.rundir import RunDir, environment
+
+
+def run(config: DictConfig) -> int:
+    """Train, evaluate on the test split once, print the table. Returns the exit status."""
+    run_dir = RunDir.open(config.resume) if config.resume else None
+    if run_dir is not None:
+        config = resumed_config(run_dir, config)
+        if run_dir.summary.get("state") == "finished" and not config_changed(run_dir, config):
+            print(f"{run_dir.path} is finished; nothing to do. To train longer: add trainer.epochs=N")
+            return 0
+    check(config)
+    hydra_config = HydraConfig.get()
+    target = run_dir.path if run_dir else shown(Path(hydra_config.runtime.output_dir))
+    chosen_by_user = any("run.dir" in item or "sweep" in item for item in hydra_config.overrides.hydra)
+    if run_dir is None and chosen_by_user:
+        RunDir.check_free(target)
+
+    from ssl_cli.setup import plan, prepare  # torch comes in here
+
+    experiment = prepare(config)
+    resumed = None
+    if run_dir is not None and run_dir.checkpoint_file().is_file():
+        resumed = resumed_state(run_dir, experiment)
+    for term, value in plan(experiment, str(target)):
+        print(f"{term:>17}  {value}")
+    if config.trainer.dry_run:
+        print("dry run: nothing was trained or written")
+        return 0
+    if run_dir is None:
+        run_dir = RunDir.create(target, config, chosen_by_user=chosen_by_user)
+        run_dir.write("env.json", {**environment(), "device": str(experiment.device)})
+        run_dir.write("labels.json", budget_record(experiment))
+    else:
+        run_dir.write_config(config)
+        run_dir.log(f"resumed at step {resumed['progress']['step'] if resumed else 0}")
+    return train_and_measure(experiment, run_dir, resumed)
+
+
+def check(config: DictConfig) -> None:
+    """Raise ``UserError`` for what can be seen to be wrong without torch."""
+    from ssl_cli.cli import conf_dir
+
+    user_dirs = [Path(s.path.removeprefix("file://")) for s in HydraConfig.get().runtime.config_sources if s.path]
+    cfg.check_fit(config, [*user_dirs, conf_dir()])
+    parse_budget(str(config.dataset.labels))
+    root = config.dataset.get("root")
+    if root is not None and not Path(root).exists() and not config.dataset.get("download", False):
+        raise UserError(f"dataset.root={root} does not exist; write dataset.root=DIR with the directory of the images")
+
+
+def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None) -> int:
+    """Fit, then score the test split; ``summary.json`` tells at any time which state the run is in."""
+    from ssl_cli.measure import measure
+    from ssl_cli.signals import StopRequest
+    from ssl_cli.trainer import fit
+
+    config = experiment.config
+    images = config.trainer.batch_size
+    summary: dict[str, Any] = {
+        "state": "running",
+        "method": experiment.name,
+        "dataset": experiment.data.name,
+        "labels": str(config.dataset.labels),
+        "seed": config.seed,
+        "results": [],
+    }
+    run_dir.write("summary.json", summary)
+    started = time.perf_counter()
+    try:
+        with StopRequest() as stop:
+            done = fit(experiment, run_dir, resumed, stop)
+        summary |= {
+            "seconds": round(done.seconds, 3),
+            "images_per_second": round(done.step * images / max(done.seconds, 1e-9), 1),
+            "steps": done.step,
+            "epochs": round(done.step / experiment.steps_per_epoch, 4),
+            "best_val_knn": done.best_knn if done.best_knn >= 0 else None,
+        }
+        if done.step < experiment.total_steps:
+            run_dir.write("summary.json", {**summary, "state": "interrupted"})
+            print(f"stopped at step {done.step} of {experiment.total_steps}; saved. To go on:\n  {resume_command(run_dir)}")
+            return 128 + (stop.signal or 0)
+        trained = time.perf_counter() - started
+        summary["results"] = measure(experiment, run_dir.log)
+        run_dir.write("summary.json", {**summary, "state": "finished"})
+    except KeyboardInterrupt:
+        run_dir.write("summary.json", {**summary, "state": "interrupted"})
+        print(f"stopped while measuring. To go on:\n  {resume_command(run_dir)}")
+        return 130
+    except BaseException as error:
+        message = str(error) if isinstance(error, (RunError, UserError)) else f"{type(error).__name__}: {error}"
+        run_dir.write("summary.json", {**summary, "state": "failed", "error": message})
+        run_dir.log(f"failed: {message}")
+        raise
+    conclude(experiment, run_dir, summary["results"], trained)
+    return 0
+
+
+def conclude(experiment: Any, run_dir: RunDir, results: list[dict], seconds: float) -> None:
+    """Print what was learned, where it is, and what to type next."""
+    from rich.console import Console
+
+    from ssl_cli.progress import clock
+    from ssl_cli.report.table import print_table
+
+    if results:
+        print_table(results, Console())
+        print(f"accuracy in % on the {len(experiment.data.splits['test']):,} images of the test split, scored once")
+    else:
+        print("The images have no labels, so nothing was measured: no kNN, no linear probe.")
+    print(f"trained in {clock(seconds)}; run: {run_dir.path}")
+    own = "" if results else " dataset=folder dataset.root=LABELLED_DIR"
+    print(f"next: ssl probe ckpt={shlex.quote(str(run_dir.path))} probe=linear{own}")
+
+
+def resumed_config(run_dir: RunDir, config: DictConfig) -> DictConfig:
+    """Return the run's own config with the ``trainer.*`` settings that were typed beside ``resume=``."""
+    saved = run_dir.config
+    for item in HydraConfig.get().overrides.task:
+        key = item.lstrip("+~").split("=")[0]
+        if key.startswith("trainer."):
+            OmegaConf.update(saved, key, OmegaConf.select(config, key))
+        elif key != "resume":
+            raise UserError(
+                f"a resumed run keeps its own settings, so '{item}' cannot be set; only trainer.* can "
+                f"(what the run was: {run_dir.path / 'config.yaml'})"
+            )
+    return saved
+
+
+def config_changed(run_dir: RunDir, config: DictConfig) -> bool:
+    """Tell whether more training was asked for than the finished run had."""
+    length = ("trainer.epochs", "trainer.max_steps")
+    return any(OmegaConf.select(run_dir.config, key) != OmegaConf.select(config, key) for key in length)
+
+
+def resumed_state(run_dir: RunDir, experiment: Any) -> dict:
+    """Load the checkpoint to go on from, and make sure that it is of this data."""
+    from ssl_cli import checkpoint
+
+    state = checkpoint.load(run_dir.checkpoint_file())
+    for key, value in experiment.info.to_dict().items():
+        if state["data"][key] != value:
+            raise UserError(
+                f"the data changed since the run started: {key} was {state['data'][key]}, is {value}; "
+                "bring the same images back, or start a new run"
+            )
+    if state["progress"]["step"] > experiment.total_steps:
+        raise UserError(
+            f"the run has done {state['progress']['step']} steps, more than the {experiment.total_steps} asked for; "
+            "write a larger trainer.epochs"
+        )
+    return state
+
+
+def budget_record(experiment: Any) -> dict[str, Any]:
+    """Return which train images' labels were known, so that every method compared can see the same."""
+    from ssl_cli.data.labels import fingerprint
+
+    node, labelled = experiment.config.dataset, experiment.labelled
+    return {
+        "labels": str(node.labels),
+        "label_seed": node.label_seed,
+        "fingerprint": fingerprint(labelled),
+        "positions": labelled.tolist(),
+    }
+
+
+def resume_command(run_dir: RunDir) -> str:
+    """Return what to type to go on with a run."""
+    return f"ssl train resume={shlex.quote(str(run_dir.path))}"
+
+
+def shown(path: Path) -> Path:
+    """Return the path relative to the working directory where it is below it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

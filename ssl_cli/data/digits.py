@@ -1,0 +1,40 @@
+"""The 1,797 handwritten digits that scikit-learn ships: 8x8 pixels, ten classes, no download."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ssl_cli.data.images import ImageData, resize
+
+
+def load(storage_size: int = 16) -> ImageData:
+    """Load the digits (Alpaydin & Kaynak 1998, UCI optical recognition of handwritten digits, test part).
+
+    Args:
+        storage_size: side of the stored images, in pixels; enlarged from 8, bicubic.
+    """
+    pixels, labels = _read()
+    images = torch.from_numpy(pixels).float().reshape(-1, 1, 8, 8) * (
+        255 / 16
+    )  # ink counts 0..16 -> grey levels 0..255
+    return ImageData(
+        name="digits",
+        images=resize(images.round().to(torch.uint8), storage_size),
+        labels=torch.from_numpy(labels.astype(np.int64)),
+        classes=tuple("0123456789"),
+        splits={"train": torch.arange(len(images))},
+    )
+
+
+def _read() -> tuple[np.ndarray, np.ndarray]:
+    """Return [1797, 64] ink counts and [1797] labels; from the file itself, as importing scikit-learn takes a second."""
+    spec = find_spec("sklearn")
+    path = Path(spec.origin).parent / "datasets/data/digits.csv.gz" if spec and spec.origin else None
+    if path and path.is_file():
+        table = np.loadtxt(path, delimiter=",", dtype=np.float32)
+        return table[:, :-1], table[:, -1]
+    from sklearn.datasets import load_digits
+
+    return load_digits(return_X_y=True)

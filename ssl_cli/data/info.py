@@ -1,0 +1,27 @@
+"""What a model must know of its data; stored in every checkpoint, so that a checkpoint alone rebuilds its model."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """Facts about the data that a method or pretext may need when it is built."""
+
+    name: str
+    channels: int  # 1 or 3
+    image_size: int  # pixels, height = width
+    classes: tuple[str, ...]  # () without labels
+    train_size: int  # images in the train split
+    labelled: int  # of those, how many a method may see the label of
+    mean: tuple[float, ...]  # per channel, of pixels in [0, 1], on the train split
+    std: tuple[float, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for a checkpoint."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "DataInfo":
+        """Rebuild from ``to_dict``'s values."""
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})

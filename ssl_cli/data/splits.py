@@ -1,0 +1,66 @@
+"""Train, val and test: carved from the training images, by a seed, where the source does not define them."""
+
+import torch
+from torch import Tensor
+
+from ssl_cli.errors import UserError
+
+
+def complete(
+    labels: Tensor, splits: dict[str, Tensor], val_fraction: float, test_fraction: float, seed: int
+) -> dict[str, Tensor]:
+    """Add the splits that are missing, stratified by class.
+
+    ``test_fraction`` and ``val_fraction`` are shares of the labelled images that ``train`` has at first. Every class
+    keeps an image in ``train``. Unlabelled images (-1) stay in ``train``; without any label nothing is carved.
+
+    Args:
+        labels: [N] int64.
+        splits: positions; has ``train``, may have ``test`` and ``val``.
+        val_fraction: in [0, 1).
+        test_fraction: in [0, 1).
+        seed: of the choice.
+
+    Returns:
+        ``train``, ``val`` and ``test``: disjoint, sorted positions, int64.
+
+    Raises:
+        UserError: if the fractions leave nothing to train on.
+    """
+    missing = {"test": test_fraction, "val": val_fraction}
+    missing = {name: fraction for name, fraction in missing.items() if name not in splits}
+    if sum(missing.values()) >= 1:
+        shown = " + ".join(f"dataset.{name}_fraction={fraction}" for name, fraction in missing.items())
+        raise UserError(f"{shown} leaves nothing to train on: together they must be below 1")
+
+    train = splits["train"].sort().values
+    train_labels = labels[train]
+    generator = torch.Generator().manual_seed(seed)
+    queues = []  # per class: positions in random order; each split takes from the front
+    for label in train_labels[train_labels >= 0].unique().tolist():
+        members = train[train_labels == label]
+        queues.append(members[torch.randperm(len(members), generator=generator)])
+    sizes = [len(queue) for queue in queues]
+
+    result = dict(splits)
+    for name, fraction in missing.items():
+        counts = _apportion(sizes, fraction, room=[len(queue) - 1 for queue in queues])
+        taken = [queue[:count] for queue, count in zip(queues, counts, strict=True)]
+        queues = [queue[count:] for queue, count in zip(queues, counts, strict=True)]
+        result[name] = torch.cat([train.new_empty(0), *taken])
+    result["train"] = torch.cat([train[train_labels < 0], *queues])
+    return {name: result[name].sort().values for name in ("train", "val", "test")}
+
+
+def _apportion(sizes: list[int], fraction: float, room: list[int]) -> list[int]:
+    """Share ``round(fraction * sum(sizes))`` out over the classes, by largest remainder and at most ``room`` each.
+
+    Rounding each class by itself would carve nothing at all from many classes of four images.
+    """
+    exact = [fraction * size for size in sizes]
+    counts = [min(int(share), limit) for share, limit in zip(exact, room, strict=True)]
+    short = round(sum(exact)) - sum(counts)
+    by_remainder = sorted(range(len(sizes)), key=lambda i: counts[i] - exact[i])
+    for i in [i for i in by_remainder if counts[i] < room[i]][: max(short, 0)]:
+        counts[i] += 1
+    return counts

@@ -1,0 +1,130 @@
+"""A model beside its baselines: the raw pixels and the same backbone with random weights, by the same probes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from ssl_cli import checkpoint
+from ssl_cli.build import check_targets, instantiate
+from ssl_cli.data.images import ImageData
+from ssl_cli.data.info import DataInfo
+from ssl_cli.data.load import load
+from ssl_cli.device import choose_device
+from ssl_cli.errors import RunError, UserError
+from ssl_cli.methods.base import Method
+from ssl_cli.probes.evaluate import evaluate
+from ssl_cli.probes.features import extract, fingerprint, pixels
+from ssl_cli.setup import Experiment, build_method, describe
+
+
+def measure(e: Experiment, log: Callable[[str], None]) -> list[dict]:
+    """Score a trained experiment on its test split; no labels, no rows."""
+    probes = {name: instantiate(node) for name, node in e.config.probes.items()}
+    return compare(e.config, e.method, e.data, e.info, e.labelled, probes, e.device, log)
+
+
+def compare(
+    config: DictConfig,
+    method: Method,
+    data: ImageData,
+    info: DataInfo,
+    labelled: Tensor,
+    probes: dict[str, Any],
+    device: torch.device,
+    log: Callable[[str], None],
+) -> list[dict]:
+    """Run the probes on raw pixels, on the backbone as the seed made it, and on the trained one.
+
+    Args:
+        config: of the run; builds the random backbone.
+        method: trained.
+        data: what is probed.
+        info: the facts the model was built with; its normalisation is used.
+        labelled: [n] positions of the train images whose label may be used.
+        probes: name -> probe.
+        device: where the backbones run.
+        log: gets a line for each thing worth knowing.
+
+    Returns:
+        Rows as documented in the README; empty where there are no labels.
+
+    Raises:
+        RunError: a backbone's weights or buffers changed while it was probed.
+    """
+    if len(labelled) == 0 or not (data.labels[data.splits["test"]] >= 0).any():
+        log("no labels to measure with")
+        return []
+    random = build_method(config, info).backbone.to(device)
+    name = type(method).__module__.rsplit(".", 1)[-1]
+    models: dict[str, Callable[[Tensor], Tensor]] = {"pixels": lambda at: pixels(data.images, at)}
+    for label, backbone in (("random", random), (name, method.backbone)):
+        models[label] = lambda at, b=backbone: extract(b, data.images, at, info.mean, info.std, device)
+    before = fingerprint(method.backbone)
+    rows = evaluate(models, data, labelled, probes, log)
+    if fingerprint(method.backbone) != before:
+        raise RunError("the backbone changed while it was probed, so the numbers would not be of the frozen model")
+    return rows
+
+
+def own_classifier(e: Experiment) -> list[dict]:
+    """Score the classifier that the method itself has learned, on the test split."""
+    test = e.data.splits["test"]
+    test = test[e.data.labels[test] >= 0]
+    features = extract(e.method.backbone, e.data.images, test, e.info.mean, e.info.std, e.device)
+    with torch.inference_mode():
+        logits = e.method.predict(features.to(e.device))
+    if logits is None or len(test) == 0:
+        return []
+    accuracy = (logits.argmax(dim=1).cpu() == e.data.labels[test]).double().mean().item()
+    row = {"model": e.name, "probe": "classifier", "labels": str(e.config.dataset.labels), "split": "test"}
+    return [{**row, "metric": "accuracy", "mean": accuracy, "std": None, "n": 1, "settings": {}}]
+
+
+def measure_checkpoint(file: Path, config: DictConfig) -> dict[str, Any]:
+    """Rebuild the model of a checkpoint, strictly, and probe it frozen.
+
+    Args:
+        file: the checkpoint.
+        config: of ``ssl probe``: ``probe``, ``dataset`` (None: the run's own), ``trainer``, ``trusted_modules``.
+
+    Returns:
+        The content of ``result.json``.
+
+    Raises:
+        UserError: the checkpoint cannot be read, names foreign code, or does not fit the data.
+    """
+    state = checkpoint.load(file)
+    check_targets(state["config"], config.trusted_modules)
+    run_config, info = OmegaConf.create(state["config"]), DataInfo.from_dict(state["data"])
+    device = choose_device(config.trainer.device)
+    method = build_method(run_config, info).to(device)
+    method.load_state_dict(state["model"])  # strict: every weight or none
+    method.requires_grad_(False)
+
+    node = config.dataset if config.dataset is not None else run_config.dataset
+    data = load(OmegaConf.to_container(node, resolve=True))
+    if (data.channels, data.image_size) != (info.channels, info.image_size):
+        raise UserError(
+            f"the checkpoint's backbone was trained on {info.channels}x{info.image_size}x{info.image_size} images "
+            f"({info.name}), {data.name} has {data.channels}x{data.image_size}x{data.image_size}; "
+            f"write dataset.storage_size={info.image_size} dataset.channels={info.channels}"
+        )
+    _, labelled = describe(data, node)
+    if len(labelled) == 0:
+        raise UserError(f"{data.name} has no labels to probe with; write dataset=folder dataset.root=DIR with one folder a class")
+    before = fingerprint(method.backbone)
+    probe = instantiate(config.probe)
+    rows = compare(run_config, method, data, info, labelled, {probe.name: probe}, device, print)
+    return {
+        "checkpoint": str(file),
+        "step": state["progress"]["step"],
+        "method": type(method).__module__.rsplit(".", 1)[-1],
+        "dataset": data.name,
+        "probe": probe.name,
+        "frozen": {"before": before, "after": fingerprint(method.backbone)},
+        "results": rows,
+    }

@@ -1,0 +1,42 @@
+"""What every method is: a backbone that will be kept, whatever the method adds to it, and one loss."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal
+
+from torch import Tensor, nn
+
+from ssl_cli.backbones.base import Backbone
+from ssl_cli.batch import Task
+from ssl_cli.data.info import DataInfo
+from ssl_cli.optim import param_groups
+
+
+class Method(nn.Module, ABC):
+    """A model and its objective. Concrete methods are final: they never subclass each other.
+
+    ``forward`` is the whole training step up to the loss, because only what passes through it is synchronised between
+    processes.
+    """
+
+    # "images": all train images, and no label is ever seen; "labels": only the images that have a label.
+    learns_from: ClassVar[Literal["images", "labels"]] = "images"
+
+    def __init__(self, backbone: Backbone, data: DataInfo):
+        super().__init__()
+        self.backbone = backbone
+        self.data = data
+
+    @abstractmethod
+    def forward(self, task: Task) -> dict[str, Tensor]:
+        """Return ``{"loss": scalar, ...}``: the loss is minimised, other scalars are logged."""
+
+    def param_groups(self) -> list[dict]:
+        """Return the optimizer's groups; by default without weight decay for biases and norms."""
+        return param_groups(self)
+
+    def after_step(self, progress: float) -> None:  # noqa: B027 (most methods have nothing to do here)
+        """Update what the optimizer does not: EMA, queues. ``progress`` is in [0, 1] over the whole training."""
+
+    def predict(self, features: Tensor) -> Tensor | None:
+        """Return class logits [B, K] of features [B, dim] if the method has a classifier of its own, else None."""
+        return None

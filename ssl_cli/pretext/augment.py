@@ -1,0 +1,14 @@
+"""One augmented view: what supervised training needs."""
+
+import torch
+
+from ssl_cli.batch import Batch, Task
+from ssl_cli.pretext.base import Pretext
+
+
+class OneView(Pretext):
+    """Each image once, augmented, with the label it has."""
+
+    def __call__(self, batch: Batch, generator: torch.Generator) -> Task:
+        """Return one view [B, C, H, W]; no pseudo-label."""
+        return Task(self.views(batch.images, generator), None, batch.labels, batch.indices)

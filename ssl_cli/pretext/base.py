@@ -1,0 +1,35 @@
+"""What every pretext task is: the data side of a method."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from ssl_cli.augment.augment import Augment
+from ssl_cli.batch import Batch, Task
+from ssl_cli.data.info import DataInfo
+
+
+class Pretext(ABC):
+    """Makes a task of a batch: its views and, where it defines them, its pseudo-labels.
+
+    A pretext works on the whole batch, on the batch's device, and takes its randomness from the generator that it is
+    given, so that the same generator gives the same task.
+    """
+
+    def __init__(self, augment: Augment, data: DataInfo):
+        self.augment = augment
+        self.data = data
+
+    @abstractmethod
+    def __call__(self, batch: Batch, generator: torch.Generator) -> Task:
+        """Return the task for images [B, C, H, W] uint8."""
+
+    def views(
+        self, images: Tensor, generator: torch.Generator, count: int = 1, augment: Augment | None = None
+    ) -> list[Tensor]:
+        """Return ``count`` independently augmented versions of the images, each [B, C, H, W] float, normalised.
+
+        ``augment`` replaces the recipe that the pretext was built with.
+        """
+        return (augment or self.augment)(images, self.data.mean, self.data.std, generator, views=count)

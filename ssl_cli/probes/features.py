@@ -1,0 +1,89 @@
+"""Features of images: of a frozen backbone, or the pixels themselves."""
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ssl_cli.augment.colour import to_input
+
+PIXELS_SIDE = 32  # largest side of an image whose pixels serve as features
+
+
+def extract(
+    backbone: nn.Module,
+    images: Tensor,
+    positions: Tensor,
+    mean: Sequence[float],
+    std: Sequence[float],
+    device: torch.device | str,
+    batch_size: int = 512,
+) -> Tensor:
+    """Return what the backbone, in evaluation mode, makes of unchanged images.
+
+    Args:
+        backbone: normalised images [B, C, H, W] to features [B, dim]; on ``device``. It comes back as it was: the
+            mode of each of its modules, and every parameter and buffer.
+        images: [N, C, H, W] uint8, in memory or memory-mapped.
+        positions: [n] int64, the images wanted, in the order wanted.
+        mean: per channel, of pixel values in [0, 1].
+        std: likewise.
+        device: where the backbone is.
+        batch_size: images per forward pass.
+
+    Returns:
+        [n, dim] float32 on the CPU, computed in float32 whatever precision the training used.
+    """
+    device = torch.device(device)
+    parts = []
+    with _evaluating(backbone), torch.inference_mode(), torch.autocast(device.type, enabled=False):
+        for batch in positions.cpu().split(batch_size):
+            x = to_input(images[batch].to(device), mean, std)
+            parts.append(backbone(x.contiguous(memory_format=torch.channels_last)).float().cpu())
+    # Outside inference mode, so that a probe may train on the features.
+    return torch.cat(parts) if parts else torch.empty(0, backbone.dim)
+
+
+def pixels(images: Tensor, positions: Tensor, batch_size: int = 4096) -> Tensor:
+    """Return raw pixels as features: the baseline that any representation has to beat.
+
+    Args:
+        images: [N, C, H, W] uint8.
+        positions: [n] int64.
+        batch_size: images converted at a time.
+
+    Returns:
+        [n, C h w] float32 in [0, 1] with h = min(H, 32) and w = min(W, 32); larger images are averaged over areas.
+    """
+    size = [min(side, PIXELS_SIDE) for side in images.shape[2:]]
+    features = torch.empty(len(positions), images.shape[1] * size[0] * size[1])
+    for out, batch in zip(features.split(batch_size), positions.cpu().split(batch_size), strict=True):
+        x = images[batch].float() / 255
+        out.copy_(nn.functional.adaptive_avg_pool2d(x, size).flatten(1))
+    return features
+
+
+def fingerprint(module: nn.Module) -> str:
+    """Return the sha256 of every parameter and buffer: names, dtypes, shapes, bytes.
+
+    Equal before and after a probe, it proves that the backbone was frozen, its running statistics included.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Put a module into evaluation mode; afterwards each part gets its own mode back."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training

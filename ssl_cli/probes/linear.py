@@ -1,0 +1,135 @@
+"""Linear classification of frozen features, with all labels and with few."""
+
+import statistics
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ssl_cli.data.budget import parse_budget
+from ssl_cli.data.labels import draw
+from ssl_cli.errors import UserError
+from ssl_cli.probes.base import Features, Probe, Split
+from ssl_cli.probes.logistic import fit_logistic
+
+
+class Linear(Probe):
+    """Multinomial logistic regression at several label budgets.
+
+    For each draw of the labels the features are standardised by the drawn images, one model per penalty is fitted on
+    these, the penalty is chosen on the validation split (best accuracy, then smallest loss) and that model is scored
+    once on the test split. It is not fitted again on train and validation together.
+
+    Args:
+        labels: budgets: ``all``, ``10/class``, ``10%``.
+        draws: random draws of each budget other than ``all``, with seeds 0, 1, ...
+        penalties: candidates for the penalty lambda in mean cross-entropy + lambda/2 |W|^2, each > 0.
+        max_iter: evaluations of the objective, at most.
+        tol: largest entry of the gradient at which a fit is done.
+
+    Raises:
+        UserError: a budget cannot be read, or a penalty is not positive.
+    """
+
+    name = "linear"
+
+    def __init__(
+        self,
+        labels: Sequence[str] = ("all", "10/class", "1/class"),
+        draws: int = 10,
+        penalties: Sequence[float] = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
+        max_iter: int = 200,
+        tol: float = 1e-4,
+    ):
+        for budget in labels:
+            parse_budget(budget)
+        if not penalties or min(penalties) <= 0:
+            raise UserError(
+                f"the penalties of the linear probe are {list(penalties)}; write positive numbers: [0.01, 0.1]"
+            )
+        self.labels = list(labels)
+        self.draws = draws
+        self.penalties = sorted(penalties)
+        self.max_iter = max_iter
+        self.tol = tol
+
+    def run(self, features: Features) -> list[dict]:
+        """Score the test split at each budget; see `Probe.run`. A budget beyond the labels at hand becomes a notice.
+
+        Raises:
+            UserError: there are penalties to choose from, and no labelled validation image to choose on.
+        """
+        if len(self.penalties) > 1 and not len(features.val.labels):
+            raise UserError(
+                "the linear probe chooses its penalty on the validation split, which has no labelled image; "
+                "set dataset.val_fraction above 0, or give the probe a single penalty"
+            )
+        rows, self.notices = [], []
+        for budget in self.labels:
+            try:
+                rows.append(self._run_budget(features, budget))
+            except UserError as error:
+                self.notices.append(f"linear probe, labels {budget}: left out ({error})")
+        return rows
+
+    def _run_budget(self, features: Features, budget: str) -> dict:
+        train = features.train
+        if budget == "all":
+            drawn = torch.arange(len(train.labels))[None]
+        else:
+            drawn = torch.stack([draw(train.labels.cpu(), budget, seed) for seed in range(self.draws)])
+        drawn = drawn.to(train.labels.device)  # [G, n]
+        x = train.features[drawn]
+        mean, std = x.mean(1, keepdim=True), x.std(1, correction=0, keepdim=True)
+        std = torch.where(std > 1e-6, std, 1.0)  # a feature that is constant over the draw gets no weight anyway
+        weight, bias = fit_logistic(
+            (x - mean) / std,
+            train.labels[drawn],
+            features.classes,
+            torch.tensor(self.penalties),
+            self.max_iter,
+            self.tol,
+        )
+        # Standardisation folded into the model, so that the other splits are used as they are.
+        weight = weight / std.mT[:, None]
+        bias = bias - (mean[:, None] @ weight).squeeze(2)
+        accuracies, chosen = [], []
+        for w, b in zip(weight, bias, strict=True):  # a draw: [P, d, C], [P, C]
+            best = _choose(w, b, features.val)
+            accuracies.append(_score(w[best], b[best], features.test)[0])
+            chosen.append(self.penalties[best])
+        return {
+            "probe": self.name,
+            "labels": budget,
+            "split": "test",
+            "metric": "accuracy",
+            "mean": statistics.fmean(accuracies),
+            "std": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
+            "n": len(accuracies),
+            "settings": {
+                "train_images": drawn.shape[1],
+                "standardised_by": "the training images of the draw",
+                "fitted_on": "train",
+                "penalty_chosen_on": "val",
+                "penalties": self.penalties,
+                "chosen": chosen,
+                "max_iter": self.max_iter,
+                "tol": self.tol,
+            },
+        }
+
+
+def _choose(weight: Tensor, bias: Tensor, val: Split) -> int:
+    """Return the index of the penalty with the best accuracy on val, and among equals the smallest loss."""
+    if len(weight) == 1:
+        return 0
+    scores = [_score(w, b, val) for w, b in zip(weight, bias, strict=True)]
+    return max(range(len(scores)), key=lambda i: (scores[i][0], -scores[i][1]))
+
+
+def _score(weight: Tensor, bias: Tensor, split: Split) -> tuple[float, float]:
+    """Return accuracy and mean cross-entropy of a model [d, C], [C]."""
+    logits = split.features @ weight + bias
+    accuracy = (logits.argmax(1) == split.labels).double().mean().item()
+    return accuracy, F.cross_entropy(logits, split.labels).item()

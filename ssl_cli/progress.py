@@ -1,0 +1,64 @@
+"""How far a run is: one live line on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
+
+PLAIN_EVERY = 5.0  # seconds between two plain lines
+
+
+def clock(seconds: float) -> str:
+    """Return ``m:ss`` or ``h:mm:ss``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class Progress:
+    """Shows epoch, loss, learning rate, images per second, time left and the latest kNN accuracy on val.
+
+    Args:
+        total_steps: optimizer steps of the whole run.
+        steps_per_epoch: steps of an epoch.
+        first_step: steps that were done before (a resumed run).
+        log: also gets every plain line.
+    """
+
+    def __init__(self, total_steps: int, steps_per_epoch: int, first_step: int, log: Callable[[str], None]):
+        self.total_steps, self.steps_per_epoch, self.first_step = total_steps, steps_per_epoch, first_step
+        self.log, self.console = log, Console()
+        self.started = self.shown = time.perf_counter()
+        self.bar: Bar | None = None
+
+    def __enter__(self) -> "Progress":
+        if self.console.is_terminal:
+            columns = (BarColumn(bar_width=None), TextColumn("{task.description}"))
+            self.bar = Bar(*columns, console=self.console, expand=True, transient=True)
+            self.task = self.bar.add_task("starting", total=self.total_steps, completed=self.first_step)
+            self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def update(self, step: int, loss: float, lr: float, images_per_second: float, val_knn: float) -> None:
+        """Show the state after ``step`` steps; ``val_knn`` is an accuracy in [0, 1], or negative where there is none."""
+        now = time.perf_counter()
+        left = (now - self.started) / max(1, step - self.first_step) * (self.total_steps - step)
+        epochs = self.total_steps / self.steps_per_epoch
+        line = (
+            f"epoch {step / self.steps_per_epoch:.4g}/{epochs:g}  loss {loss:.3f}  lr {lr:.2e}  "
+            f"{images_per_second:,.0f} img/s  {clock(left)} left"
+        )
+        line += f"  val kNN {100 * val_knn:.1f}" if val_knn >= 0 else ""
+        if self.bar is not None:
+            self.bar.update(self.task, completed=step, description=line)
+        if now - self.shown >= PLAIN_EVERY or step == self.total_steps:
+            self.shown = now
+            self.log(line)
+            if self.bar is None:
+                print(line, flush=True)

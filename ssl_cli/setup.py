@@ -1,0 +1,156 @@
+"""From a checked config to everything that a run needs, and the plan that tells the user what will happen."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from ssl_cli.backbones.base import Backbone
+from ssl_cli.build import instantiate
+from ssl_cli.data.images import ImageData, pixel_stats
+from ssl_cli.data.info import DataInfo
+from ssl_cli.data.labels import draw
+from ssl_cli.data.load import load
+from ssl_cli.data.loader import Loader
+from ssl_cli.device import choose_device, choose_precision
+from ssl_cli.errors import UserError
+from ssl_cli.methods.base import Method
+from ssl_cli.pretext.base import Pretext
+from ssl_cli.schedule import effective_lr
+
+
+@dataclass
+class Experiment:
+    """All parts of one run, built and fitting together, before anything is trained or written."""
+
+    config: DictConfig
+    data: ImageData
+    info: DataInfo
+    labelled: Tensor  # [n] positions of the train images whose label may be used
+    device: torch.device
+    precision: torch.dtype
+    method: Method
+    pretext: Pretext
+    loader: Loader
+    optimizer: torch.optim.Optimizer
+    schedule: Any  # step -> factor of the learning rate
+    steps_per_epoch: int
+    total_steps: int
+
+    @property
+    def name(self) -> str:
+        """Name of the method, as in the YAML's file and in the results."""
+        return type(self.method).__module__.rsplit(".", 1)[-1]
+
+
+def prepare(config: DictConfig) -> Experiment:
+    """Load the data and build every part.
+
+    Raises:
+        UserError: for anything in the config that only the data can show to be wrong.
+    """
+    if config.trainer.threads:
+        torch.set_num_threads(config.trainer.threads)
+    device = choose_device(config.trainer.device)
+    data = load(OmegaConf.to_container(config.dataset, resolve=True))
+    info, labelled = describe(data, config.dataset)
+    trainer, train = config.trainer, data.splits["train"]
+    if trainer.batch_size > len(train):
+        raise UserError(
+            f"trainer.batch_size={trainer.batch_size} is more than the {len(train)} images of the train split; "
+            f"write trainer.batch_size={1 << (len(train).bit_length() - 1)} or less"
+        )
+    if trainer.batch_size % trainer.accumulate:
+        raise UserError(
+            f"trainer.batch_size={trainer.batch_size} is not a multiple of trainer.accumulate={trainer.accumulate}"
+        )
+    steps_per_epoch = len(train) // trainer.batch_size
+    total_steps = trainer.max_steps or trainer.epochs * steps_per_epoch
+    schedule = instantiate(config.schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+
+    method = build_method(config, info).to(device)
+    if trainer.channels_last:
+        method = method.to(memory_format=torch.channels_last)
+    sees_labels = method.learns_from == "labels"
+    visible = torch.full_like(data.labels, -1)
+    if sees_labels:
+        visible[labelled] = data.labels[labelled]
+    loader = Loader(
+        data.images,
+        visible,
+        labelled if sees_labels else train,
+        batch_size=trainer.batch_size,
+        steps_per_epoch=steps_per_epoch,
+        seed=config.seed,
+        device=device,
+    )
+    return Experiment(
+        config=config,
+        data=data,
+        info=info,
+        labelled=labelled,
+        device=device,
+        precision=choose_precision(trainer.precision, device),
+        method=method,
+        pretext=instantiate(config.pretext, augment=instantiate(config.augment), data=info),
+        loader=loader,
+        optimizer=instantiate(config.optimizer, param_groups=method.param_groups(), batch_size=trainer.batch_size),
+        schedule=schedule,
+        steps_per_epoch=steps_per_epoch,
+        total_steps=total_steps,
+    )
+
+
+def describe(data: ImageData, node: DictConfig) -> tuple[DataInfo, Tensor]:
+    """Return what models must know of the data, and the positions [n] whose label the budget grants."""
+    train = data.splits["train"]
+    labelled = train[draw(data.labels[train], str(node.labels), node.label_seed)] if data.labelled else train[:0]
+    mean, std = pixel_stats(data)
+    info = DataInfo(data.name, data.channels, data.image_size, data.classes, len(train), len(labelled), mean, std)
+    return info, labelled
+
+
+def build_method(config: DictConfig, info: DataInfo) -> Method:
+    """Build backbone and method with the weights that ``seed`` gives: a checkpoint's model, or a random one."""
+    torch.manual_seed(config.seed)
+    backbone: Backbone = instantiate(config.backbone, in_channels=info.channels)
+    if info.image_size < backbone.min_size:
+        raise UserError(
+            f"this backbone needs images of at least {backbone.min_size} pixels, {info.name} has {info.image_size}; "
+            f"write dataset.storage_size={backbone.min_size} or backbone=convnet"
+        )
+    return instantiate(config.method, backbone=backbone, data=info)
+
+
+def plan(experiment: Experiment, where: str) -> list[tuple[str, str]]:
+    """Return what the run will do, as lines of (term, value)."""
+    e, trainer, node = experiment, experiment.config.trainer, experiment.config.optimizer
+    data, info = e.data, e.info
+    parameters = sum(p.numel() for p in e.method.parameters() if p.requires_grad)
+    backbone = sum(p.numel() for p in e.method.backbone.parameters())
+    splits = ", ".join(f"{name} {len(positions):,}" for name, positions in data.splits.items())
+    labels = f"{len(info.classes)} classes, {info.labelled:,} labels" if info.classes else "no labels"
+    images = e.steps_per_epoch * trainer.batch_size
+    dropped = len(data.splits["train"]) - images
+    learns = len(e.loader.positions)
+    sources = {"images": f"{learns:,} images, no labels", "labels": f"{learns:,} labelled images"}
+    lr = effective_lr(node.lr, node.get("scale", "none"), trainer.batch_size)
+    scaling = f" ({node.lr:g} scaled, {node.scale}, to batch {trainer.batch_size})" if node.get("scale", "none") != "none" else ""
+    bf16 = e.precision == torch.bfloat16
+    lines = [
+        ("data", f"{data.name}: {splits}; {info.channels}x{info.image_size}x{info.image_size} pixels; {labels}"),
+        ("learns from", sources[e.method.learns_from]),
+        ("parameters", f"{parameters:,}, of which backbone {backbone:,}"),
+        ("device", f"{e.device}, {'bf16 autocast' if bf16 else 'fp32'}, {torch.get_num_threads()} threads"),
+        ("steps", f"{e.total_steps:,} of batch {trainer.batch_size} ({e.steps_per_epoch} an epoch, {e.total_steps / e.steps_per_epoch:g} epochs)"),
+        ("images per epoch", f"{images:,}" + (f", {dropped} left out (no full batch); each epoch others" if dropped else "")),
+        ("learning rate", f"{lr:g}{scaling}, {e.schedule.warmup_steps} warm-up steps"),
+        ("writes to", where),
+    ]
+    if data.note:
+        lines.insert(1, ("read as", data.note))
+    if data.skipped:
+        lines.insert(1, ("left out", f"{data.skipped} broken files"))
+    return lines

@@ -1,0 +1,144 @@
+"""The training loop: one function, read downwards."""
+
+import math
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from ssl_cli import checkpoint
+from ssl_cli.batch import Batch
+from ssl_cli.data.loader import mix
+from ssl_cli.errors import RunError
+from ssl_cli.probes.monitor import monitor_knn
+from ssl_cli.progress import Progress
+from ssl_cli.rundir import RunDir
+from ssl_cli.setup import Experiment
+from ssl_cli.signals import StopRequest
+
+
+@dataclass
+class Progressed:
+    """How far training has come: what a checkpoint holds beside weights."""
+
+    step: int = 0  # optimizer steps done
+    seconds: float = 0.0  # of training and evaluation, over all sessions
+    best_knn: float = -1.0  # best val kNN accuracy so far; -1: none yet
+    last_knn: float = -1.0  # of the latest evaluation
+
+
+def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRequest) -> Progressed:
+    """Train until the last step, or until a stop is asked for; write metrics and checkpoints to ``run``.
+
+    All randomness of a step is drawn from (seed, step), so a resumed run does bit for bit what an unbroken one does.
+
+    Args:
+        e: the experiment.
+        run: where metrics and checkpoints go.
+        resumed: content of the checkpoint to go on from, or None.
+        stop: asked once a step; when set, the step's state is saved before returning.
+
+    Returns:
+        How far it came.
+
+    Raises:
+        RunError: the loss is not finite any more.
+    """
+    trainer, method, optimizer = e.config.trainer, e.method, e.optimizer
+    done = Progressed()
+    if resumed is not None:
+        method.load_state_dict(resumed["model"])
+        optimizer.load_state_dict(resumed["optimizer"])
+        done = Progressed(**resumed["progress"])
+        run.drop_metrics_after(done.step)
+
+    def save(name: str) -> None:
+        state = {"model": method.state_dict(), "optimizer": optimizer.state_dict(), "progress": asdict(done)}
+        checkpoint.save(run.checkpoint_file(name), {**describe(e), **state})
+
+    generator = torch.Generator()  # on the CPU: the same draws on every device
+    started = time.perf_counter() - done.seconds
+    sums: dict[str, torch.Tensor] = {}
+    logged_step, logged_at, rate, loss = done.step, time.perf_counter(), 0.0, math.nan
+    method.train()
+    with Progress(e.total_steps, e.steps_per_epoch, done.step, run.log) as progress:
+        while done.step < e.total_steps:
+            lr = e.schedule(done.step)
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * lr
+            torch.manual_seed(mix(e.config.seed, 1, done.step))  # dropout and whatever else a method draws
+            generator.manual_seed(mix(e.config.seed, 2, done.step))
+            batch = e.loader.batch(done.step)
+            for part in split(batch, trainer.accumulate):
+                task = e.pretext(part, generator)
+                if trainer.channels_last:
+                    task.views = [view.contiguous(memory_format=torch.channels_last) for view in task.views]
+                with torch.autocast(e.device.type, torch.bfloat16, enabled=e.precision == torch.bfloat16):
+                    outputs = method(task)
+                (outputs["loss"] / trainer.accumulate).backward()
+                for key, value in outputs.items():
+                    sums[key] = sums.get(key, 0) + value.detach() / trainer.accumulate
+            if trainer.clip_grad:
+                torch.nn.utils.clip_grad_norm_(method.parameters(), trainer.clip_grad)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            done.step += 1
+            method.after_step(done.step / e.total_steps)
+
+            finished = done.step == e.total_steps
+            last = finished or stop.requested
+            epoch_ends = done.step % e.steps_per_epoch == 0
+            epoch = done.step / e.steps_per_epoch
+            # Reading a value waits for the device: only every few steps, and before weights are saved.
+            if done.step % trainer.log_every == 0 or epoch_ends or last:
+                now, steps = time.perf_counter(), done.step - logged_step
+                means = {key: (value / steps).item() for key, value in sums.items()}
+                loss, rate = means["loss"], steps * trainer.batch_size / (now - logged_at)
+                if not math.isfinite(loss):
+                    raise RunError(diverged(loss, done.step, run))
+                row = {"step": done.step, "epoch": round(epoch, 4), **means, "lr": optimizer.param_groups[0]["lr"]}
+                run.log_metrics({**row, "images_per_second": round(rate, 1), "seconds": round(now - started, 3)})
+                sums, logged_step, logged_at = {}, done.step, now
+                progress.update(done.step, loss, row["lr"], rate, done.last_knn)
+            if epoch_ends and round(epoch) % trainer.eval_every == 0 or finished:
+                knn = monitor_knn(method.backbone, e.data, e.labelled, e.info, e.device)
+                if knn is not None:
+                    done.last_knn = knn
+                    run.log_metrics({"step": done.step, "epoch": round(epoch, 4), "val_knn": knn})
+                    progress.update(done.step, loss, row["lr"], rate, knn)
+                    if knn > done.best_knn:
+                        done.best_knn, done.seconds = knn, time.perf_counter() - started
+                        save("best")
+                logged_at = time.perf_counter()  # evaluation is not training speed
+            if epoch_ends and round(epoch) % trainer.save_every == 0 or last:
+                done.seconds = time.perf_counter() - started
+                save("last")
+            if last:
+                break
+    return done
+
+
+def split(batch: Batch, parts: int) -> list[Batch]:
+    """Cut a batch into equal parts that are worked through one after another."""
+    if parts == 1:
+        return [batch]
+    chunks = (tensor.chunk(parts) for tensor in (batch.images, batch.labels, batch.indices))
+    return [Batch(*tensors) for tensors in zip(*chunks, strict=True)]
+
+
+def describe(e: Experiment) -> dict[str, Any]:
+    """Return what rebuilds the model from a checkpoint alone: config, data, version of the arithmetic."""
+    from omegaconf import OmegaConf
+
+    return {"config": OmegaConf.to_container(e.config, resolve=True), "data": e.info.to_dict()}
+
+
+def diverged(loss: float, step: int, run: RunDir) -> str:
+    """Say what to do about a loss that is not a number."""
+    kept = run.checkpoint_file("last")
+    saved = f"the last good checkpoint is {kept}" if kept.exists() else "no checkpoint had been written yet"
+    return (
+        f"the loss became {loss} by step {step}; {saved}; likely causes: optimizer.lr too high, schedule.warmup too "
+        "short; try a third of the learning rate, trainer.clip_grad=1 or trainer.precision=fp32"
+    )

@@ -1,0 +1,177 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from ssl_cli.errors import UserError
+from ssl_cli.probes.base import Features, Split
+from ssl_cli.probes.linear import Linear
+from ssl_cli.probes.logistic import CHUNK_BYTES, fit_logistic
+
+
+def blobs(n, classes=5, dim=12, seed=0, spread=0.8):
+    """Overlapping classes whose features have very different scales and offsets."""
+    g = torch.Generator().manual_seed(seed)
+    labels = torch.arange(n) % classes
+    x = torch.eye(dim)[labels] + spread * torch.randn(n, dim, generator=g)
+    return Split(x * torch.logspace(-2, 2, dim) + 3.0, labels)
+
+
+def features(spread=0.8, n=400):
+    return Features(*(blobs(n, seed=s, spread=spread) for s in range(3)), classes=5)
+
+
+def standardised(split):
+    return (split.features - split.features.mean(0)) / split.features.std(0, correction=0)
+
+
+def objective(x, y, weight, bias, penalty):
+    return (F.cross_entropy(x @ weight + bias, y) + penalty / 2 * weight.square().sum()).item()
+
+
+@pytest.mark.parametrize("penalty", [1e-3, 1e-1])
+def test_fit_agrees_with_scikit_learn(penalty):
+    from sklearn.linear_model import LogisticRegression
+
+    train, test = blobs(600), blobs(2000, seed=1)
+    x, y, x_test = standardised(train), train.labels, standardised(test)
+    reference = LogisticRegression(C=1 / (penalty * len(y)), tol=1e-8, max_iter=5000).fit(x.numpy(), y.numpy())
+    w_ref, b_ref = (torch.from_numpy(a.astype(np.float32)) for a in (reference.coef_.T, reference.intercept_))
+    weight, bias = fit_logistic(x[None], y[None], 5, torch.tensor([penalty]))
+    weight, bias = weight[0, 0], bias[0, 0]
+    assert objective(x, y, weight, bias, penalty) == pytest.approx(objective(x, y, w_ref, b_ref, penalty), abs=1e-4)
+    accuracy = ((x_test @ weight + bias).argmax(1) == test.labels).float().mean().item()
+    assert accuracy == pytest.approx(reference.score(x_test.numpy(), test.labels.numpy()), abs=1e-3)
+
+
+def test_fit_is_a_stationary_point_by_autograd():
+    train = blobs(200)
+    x, y = standardised(train).double(), train.labels
+    weight, bias = fit_logistic(x[None], y[None], 5, torch.tensor([0.01]), max_iter=500, tol=1e-8)
+    weight, bias = weight[0, 0].requires_grad_(), bias[0, 0].requires_grad_()
+    (F.cross_entropy(x @ weight + bias, y) + 0.005 * weight.square().sum()).backward()
+    assert weight.grad.abs().max() < 1e-7
+    assert bias.grad.abs().max() < 1e-7
+
+
+def test_the_intercept_is_not_penalised():
+    y = torch.tensor([0] * 6 + [1] * 3 + [2])
+    weight, bias = fit_logistic(torch.randn(1, 10, 4), y[None], 3, torch.tensor([1e4]), tol=1e-6)
+    assert weight.abs().max() < 1e-3
+    torch.testing.assert_close(bias[0, 0].softmax(0), torch.tensor([0.6, 0.3, 0.1]), atol=1e-3, rtol=0)
+
+
+def test_problems_solved_together_equal_problems_solved_alone():
+    splits = [blobs(60, seed=s) for s in range(3)]
+    x, y = torch.stack([standardised(s).double() for s in splits]), torch.stack([s.labels for s in splits])
+    penalties = torch.tensor([1e-3, 1e-1, 10.0])
+    weight, bias = fit_logistic(x, y, 5, penalties, 500, 1e-8)
+    for g in range(3):
+        for p in range(3):
+            w, b = fit_logistic(x[g : g + 1], y[g : g + 1], 5, penalties[p : p + 1], 500, 1e-8)
+            torch.testing.assert_close(weight[g, p], w[0, 0], atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(bias[g, p] - bias[g, p].mean(), b[0, 0] - b[0, 0].mean(), atol=1e-4, rtol=1e-4)
+
+
+def test_fit_does_not_depend_on_the_chunk(monkeypatch):
+    train = blobs(100)
+    args = (standardised(train).double()[None], train.labels[None], 5, torch.tensor([0.01, 0.1]), 200, 1e-8)
+    whole, _ = fit_logistic(*args)
+    assert CHUNK_BYTES > 100 * 10 * 8
+    monkeypatch.setattr("ssl_cli.probes.logistic.CHUNK_BYTES", 7 * 10 * 8)
+    chunked, _ = fit_logistic(*args)
+    torch.testing.assert_close(chunked, whole, atol=1e-6, rtol=1e-6)
+
+
+def test_probe_solves_separable_classes():
+    rows = Linear(draws=3).run(features(spread=0.02))
+    assert [row["labels"] for row in rows] == ["all", "10/class", "1/class"]
+    assert rows[0]["mean"] == rows[1]["mean"] == 1.0
+    assert [row["n"] for row in rows] == [1, 3, 3]
+    assert rows[0]["std"] is None and rows[1]["std"] is not None
+
+
+def test_random_labels_are_at_chance():
+    f = features()
+    order = torch.randperm(400, generator=torch.Generator().manual_seed(0))
+    f.train.labels, f.val.labels = f.train.labels[order], f.val.labels[order]
+    (row,) = Linear(labels=["all"]).run(f)
+    assert 0.1 < row["mean"] < 0.3
+
+
+def test_more_labels_help_and_fewer_spread():
+    all_labels, ten, one = Linear(draws=5).run(features())
+    assert all_labels["mean"] > ten["mean"] > one["mean"] > 0.2
+    assert one["std"] > 0
+    assert one["settings"]["train_images"] == 5 and ten["settings"]["train_images"] == 50
+
+
+def test_scale_and_offset_of_the_features_do_not_matter():
+    f = features()
+    (expected,) = Linear(labels=["all"]).run(f)
+    for split in (f.train, f.val, f.test):
+        split.features = split.features * 50 - 7
+    (row,) = Linear(labels=["all"]).run(f)
+    assert row["mean"] == pytest.approx(expected["mean"], abs=0.005)
+
+
+def test_a_constant_feature_is_harmless():
+    f = features()
+    (expected,) = Linear(labels=["all"]).run(f)
+    for i, split in enumerate((f.train, f.val, f.test)):
+        split.features = torch.cat([split.features, torch.full((400, 1), float(i))], 1)
+    (row,) = Linear(labels=["all"]).run(f)
+    assert row["mean"] == pytest.approx(expected["mean"], abs=1e-6)
+
+
+def test_the_test_split_has_no_part_in_the_choice():
+    f = features()
+    (row,) = Linear(labels=["all"]).run(f)
+    f.test = Split(f.test.features, (f.test.labels + 1) % 5)
+    (other,) = Linear(labels=["all"]).run(f)
+    assert other["settings"]["chosen"] == row["settings"]["chosen"]
+    assert other["mean"] < 0.2
+
+
+def test_the_choice_follows_the_validation_split():
+    f = features()
+    # One penalty underfits to the most frequent class, so any sensible choice is the other.
+    (row,) = Linear(labels=["all"], penalties=[1e3, 1e-2]).run(f)
+    assert row["settings"]["chosen"] == [1e-2]
+
+
+def test_same_draws_same_result():
+    assert Linear(draws=2).run(features()) == Linear(draws=2).run(features())
+
+
+def test_a_budget_beyond_the_labels_is_left_out_with_a_notice():
+    probe = Linear(labels=["1/class", "500/class"], draws=2)
+    (row,) = probe.run(features())
+    assert row["labels"] == "1/class"
+    (notice,) = probe.notices
+    assert "500/class" in notice
+    probe.labels = ["all"]
+    probe.run(features())
+    assert probe.notices == []
+
+
+def test_without_validation_labels_a_single_penalty_is_needed():
+    f = features()
+    f.val = Split(f.val.features[:0], f.val.labels[:0])
+    with pytest.raises(UserError, match="dataset.val_fraction"):
+        Linear().run(f)
+    (row,) = Linear(labels=["all"], penalties=[0.01]).run(f)
+    assert row["mean"] > 0.5
+
+
+@pytest.mark.parametrize("wrong", [{"labels": ["ten"]}, {"penalties": [0.0, 1.0]}, {"penalties": []}])
+def test_wrong_settings(wrong):
+    with pytest.raises(UserError):
+        Linear(**wrong)
+
+
+def test_every_row_is_plain_data():
+    rows = Linear(draws=2).run(features())
+    assert json.loads(json.dumps(rows)) == rows
