@@ -66,7 +66,7 @@ def run_app(
         raise UserError(_explain_missing(error, conf)) from error
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise UserError(_explain(error, command)) from error
-    return (0 if not any(statuses) else statuses[0] if len(statuses) == 1 else 1)
+    return 0 if not any(statuses) else statuses[0] if len(statuses) == 1 else 1
 
 
 def _run_job(command: str, run: Callable[[DictConfig], int], statuses: list[int], config: DictConfig) -> None:
@@ -131,7 +131,9 @@ def _explain(error: Exception, command: str) -> str:
     cause = error.__cause__ if isinstance(error, ConfigCompositionException) and error.__cause__ else error
     text = " ".join(str(error).split())
     if match := re.search(r"Key '([^']*)' (?:is not in struct|not in '[^']*')", str(cause)):
-        return _unknown_key(match[1], getattr(cause, "full_key", None) or match[1], getattr(cause, "parent_node", None), command)
+        return _unknown_key(
+            match[1], getattr(cause, "full_key", None) or match[1], getattr(cause, "parent_node", None), command
+        )
     if match := re.search(r"Value '([^']*)'.*could not be converted to (\w+)", str(cause)):
         kind = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}.get(match[2], match[2])
         return f"{getattr(cause, 'full_key', '') or 'value'}={match[1]} is not {kind}"
@@ -147,7 +149,11 @@ def _explain(error: Exception, command: str) -> str:
 def _unknown_key(key: str, full_key: str, parent: object, command: str) -> str:
     names = [str(name) for name in parent if not str(name).startswith("_")] if isinstance(parent, DictConfig) else []
     prefix = full_key[: -len(key)] if full_key.endswith(key) else ""
-    known = f" ({prefix.rstrip('.') or 'it'} has {', '.join(names)})" if prefix and names else f" (see `ssl {command} --help`)"
+    known = (
+        f" ({prefix.rstrip('.') or 'it'} has {', '.join(names)})"
+        if prefix and names
+        else f" (see `ssl {command} --help`)"
+    )
     near = did_you_mean(full_key, [prefix + name for name in names])
     return f"there is no setting '{full_key}'{near}{known}"
 

@@ -33,7 +33,9 @@ def instantiate(node: Any, **kwargs: Any) -> Any:
         constructor = hydra_instantiate(_without_annotations(plain), _partial_=True, _convert_="all")
     except InstantiationException as error:
         reason = str(error.__cause__ or error).splitlines()[0]
-        raise UserError(f"cannot build {target}: {reason} (is it installed, and _target_ spelled module.Class?)") from error
+        raise UserError(
+            f"cannot build {target}: {reason} (is it installed, and _target_ spelled module.Class?)"
+        ) from error
     try:
         return constructor(**kwargs)
     except TypeError as error:

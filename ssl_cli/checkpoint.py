@@ -46,7 +46,9 @@ def load(file: Path) -> dict[str, Any]:
     try:
         content = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a file that is not its own
-        raise UserError(f"{file} is not a checkpoint, or is damaged ({type(error).__name__}); use another one") from error
+        raise UserError(
+            f"{file} is not a checkpoint, or is damaged ({type(error).__name__}); use another one"
+        ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{file} is not a checkpoint of ssl; ckpt takes what `ssl train` has written")
     if content.get("version") != VERSION:

@@ -121,7 +121,12 @@ def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def _check_type(key: str, value: Any, default: Any) -> None:
     """Texts may be anything (their reader checks them) and so may keys without a default; the rest keeps its type."""
-    kinds = {bool: ("true or false", bool), int: ("a whole number", int), float: ("a number", (int, float)), list: ("a list", list)}
+    kinds = {
+        bool: ("true or false", bool),
+        int: ("a whole number", int),
+        float: ("a number", (int, float)),
+        list: ("a list", list),
+    }
     kind = kinds.get(type(default))
     if kind is None:
         return
@@ -135,7 +140,11 @@ def _check_type(key: str, value: Any, default: Any) -> None:
 
 def _check_limits(plain: Mapping, schema: type) -> None:
     limits = {name: f.metadata["limit"] for name, f in schema.__dataclass_fields__.items() if "limit" in f.metadata}
-    limits |= {f"trainer.{n}": f.metadata["limit"] for n, f in TrainerConfig.__dataclass_fields__.items() if "limit" in f.metadata}
+    limits |= {
+        f"trainer.{n}": f.metadata["limit"]
+        for n, f in TrainerConfig.__dataclass_fields__.items()
+        if "limit" in f.metadata
+    }
     limits |= dict(_annotated_limits(plain))
     for key, limit in limits.items():
         value = _select(plain, key)

@@ -115,7 +115,9 @@ def measure_checkpoint(file: Path, config: DictConfig) -> dict[str, Any]:
         )
     _, labelled = describe(data, node)
     if len(labelled) == 0:
-        raise UserError(f"{data.name} has no labels to probe with; write dataset=folder dataset.root=DIR with one folder a class")
+        raise UserError(
+            f"{data.name} has no labels to probe with; write dataset=folder dataset.root=DIR with one folder a class"
+        )
     before = fingerprint(method.backbone)
     probe = instantiate(config.probe)
     rows = compare(run_config, method, data, info, labelled, {probe.name: probe}, device, print)

@@ -137,15 +137,25 @@ def plan(experiment: Experiment, where: str) -> list[tuple[str, str]]:
     learns = len(e.loader.positions)
     sources = {"images": f"{learns:,} images, no labels", "labels": f"{learns:,} labelled images"}
     lr = effective_lr(node.lr, node.get("scale", "none"), trainer.batch_size)
-    scaling = f" ({node.lr:g} scaled, {node.scale}, to batch {trainer.batch_size})" if node.get("scale", "none") != "none" else ""
+    scaling = (
+        f" ({node.lr:g} scaled, {node.scale}, to batch {trainer.batch_size})"
+        if node.get("scale", "none") != "none"
+        else ""
+    )
     bf16 = e.precision == torch.bfloat16
     lines = [
         ("data", f"{data.name}: {splits}; {info.channels}x{info.image_size}x{info.image_size} pixels; {labels}"),
         ("learns from", sources[e.method.learns_from]),
         ("parameters", f"{parameters:,}, of which backbone {backbone:,}"),
         ("device", f"{e.device}, {'bf16 autocast' if bf16 else 'fp32'}, {torch.get_num_threads()} threads"),
-        ("steps", f"{e.total_steps:,} of batch {trainer.batch_size} ({e.steps_per_epoch} an epoch, {e.total_steps / e.steps_per_epoch:g} epochs)"),
-        ("images per epoch", f"{images:,}" + (f", {dropped} left out (no full batch); each epoch others" if dropped else "")),
+        (
+            "steps",
+            f"{e.total_steps:,} of batch {trainer.batch_size} ({e.steps_per_epoch} an epoch, {e.total_steps / e.steps_per_epoch:g} epochs)",
+        ),
+        (
+            "images per epoch",
+            f"{images:,}" + (f", {dropped} left out (no full batch); each epoch others" if dropped else ""),
+        ),
         ("learning rate", f"{lr:g}{scaling}, {e.schedule.warmup_steps} warm-up steps"),
         ("writes to", where),
     ]

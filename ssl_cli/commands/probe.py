@@ -30,7 +30,9 @@ def run(config: DictConfig) -> int:
     OmegaConf.save(config, directory / "config.yaml", resolve=True)
     write_json(directory / "result.json", result)
     print_table(result["results"], Console())
-    print(f"accuracy in % on the test split of {result['dataset']}; backbone frozen: {result['frozen']['before'][:12]} before and after")
+    print(
+        f"accuracy in % on the test split of {result['dataset']}; backbone frozen: {result['frozen']['before'][:12]} before and after"
+    )
     print(f"result: {directory / 'result.json'}")
     return 0
 

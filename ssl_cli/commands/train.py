@@ -92,7 +92,9 @@ def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None) ->
         }
         if done.step < experiment.total_steps:
             run_dir.write("summary.json", {**summary, "state": "interrupted"})
-            print(f"stopped at step {done.step} of {experiment.total_steps}; saved. To go on:\n  {resume_command(run_dir)}")
+            print(
+                f"stopped at step {done.step} of {experiment.total_steps}; saved. To go on:\n  {resume_command(run_dir)}"
+            )
             return 128 + (stop.signal or 0)
         trained = time.perf_counter() - started
         summary["results"] = measure(experiment, run_dir.log)

@@ -1,0 +1,1 @@
+"""Data sets: where images come from, which are for what, and which labels may be seen."""

@@ -3,9 +3,9 @@
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ssl_cli import atomic
 from ssl_cli.errors import UserError
 
 Broken = dict[int, str]  # position of a file that could not be decoded -> the reason
@@ -53,12 +54,11 @@ def mapped(path: Path, batches: Batches, shape: tuple[int, int, int, int]) -> tu
                 broken |= unread
             file.seek(0)
             _write_header(file, (filled, *shape[1:]))  # numpy pads headers so that the first axis may grow in place
-        with _replacing(path.with_suffix(".json")) as file:  # last: where it is, the pair is whole
-            file.write(json.dumps({"broken": broken}).encode())
+        atomic.write_json(path.with_suffix(".json"), {"broken": broken})  # last: where it is, the pair is whole
     except OSError as error:
         raise UserError(
             f"cannot write the image cache to {shown(path.parent)}, which needs {needed / 1e9:.2f} GB: "
-            f"{error.strerror or error}; write dataset.cache_dir=DIR for another place, or a smaller dataset.storage_size"
+            f"{error.strerror or error}; write dataset.cache_dir=DIR for another place, or lower dataset.storage_size"
         ) from error
     return _open(path) or _unreadable(path)
 
@@ -98,15 +98,15 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
 
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a file beside ``path`` that takes its name when it is complete and on the disk, and else vanishes."""
-    handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=path.parent)
+def _replacing(file: Path) -> Iterator[BinaryIO]:
+    """Open a file beside ``file`` that takes its name when it is whole and on the disk, and else vanishes."""
+    temporary = file.with_name(f".{file.name}.{secrets.token_hex(6)}")
     try:
-        with open(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with temporary.open("xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(file)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise

@@ -1,7 +1,7 @@
 """One image file, of any mode that Pillow reads -> one square uint8 array. Imports no torch."""
 
-import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -108,7 +108,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 def _reason(path: str, error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "the file is empty" if os.stat(path).st_size == 0 else "not an image, or damaged at its beginning"
+        return "the file is empty" if Path(path).stat().st_size == 0 else "not an image, or damaged at its beginning"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return " ".join(str(error).split()) or type(error).__name__

@@ -29,7 +29,7 @@ def load(storage_size: int = 16) -> ImageData:
 
 
 def _read() -> tuple[np.ndarray, np.ndarray]:
-    """Return [1797, 64] ink counts and [1797] labels; from the file itself, as importing scikit-learn takes a second."""
+    """Return [1797, 64] ink counts and [1797] labels: from the file itself, as importing scikit-learn is slow."""
     spec = find_spec("sklearn")
     path = Path(spec.origin).parent / "datasets/data/digits.csv.gz" if spec and spec.origin else None
     if path and path.is_file():

@@ -86,5 +86,5 @@ def load(
         },
         files=tuple(files[i] for i in kept),
         skipped=len(broken),
-        note=listing.note + (f"; {len(broken)} broken files left out" if broken else ""),
+        note=listing.note,
     )

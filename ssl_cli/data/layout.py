@@ -1,6 +1,7 @@
 """How a folder of images is read: which of its files are images, of which class and split. Decodes nothing."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def list_images(root: Path, layout: str) -> Listing:
     """
     tree = _Tree(root)
     folders = tree.folders("")
-    splits = {name: SPLITS[name.lower()] for name in folders if name.lower() in SPLITS}
+    splits = {name: split for key, split in SPLITS.items() for name in folders if name.lower() == key}
     if layout == "auto":
         if "train" in splits.values():
             layout = "splits"
@@ -70,7 +71,7 @@ def _by_class(tree: "_Tree", folder: str, split: str) -> list[Entry]:
     entries = [(file, None, split) for file in tree.images_in(folder)]
     for name in tree.folders(folder):
         label = None if name.lower() in UNLABELLED else shown(name)
-        entries += [(file, label, split) for file in tree.images_below(os.path.join(folder, name))]
+        entries += [(file, label, split) for file in tree.images_below(f"{folder}/{name}" if folder else name)]
     return entries
 
 
@@ -82,7 +83,7 @@ def _checked(entries: list[Entry]) -> tuple[list[Entry], list[str]]:
         if label is not None and label not in known:
             raise UserError(
                 f"class '{label}' of {split} ({shown(file)}) is not in train, which has "
-                f"{', '.join(sorted(known)) or 'no class folders'}; rename it, or write dataset.layout=flat to use no labels"
+                f"{', '.join(sorted(known)) or 'no class folders'}; rename it, or use no labels: dataset.layout=flat"
             )
     if len(known) < 2:
         if known:
@@ -106,19 +107,19 @@ class _Tree:
         self.ignored: set[str] = set()  # files that are no images by their name
 
     def folders(self, folder: str) -> list[str]:
-        return next(self._walk(folder))[1]
+        return next(self._walk(folder))[0]
 
     def images_in(self, folder: str) -> list[str]:
-        return next(self._walk(folder))[2]
+        return next(self._walk(folder))[1]
 
     def has_images(self, folder: str) -> bool:
         return bool(self.images_in(folder))
 
     def images_below(self, folder: str) -> list[str]:
-        return [file for _, _, files in self._walk(folder) for file in files]
+        return [file for _, files in self._walk(folder) for file in files]
 
-    def _walk(self, folder: str):
-        """Yield (folder, names of its folders, images in it relative to the root), from ``folder`` downwards."""
+    def _walk(self, folder: str) -> Iterator[tuple[list[str], list[str]]]:
+        """Yield, from ``folder`` downwards, the names of a folder's folders and its images relative to the root."""
 
         def refuse(error: OSError) -> None:
             raise UserError(f"cannot read the folder {shown(error.filename)}: {error.strerror}")
@@ -130,15 +131,15 @@ class _Tree:
             if real in seen:
                 continue
             seen.add(real)
-            here = os.path.relpath(path, self.root)
+            here = Path(os.path.relpath(path, self.root))
             images = []
             for name in sorted(filter(_visible, files)):
-                file = os.path.normpath(os.path.join(here, name))
-                if os.path.splitext(name)[1].lower() in self.suffixes:
-                    images.append(file)
+                file = here / name
+                if file.suffix.lower() in self.suffixes:
+                    images.append(os.fspath(file))
                 else:
-                    self.ignored.add(file)
-            yield path, folders, images
+                    self.ignored.add(os.fspath(file))
+            yield folders, images
 
 
 def _visible(name: str) -> bool:

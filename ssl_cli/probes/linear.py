@@ -17,8 +17,8 @@ from ssl_cli.probes.logistic import fit_logistic
 class Linear(Probe):
     """Multinomial logistic regression at several label budgets.
 
-    For each draw of the labels the features are standardised by the drawn images, one model per penalty is fitted on
-    these, the penalty is chosen on the validation split (best accuracy, then smallest loss) and that model is scored
+    The features are standardised by those of all labelled training images. For each draw of the labels one model per
+    penalty is fitted on the drawn images, the penalty is chosen on the validation split (best accuracy, then smallest loss) and that model is scored
     once on the test split. It is not fitted again on train and validation together.
 
     Args:
@@ -76,24 +76,20 @@ class Linear(Probe):
     def _run_budget(self, features: Features, budget: str) -> dict:
         train = features.train
         if budget == "all":
-            drawn = torch.arange(len(train.labels))[None]
+            x, y = train.features[None], train.labels[None]
         else:
             drawn = torch.stack([draw(train.labels.cpu(), budget, seed) for seed in range(self.draws)])
-        drawn = drawn.to(train.labels.device)  # [G, n]
-        x = train.features[drawn]
-        mean, std = x.mean(1, keepdim=True), x.std(1, correction=0, keepdim=True)
-        std = torch.where(std > 1e-6, std, 1.0)  # a feature that is constant over the draw gets no weight anyway
-        weight, bias = fit_logistic(
-            (x - mean) / std,
-            train.labels[drawn],
-            features.classes,
-            torch.tensor(self.penalties),
-            self.max_iter,
-            self.tol,
-        )
+            drawn = drawn.to(train.labels.device)
+            x, y = train.features[drawn], train.labels[drawn]  # [G, n, d], [G, n]
+        # By all training features, not by the few drawn: their scale needs no label, and ten images tell it badly.
+        mean, std = train.features.mean(0), train.features.std(0, correction=0)
+        std = torch.where(std > 1e-6, std, 1.0)  # a constant feature gets no weight anyway
+        x = (x - mean).div_(std)
+        penalties = torch.tensor(self.penalties)
+        weight, bias = fit_logistic(x, y, features.classes, penalties, self.max_iter, self.tol)
         # Standardisation folded into the model, so that the other splits are used as they are.
-        weight = weight / std.mT[:, None]
-        bias = bias - (mean[:, None] @ weight).squeeze(2)
+        weight = weight / std[:, None]
+        bias = bias - mean @ weight
         accuracies, chosen = [], []
         for w, b in zip(weight, bias, strict=True):  # a draw: [P, d, C], [P, C]
             best = _choose(w, b, features.val)
@@ -108,8 +104,8 @@ class Linear(Probe):
             "std": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
             "n": len(accuracies),
             "settings": {
-                "train_images": drawn.shape[1],
-                "standardised_by": "the training images of the draw",
+                "train_images": y.shape[1],
+                "standardised_by": "all training features",
                 "fitted_on": "train",
                 "penalty_chosen_on": "val",
                 "penalties": self.penalties,

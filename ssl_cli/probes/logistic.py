@@ -28,8 +28,7 @@ def fit_logistic(
     """
     ridge = penalties.to(x).view(-1, 1).expand(x.shape[2] + 1, -1, 1).clone()  # [d + 1, P, 1]
     ridge[-1] = 0.0
-    x = torch.cat([x, torch.ones_like(x[..., :1])], dim=2)  # the last row of theta is the intercept
-    theta = x.new_zeros(len(x), x.shape[2], len(penalties), classes)
+    theta = x.new_zeros(len(x), x.shape[2] + 1, len(penalties), classes)  # the last row is the intercept
     theta = _minimise(lambda theta: _objective(theta, x, y, ridge), theta, max_iter, tol)
     theta = theta.transpose(1, 2)
     return theta[:, :, :-1], theta[:, :, -1]
@@ -42,12 +41,13 @@ def _objective(theta: Tensor, x: Tensor, y: Tensor, ridge: Tensor) -> tuple[Tens
     grad = ridge * theta
     rows = max(1, CHUNK_BYTES // (x.element_size() * groups * theta[0, 0].numel()))
     for x_rows, y_rows in zip(x.split(rows, dim=1), y.split(rows, dim=1), strict=True):
-        logits = (x_rows @ theta.flatten(2)).unflatten(2, theta.shape[2:])  # [G, rows, P, C]
+        logits = (x_rows @ theta[:, :-1].flatten(2)).unflatten(2, theta.shape[2:]) + theta[:, -1:]  # [G, rows, P, C]
         target = y_rows[:, :, None, None].expand(-1, -1, theta.shape[2], 1)
         log_p = logits.log_softmax(-1)
         loss -= log_p.gather(-1, target).sum((1, 3)) / n
         residual = log_p.exp_().scatter_add_(-1, target, -torch.ones_like(logits[..., :1]))  # p - onehot(y)
-        grad += (x_rows.mT @ residual.flatten(2)).unflatten(2, theta.shape[2:]) / n
+        grad[:, :-1] += (x_rows.mT @ residual.flatten(2)).unflatten(2, theta.shape[2:]) / n
+        grad[:, -1] += residual.sum(1) / n
     return loss, grad
 
 

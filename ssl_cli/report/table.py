@@ -6,8 +6,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-NBSP = "\N{NO-BREAK SPACE}"  # keeps numbers and short phrases on one line
-
 
 def results_table(rows: Sequence[dict], backbone: str = "backbone") -> Table:
     """Return one line per model and one column per probe and label budget; the best of a column is bold.
@@ -20,9 +18,9 @@ def results_table(rows: Sequence[dict], backbone: str = "backbone") -> Table:
     columns = list(dict.fromkeys((row["probe"], row["labels"]) for row in rows))
     cells = {(row["model"], row["probe"], row["labels"]): row for row in rows}
     table = Table(box=box.SIMPLE_HEAD, title="accuracy on the test split, %", title_justify="left")
-    table.add_column("", overflow="fold")
+    table.add_column("", overflow="fold")  # the only column that may wrap
     for column in columns:
-        table.add_column(_header(*column), justify="right")
+        table.add_column(_header(*column), justify="right", no_wrap=True)
     best = {c: max(_shown(row) for row in rows if (row["probe"], row["labels"]) == c) for c in columns}
     for model in models:
         line = [_label(model, backbone)]
@@ -46,7 +44,6 @@ def _shown(row: dict) -> float:
 
 def _cell(row: dict, bold: bool) -> str:
     text = f"{_shown(row):.1f}" + (f" ± {100 * row['std']:.1f}" if row["std"] is not None else "")
-    text = text.replace(" ", NBSP)
     return f"[bold]{text}[/bold]" if bold else text
 
 
@@ -55,12 +52,12 @@ def _label(model: str, backbone: str) -> str:
 
 
 def _header(probe: str, labels: str) -> str:
-    """Return for example ``linear, 10 labels per class``; kNN has one budget, so its name is enough."""
+    """Return for example ``linear, 10 labels per class``, in short lines; kNN has one budget, so its name is enough."""
     if probe == "knn":
         return "kNN"
     if labels == "all":
-        return f"{probe}, all{NBSP}labels"
+        return f"{probe},\nall labels"
     if labels.endswith("%"):
-        return f"{probe}, {labels} of{NBSP}labels"
+        return f"{probe},\n{labels} of\nlabels"
     count = labels.removesuffix("/class")
-    return f"{probe}, {count}{NBSP}label{'' if count == '1' else 's'} per{NBSP}class"
+    return f"{probe},\n{count} label{'' if count == '1' else 's'}\nper class"

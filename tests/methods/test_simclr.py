@@ -77,7 +77,9 @@ def test_autocast_does_not_lower_the_precision_of_the_loss():
         torch.testing.assert_close(nt_xent(z1, z2, 0.1), expected)
 
 
-@pytest.mark.parametrize("shape1, shape2, temperature", [((4, 3), (5, 3), 0.5), ((4,), (4,), 0.5), ((4, 3), (4, 3), 0.0)])
+@pytest.mark.parametrize(
+    "shape1, shape2, temperature", [((4, 3), (5, 3), 0.5), ((4,), (4,), 0.5), ((4, 3), (4, 3), 0.0)]
+)
 def test_refuses_what_has_no_meaning(shape1, shape2, temperature):
     with pytest.raises(ValueError, match="must be"):
         nt_xent(torch.ones(shape1), torch.ones(shape2), temperature)
