@@ -24,7 +24,13 @@ from ssl_cli.setup import Experiment, build_method, describe
 def measure(e: Experiment, log: Callable[[str], None]) -> list[dict]:
     """Score a trained experiment on its test split; no labels, no rows."""
     probes = {name: instantiate(node) for name, node in e.config.probes.items()}
-    return compare(e.config, e.method, e.data, e.info, e.labelled, probes, e.device, log)
+    rows = compare(e.config, e.method, e.data, e.info, e.labelled, probes, e.device, log)
+    return within_budget(rows + (own_classifier(e) if rows else []), str(e.config.dataset.labels))
+
+
+def within_budget(rows: list[dict], budget: str) -> list[dict]:
+    """Name the labels that ``all`` means where the run's budget (``10%``, ``4/class``) left only some."""
+    return [{**row, "labels": budget if row["labels"] == "all" else row["labels"]} for row in rows]
 
 
 def compare(
@@ -64,7 +70,7 @@ def compare(
     for label, backbone in (("random", random), (name, method.backbone)):
         models[label] = lambda at, b=backbone: extract(b, data.images, at, info.mean, info.std, device)
     before = fingerprint(method.backbone)
-    rows = evaluate(models, data, labelled, probes, log)
+    rows = evaluate(models, data, labelled, probes, log, device)
     if fingerprint(method.backbone) != before:
         raise RunError("the backbone changed while it was probed, so the numbers would not be of the frozen model")
     return rows
@@ -77,11 +83,17 @@ def own_classifier(e: Experiment) -> list[dict]:
     features = extract(e.method.backbone, e.data.images, test, e.info.mean, e.info.std, e.device)
     with torch.inference_mode():
         logits = e.method.predict(features.to(e.device))
-    if logits is None or len(test) == 0:
+    if logits is None:
         return []
     accuracy = (logits.argmax(dim=1).cpu() == e.data.labels[test]).double().mean().item()
-    row = {"model": e.name, "probe": "classifier", "labels": str(e.config.dataset.labels), "split": "test"}
+    row = {"model": e.name, "probe": "classifier", "labels": "all", "split": "test"}
     return [{**row, "metric": "accuracy", "mean": accuracy, "std": None, "n": 1, "settings": {}}]
+
+
+def remedy(node: DictConfig, info: DataInfo) -> str:
+    """Say how this data set can be made to fit, if it can."""
+    wanted = {"storage_size": info.image_size, "channels": info.channels}
+    return "write " + " ".join(f"dataset.{key}={value}" for key, value in wanted.items() if key in node)
 
 
 def measure_checkpoint(file: Path, config: DictConfig) -> dict[str, Any]:
@@ -111,7 +123,7 @@ def measure_checkpoint(file: Path, config: DictConfig) -> dict[str, Any]:
         raise UserError(
             f"the checkpoint's backbone was trained on {info.channels}x{info.image_size}x{info.image_size} images "
             f"({info.name}), {data.name} has {data.channels}x{data.image_size}x{data.image_size}; "
-            f"write dataset.storage_size={info.image_size} dataset.channels={info.channels}"
+            f"{remedy(node, info)}"
         )
     _, labelled = describe(data, node)
     if len(labelled) == 0:
@@ -128,5 +140,5 @@ def measure_checkpoint(file: Path, config: DictConfig) -> dict[str, Any]:
         "dataset": data.name,
         "probe": probe.name,
         "frozen": {"before": before, "after": fingerprint(method.backbone)},
-        "results": rows,
+        "results": within_budget(rows, str(node.labels)),
     }

@@ -120,8 +120,8 @@ def conclude(experiment: Any, run_dir: RunDir, results: list[dict], seconds: flo
     from ssl_cli.report.table import print_table
 
     if results:
-        print_table(results, Console())
-        print(f"accuracy in % on the {len(experiment.data.splits['test']):,} images of the test split, scored once")
+        print_table(results, Console(), HydraConfig.get().runtime.choices.backbone)
+        print(f"scored once, on {len(experiment.data.splits['test']):,} test images; ± is the deviation over draws of the labels")
     else:
         print("The images have no labels, so nothing was measured: no kNN, no linear probe.")
     print(f"trained in {clock(seconds)}; run: {run_dir.path}")

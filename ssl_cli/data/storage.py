@@ -20,7 +20,6 @@ from ssl_cli.data.progress import Progress
 from ssl_cli.errors import UserError
 
 BATCH = 64  # files per task of the thread pool
-TINY = 2000  # bytes
 
 
 def store(
@@ -79,9 +78,10 @@ def _decoded(root: Path, names: Sequence[str], size: int, channels: int, stop: b
                 broken[i] = str(error)
         return np.stack(rows) if rows else np.empty((0, channels, size, size), np.uint8), broken
 
-    workers = _workers(root, names)
+    workers = _workers()
     starts = iter(range(0, len(names), BATCH))
     pending = deque()
+    # Threads, not processes: Pillow releases the interpreter's lock while it decodes.
     with Progress("decoding images", len(names)) as progress, ThreadPoolExecutor(workers) as pool:
         while True:
             while len(pending) < 4 * workers and (start := next(starts, None)) is not None:
@@ -97,14 +97,8 @@ def _decoded(root: Path, names: Sequence[str], size: int, channels: int, stop: b
             yield rows, broken
 
 
-def _workers(root: Path, names: Sequence[str]) -> int:
-    """Return how many threads decode; they run at once, as Pillow releases the interpreter's lock.
-
-    One for tiny files, whose decoding is mostly Python: at 1 kB each, two threads took 1.4 times as long as one.
-    """
-    sizes = [path.stat().st_size for path in (root / name for name in names[:: -(-len(names) // 64)]) if path.exists()]
-    if np.mean(sizes or [0]) < TINY:
-        return 1
+def _workers() -> int:
+    """Return how many threads decode: the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

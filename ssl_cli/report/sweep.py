@@ -21,15 +21,15 @@ def show(directory: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ssl_cli.report.table import cell, column
+    from ssl_cli.report.table import cell, header
 
     jobs = sorted(directory.glob("*/summary.json"), key=lambda file: (_number(file.parent.name), file.parent.name))
     summaries = [(file.parent.name, json.loads(file.read_text(encoding="utf-8"))) for file in jobs]
     own = [(name, s, [r for r in s["results"] if r["model"] not in ("pixels", "random")]) for name, s in summaries]
-    columns = list(dict.fromkeys(column(row) for _, _, rows in own for row in rows))
+    columns = list(dict.fromkeys(header(row["probe"], row["labels"]) for _, _, rows in own for row in rows))
     table = Table("job", "state", *columns)
     for name, summary, rows in own:
-        cells = {column(row): cell(row) for row in rows}
+        cells = {header(row["probe"], row["labels"]): cell(row) for row in rows}
         table.add_row(name, summary["state"], *(cells.get(title, "") for title in columns))
     console = Console()
     console.print(table)

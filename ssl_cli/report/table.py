@@ -19,14 +19,15 @@ def results_table(rows: Sequence[dict], backbone: str = "backbone") -> Table:
     cells = {(row["model"], row["probe"], row["labels"]): row for row in rows}
     table = Table(box=box.SIMPLE_HEAD, title="accuracy on the test split, %", title_justify="left")
     table.add_column("", overflow="fold")  # the only column that may wrap
-    for column in columns:
-        table.add_column(_header(*column), justify="right", no_wrap=True)
+    for key in columns:
+        table.add_column(header(*key), justify="right", no_wrap=True)
     best = {c: max(_shown(row) for row in rows if (row["probe"], row["labels"]) == c) for c in columns}
     for model in models:
         line = [_label(model, backbone)]
-        for column in columns:
-            row = cells.get((model, *column))
-            line.append(_cell(row, _shown(row) == best[column]) if row else "")
+        for key in columns:
+            row = cells.get((model, *key))
+            text = cell(row) if row else ""
+            line.append(f"[bold]{text}[/bold]" if row and _shown(row) == best[key] else text)
         table.add_row(*line)
     return table
 
@@ -42,22 +43,21 @@ def _shown(row: dict) -> float:
     return round(100 * row["mean"], 1)
 
 
-def _cell(row: dict, bold: bool) -> str:
-    text = f"{_shown(row):.1f}" + (f" ± {100 * row['std']:.1f}" if row["std"] is not None else "")
-    return f"[bold]{text}[/bold]" if bold else text
+def cell(row: dict) -> str:
+    """Return for example ``70.1 ± 4.2``, in percent."""
+    return f"{_shown(row):.1f}" + (f" ± {100 * row['std']:.1f}" if row["std"] is not None else "")
 
 
 def _label(model: str, backbone: str) -> str:
     return {"pixels": "raw pixels", "random": f"{backbone}, random weights"}.get(model, model)
 
 
-def _header(probe: str, labels: str) -> str:
-    """Return for example ``linear, 10 labels per class``, in short lines; kNN has one budget, so its name is enough."""
-    if probe == "knn":
-        return "kNN"
+def header(probe: str, labels: str) -> str:
+    """Return for example ``linear, 10 labels per class``, in short lines."""
+    name = {"knn": "kNN", "classifier": "own classifier"}.get(probe, probe)
     if labels == "all":
-        return f"{probe},\nall labels"
+        return name if probe == "knn" else f"{name},\nall labels"
     if labels.endswith("%"):
-        return f"{probe},\n{labels} of\nlabels"
+        return f"{name},\n{labels} of\nlabels"
     count = labels.removesuffix("/class")
-    return f"{probe},\n{count} label{'' if count == '1' else 's'}\nper class"
+    return f"{name},\n{count} label{'' if count == '1' else 's'}\nper class"

@@ -54,7 +54,7 @@ def test_mapped_equals_in_memory_and_is_decoded_once(root, tmp_path, decoded):
 
 def test_threads_keep_the_order(root, monkeypatch):
     expected = folder.load(str(root), storage_size=8).images
-    monkeypatch.setattr(storage, "_workers", lambda *_: 8)
+    monkeypatch.setattr(storage, "_workers", lambda: 8)
     monkeypatch.setattr(storage, "BATCH", 3)
     assert torch.equal(folder.load(str(root), storage_size=8).images, expected)
 
