@@ -14,7 +14,7 @@ from pathlib import Path
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -24,8 +24,11 @@ from ssl_cli.atomic import write_json
 from ssl_cli.errors import RunError, UserError, did_you_mean
 
 # The flags of Hydra that make sense here; --experimental-rerun is left out, because it loads a pickle.
-FLAGS = ("--cfg", "-c", "--resolve", "--package", "-p", "--run", "-r", "--multirun", "-m", "--config-dir", "-cd",
-         "--config-path", "-cp", "--config-name", "-cn", "--info", "-i", "--hydra-help", "--shell-completion", "-sc")  # fmt: skip
+FLAGS = (
+    *("--cfg", "-c", "--resolve", "--package", "-p", "--run", "-r", "--multirun", "-m", "--info", "-i"),
+    *("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn"),
+    *("--hydra-help", "--shell-completion", "-sc"),
+)
 
 
 def slug(text: str) -> str:
@@ -55,9 +58,9 @@ def run_app(
     store = ConfigStore.instance()
     store.store(name=f"_{command}_schema", node=cfg.SCHEMAS[command])
     OmegaConf.register_new_resolver("slug", slug, replace=True)
-    statuses: list[int] = []
+    outcomes: list[int | Exception] = []
 
-    job = partial(_run_job, command, run, statuses)
+    job = partial(_run_job, command, run, outcomes)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them
     sys.argv = [program or f"ssl {command}", *args]
     try:
@@ -66,12 +69,19 @@ def run_app(
         raise UserError(_explain_missing(error, conf)) from error
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise UserError(_explain(error, command)) from error
-    return 0 if not any(statuses) else statuses[0] if len(statuses) == 1 else 1
+    failed = [outcome for outcome in outcomes if outcome != 0]
+    if len(outcomes) > 1:
+        return 1 if failed else 0
+    if failed and isinstance(failed[0], Exception):
+        raise failed[0]
+    return failed[0] if failed else 0
 
 
-def _run_job(command: str, run: Callable[[DictConfig], int], statuses: list[int], config: DictConfig) -> None:
+def _run_job(
+    command: str, run: Callable[[DictConfig], int], outcomes: list[int | Exception], config: DictConfig
+) -> None:
     """Check the config and run the command; in a sweep an error is shown and recorded, and the next job goes on."""
-    statuses.append(1)  # until it is known better
+    # An error is kept, not raised: Hydra would print lines of its own, and end the sweep.
     hydra_config = HydraConfig.get()
     sweep = hydra_config.mode == RunMode.MULTIRUN
     output_dir = Path(hydra_config.runtime.output_dir)
@@ -79,13 +89,14 @@ def _run_job(command: str, run: Callable[[DictConfig], int], statuses: list[int]
         print(f"job {hydra_config.job.num}: {' '.join(hydra_config.overrides.task)}", flush=True)
     try:
         cfg.check(config, _without_values(command, list(hydra_config.overrides.task)))
-        statuses[-1] = run(config)
+        outcomes.append(run(config))
     except (UserError, RunError) as error:
-        if not sweep:
-            raise
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        _record_failure(output_dir, str(error))
+        outcomes.append(error)
+        if sweep:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            _record_failure(output_dir, str(error))
     except Exception as error:
+        outcomes.append(1)
         traceback.print_exc()
         if sweep:
             _record_failure(output_dir, f"{type(error).__name__}: {error}")
@@ -104,7 +115,9 @@ def _record_failure(output_dir: Path, error: str) -> None:
     """A job that failed before it had a run directory of its own still counts in the sweep's table."""
     if not (output_dir / "summary.json").exists():
         output_dir.mkdir(parents=True, exist_ok=True)
-        write_json(output_dir / "summary.json", {"state": "failed", "error": error, "results": []})
+        overrides = list(HydraConfig.get().overrides.task)
+        summary = {"state": "failed", "error": error, "overrides": overrides, "results": []}
+        write_json(output_dir / "summary.json", summary)
 
 
 def _remove_if_empty(directory: Path) -> None:
@@ -141,8 +154,8 @@ def _explain(error: Exception, command: str) -> str:
         return f"{getattr(cause, 'full_key', '') or 'value'}={match[1]} is not of type {match[2]}"
     if match := re.search(r"Could not override '([^']*)'\. No match in the defaults list", text):
         return f"there is no group '{match[1]}' here (see `ssl {command} --help`)"
-    if "Error parsing override" in text:
-        return text.split(" See https")[0] + " (write KEY=VALUE; quote values with spaces or brackets)"
+    if isinstance(error, OverrideParseException):
+        return f"cannot read '{error.override}'; write KEY=VALUE, with quotes around brackets and spaces"
     return text
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints: tensors and plain values in one file that rebuilds its model, written so that none is ever half there."""
+"""Checkpoints: tensors and plain values in one file that rebuilds its model, and that is never half there."""
 
 import hashlib
 import io
@@ -46,9 +46,7 @@ def load(file: Path) -> dict[str, Any]:
     try:
         content = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a file that is not its own
-        raise UserError(
-            f"{file} is not a checkpoint, or is damaged ({type(error).__name__}); use another one"
-        ) from error
+        raise UserError(f"{file} is damaged or not a checkpoint; ckpt takes what `ssl train` has written") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{file} is not a checkpoint of ssl; ckpt takes what `ssl train` has written")
     if content.get("version") != VERSION:

@@ -1,6 +1,6 @@
 """What a config must be before anything heavy is imported: types, ranges, and parts that fit together.
 
-The program's own settings are typed here; their values and meanings are in ``conf/``. Plug-ins (data sets, methods, ...)
+The program's own settings are typed here; their values and meanings are in ``conf/``. Plug-ins (data sets, methods)
 are plain YAML: their types are those of their defaults, their ranges stand beside them under ``_limits_``.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from ssl_cli.errors import UserError
+from ssl_cli.errors import UserError, did_you_mean
 
 # Keys of a plug-in's YAML that speak to the program, not to the plug-in.
 ANNOTATIONS = ("_limits_", "_needs_", "_gives_")
@@ -72,6 +72,10 @@ class ProbeConfig:
 
 
 SCHEMAS = {"train": TrainConfig, "probe": ProbeConfig}
+MEANT = {
+    "ckpt": "RUN (a run directory, a checkpoint file, or `last`)",
+    "dataset.root": "DIR (the directory of your images)",
+}
 CHOICES = {"device": ("auto", "cpu", "cuda", "mps"), "precision": ("auto", "fp32", "bf16")}
 
 
@@ -83,10 +87,16 @@ def check(config: DictConfig, defaults: DictConfig) -> None:
         defaults: the same groups composed without the user's values: the types of the plug-ins' keys.
     """
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
+    schema = SCHEMAS["train" if "method" in plain else "probe"]
+    for key in plain:
+        if key not in schema.__dataclass_fields__:
+            raise UserError(f"there is no setting '{key}'{did_you_mean(key, schema.__dataclass_fields__)}")
     reference = dict(_leaves(OmegaConf.to_container(defaults, resolve=True, throw_on_missing=False)))
     for key, value in _leaves(plain):
+        if value == MISSING:
+            raise UserError(f"{key} is not set; write {key}={MEANT.get(key, 'VALUE')}")
         _check_type(key, value, reference.get(key))
-    _check_limits(plain, SCHEMAS["train" if "method" in plain else "probe"])
+    _check_limits(plain, schema)
     for key, allowed in CHOICES.items():
         if plain["trainer"][key] not in allowed:
             raise UserError(f"trainer.{key}={plain['trainer'][key]} is not one of {', '.join(allowed)}")
@@ -98,15 +108,15 @@ def check_fit(config: DictConfig, conf_dirs: list[Path]) -> None:
     gives = set(config.pretext.get("_gives_", []))
     if needs <= gives:
         return
-    fitting = sorted(
+    fitting = {
         path.stem
         for directory in conf_dirs
         for path in (directory / "pretext").glob("*.yaml")
         if needs <= set(OmegaConf.load(path).get("_gives_", []))
-    )
+    }
     raise UserError(
         f"this method needs a pretext that gives {', '.join(sorted(needs))}; this one gives "
-        f"{', '.join(sorted(gives)) or 'nothing'}; write pretext={'|'.join(fitting)} (or leave pretext away)"
+        f"{', '.join(sorted(gives)) or 'nothing'}; write pretext={'|'.join(sorted(fitting))} (or leave pretext away)"
     )
 
 

@@ -90,6 +90,11 @@ def own_classifier(e: Experiment) -> list[dict]:
     return [{**row, "metric": "accuracy", "mean": accuracy, "std": None, "n": 1, "settings": {}}]
 
 
+def backbone_name(config: DictConfig) -> str:
+    """Return for example ``convnet`` or ``resnet18``."""
+    return config.backbone.get("arch") or config.backbone["_target_"].split(".")[-2]
+
+
 def remedy(node: DictConfig, info: DataInfo) -> str:
     """Say how this data set can be made to fit, if it can."""
     wanted = {"storage_size": info.image_size, "channels": info.channels}
@@ -137,6 +142,7 @@ def measure_checkpoint(file: Path, config: DictConfig) -> dict[str, Any]:
         "checkpoint": str(file),
         "step": state["progress"]["step"],
         "method": type(method).__module__.rsplit(".", 1)[-1],
+        "backbone": backbone_name(run_config),
         "dataset": data.name,
         "probe": probe.name,
         "frozen": {"before": before, "after": fingerprint(method.backbone)},

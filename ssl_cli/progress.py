@@ -32,6 +32,7 @@ class Progress:
         self.log, self.console = log, Console()
         self.started = self.shown = time.perf_counter()
         self.bar: Bar | None = None
+        self.line = ""  # the latest, while it is not written
 
     def __enter__(self) -> "Progress":
         if self.console.is_terminal:
@@ -44,9 +45,10 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         if self.bar is not None:
             self.bar.stop()
+        self._write()
 
     def update(self, step: int, loss: float, lr: float, images_per_second: float, val_knn: float) -> None:
-        """Show the state after ``step`` steps; ``val_knn`` is an accuracy in [0, 1], or negative where there is none."""
+        """Show the state after ``step`` steps; ``val_knn`` is an accuracy in [0, 1], negative where there is none."""
         now = time.perf_counter()
         left = (now - self.started) / max(1, step - self.first_step) * (self.total_steps - step)
         epochs = self.total_steps / self.steps_per_epoch
@@ -57,8 +59,14 @@ class Progress:
         line += f"  val kNN {100 * val_knn:.1f}" if val_knn >= 0 else ""
         if self.bar is not None:
             self.bar.update(self.task, completed=step, description=line)
-        if now - self.shown >= PLAIN_EVERY or step == self.total_steps:
+        self.line = line
+        if now - self.shown >= PLAIN_EVERY:
             self.shown = now
-            self.log(line)
+            self._write()
+
+    def _write(self) -> None:
+        if self.line:
+            self.log(self.line)
             if self.bar is None:
-                print(line, flush=True)
+                print(self.line, flush=True)
+            self.line = ""

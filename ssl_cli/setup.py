@@ -62,10 +62,6 @@ def prepare(config: DictConfig) -> Experiment:
             f"trainer.batch_size={trainer.batch_size} is more than the {len(train)} images of the train split; "
             f"write trainer.batch_size={1 << (len(train).bit_length() - 1)} or less"
         )
-    if trainer.batch_size % trainer.accumulate:
-        raise UserError(
-            f"trainer.batch_size={trainer.batch_size} is not a multiple of trainer.accumulate={trainer.accumulate}"
-        )
     steps_per_epoch = len(train) // trainer.batch_size
     total_steps = trainer.max_steps or trainer.epochs * steps_per_epoch
     schedule = instantiate(config.schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
@@ -106,7 +102,9 @@ def prepare(config: DictConfig) -> Experiment:
 def describe(data: ImageData, node: DictConfig) -> tuple[DataInfo, Tensor]:
     """Return what models must know of the data, and the positions [n] whose label the budget grants."""
     train = data.splits["train"]
-    labelled = train[draw(data.labels[train], str(node.labels), node.label_seed)] if data.labelled else train[:0]
+    labelled = (
+        train[draw(data.labels[train], str(node.labels), node.label_seed, data.classes)] if data.labelled else train[:0]
+    )
     mean, std = pixel_stats(data)
     info = DataInfo(data.name, data.channels, data.image_size, data.classes, len(train), len(labelled), mean, std)
     return info, labelled
@@ -142,16 +140,14 @@ def plan(experiment: Experiment, where: str) -> list[tuple[str, str]]:
         if node.get("scale", "none") != "none"
         else ""
     )
+    epochs = e.total_steps / e.steps_per_epoch
     bf16 = e.precision == torch.bfloat16
     lines = [
         ("data", f"{data.name}: {splits}; {info.channels}x{info.image_size}x{info.image_size} pixels; {labels}"),
         ("learns from", sources[e.method.learns_from]),
         ("parameters", f"{parameters:,}, of which backbone {backbone:,}"),
         ("device", f"{e.device}, {'bf16 autocast' if bf16 else 'fp32'}, {torch.get_num_threads()} threads"),
-        (
-            "steps",
-            f"{e.total_steps:,} of batch {trainer.batch_size} ({e.steps_per_epoch} an epoch, {e.total_steps / e.steps_per_epoch:g} epochs)",
-        ),
+        ("steps", f"{e.total_steps:,} of batch {trainer.batch_size}; {e.steps_per_epoch} an epoch, {epochs:g} epochs"),
         (
             "images per epoch",
             f"{images:,}" + (f", {dropped} left out (no full batch); each epoch others" if dropped else ""),

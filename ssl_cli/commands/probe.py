@@ -14,8 +14,6 @@ from ssl_cli.rundir import latest_run
 
 def run(config: DictConfig) -> int:
     """Probe, print the table, write ``result.json``. Returns the exit status."""
-    if OmegaConf.is_missing(config, "ckpt"):
-        raise UserError("ckpt is not set; write ckpt=RUN (a run directory, a checkpoint file, or `last`)")
     file = checkpoint_file(config.ckpt)
     if config.dataset is not None:
         parse_budget(str(config.dataset.labels))
@@ -29,10 +27,9 @@ def run(config: DictConfig) -> int:
     directory = result_dir(file, f"{HydraConfig.get().runtime.choices.probe}-{result['dataset']}")
     OmegaConf.save(config, directory / "config.yaml", resolve=True)
     write_json(directory / "result.json", result)
-    print_table(result["results"], Console())
-    print(
-        f"accuracy in % on the test split of {result['dataset']}; backbone frozen: {result['frozen']['before'][:12]} before and after"
-    )
+    print_table(result["results"], Console(), result["backbone"])
+    sha = result["frozen"]["before"][:12]
+    print(f"test split of {result['dataset']}; the backbone stayed frozen (sha256 {sha} before and after)")
     print(f"result: {directory / 'result.json'}")
     return 0
 

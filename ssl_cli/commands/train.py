@@ -12,6 +12,7 @@ from ssl_cli import config as cfg
 from ssl_cli.data.budget import parse_budget
 from ssl_cli.errors import RunError, UserError
 from ssl_cli.rundir import RunDir, environment
+from ssl_cli.schedule import parse_duration
 
 
 def run(config: DictConfig) -> int:
@@ -57,6 +58,13 @@ def check(config: DictConfig) -> None:
     user_dirs = [Path(s.path.removeprefix("file://")) for s in HydraConfig.get().runtime.config_sources if s.path]
     cfg.check_fit(config, [*user_dirs, conf_dir()])
     parse_budget(str(config.dataset.labels))
+    if config.trainer.batch_size % config.trainer.accumulate:
+        raise UserError(
+            f"trainer.batch_size={config.trainer.batch_size} is not a multiple of "
+            f"trainer.accumulate={config.trainer.accumulate}"
+        )
+    if "warmup" in config.schedule:
+        parse_duration(str(config.schedule.warmup), 1, 1)
     root = config.dataset.get("root")
     if root is not None and not Path(root).exists() and not config.dataset.get("download", False):
         raise UserError(f"dataset.root={root} does not exist; write dataset.root=DIR with the directory of the images")
@@ -76,6 +84,7 @@ def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None) ->
         "dataset": experiment.data.name,
         "labels": str(config.dataset.labels),
         "seed": config.seed,
+        "overrides": list(HydraConfig.get().overrides.task),
         "results": [],
     }
     run_dir.write("summary.json", summary)
@@ -92,9 +101,8 @@ def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None) ->
         }
         if done.step < experiment.total_steps:
             run_dir.write("summary.json", {**summary, "state": "interrupted"})
-            print(
-                f"stopped at step {done.step} of {experiment.total_steps}; saved. To go on:\n  {resume_command(run_dir)}"
-            )
+            print(f"stopped at step {done.step} of {experiment.total_steps}; saved. To go on:")
+            print(f"  {resume_command(run_dir)}")
             return 128 + (stop.signal or 0)
         trained = time.perf_counter() - started
         summary["results"] = measure(experiment, run_dir.log)
@@ -116,12 +124,14 @@ def conclude(experiment: Any, run_dir: RunDir, results: list[dict], seconds: flo
     """Print what was learned, where it is, and what to type next."""
     from rich.console import Console
 
+    from ssl_cli.measure import backbone_name
     from ssl_cli.progress import clock
     from ssl_cli.report.table import print_table
 
     if results:
-        print_table(results, Console(), HydraConfig.get().runtime.choices.backbone)
-        print(f"scored once, on {len(experiment.data.splits['test']):,} test images; ± is the deviation over draws of the labels")
+        print_table(results, Console(), backbone_name(experiment.config))
+        images = len(experiment.data.splits["test"])
+        print(f"scored once, on {images:,} test images; ± is the deviation over draws of the labels")
     else:
         print("The images have no labels, so nothing was measured: no kNN, no linear probe.")
     print(f"trained in {clock(seconds)}; run: {run_dir.path}")

@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ssl_cli.data.images import ImageData, resize
+from ssl_cli.data.images import ImageData, resize, to_channels
 
 
-def load(storage_size: int = 16) -> ImageData:
+def load(storage_size: int = 16, channels: int | None = None) -> ImageData:
     """Load the digits (Alpaydin & Kaynak 1998, UCI optical recognition of handwritten digits, test part).
 
     Args:
         storage_size: side of the stored images, in pixels; enlarged from 8, bicubic.
+        channels: 1 (grey), 3 (RGB), or None: as published.
     """
     pixels, labels = _read()
     images = torch.from_numpy(pixels).float().reshape(-1, 1, 8, 8) * (
@@ -21,7 +22,7 @@ def load(storage_size: int = 16) -> ImageData:
     )  # ink counts 0..16 -> grey levels 0..255
     return ImageData(
         name="digits",
-        images=resize(images.round().to(torch.uint8), storage_size),
+        images=to_channels(resize(images.round().to(torch.uint8), storage_size), channels),
         labels=torch.from_numpy(labels.astype(np.int64)),
         classes=tuple("0123456789"),
         splits={"train": torch.arange(len(images))},

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ssl_cli.errors import UserError
+
 STATS_IMAGES = 10_000  # images that the channel statistics are taken over, at most
 MIN_STD = 1e-3  # a constant channel would otherwise be divided by zero
 
@@ -66,6 +68,30 @@ def pixel_stats(data: ImageData) -> tuple[tuple[float, ...], tuple[float, ...]]:
     mean = total / count
     std = (squares / count - mean.square()).clamp(min=0).sqrt().clamp(min=MIN_STD)
     return tuple(mean.tolist()), tuple(std.tolist())
+
+
+def to_channels(images: Tensor, channels: int | None) -> Tensor:
+    """Turn grey images into RGB or the other way round (ITU-R 601 luma, as Pillow); None leaves them as they are.
+
+    Args:
+        images: [N, 1 or 3, H, W] uint8.
+        channels: 1, 3 or None.
+
+    Raises:
+        UserError: for any other number.
+    """
+    if channels is None or channels == images.shape[1]:
+        return images
+    if channels == 3:
+        return images.expand(-1, 3, -1, -1).contiguous()
+    if channels != 1:
+        raise UserError(f"dataset.channels={channels} is neither 1 (grey) nor 3 (RGB)")
+    grey = images.new_empty((len(images), 1, *images.shape[2:]))
+    weights = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
+    for start in range(0, len(images), 1024):
+        chunk = images[start : start + 1024].float()
+        grey[start : start + 1024] = (chunk * weights).sum(1, keepdim=True).round_().to(torch.uint8)
+    return grey
 
 
 def resize(images: Tensor, size: int) -> Tensor:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssl_cli.data.images import ImageData
+from ssl_cli.data.images import ImageData, to_channels
 
 # A shape is a signed distance: coordinates (x, y) in units of the radius of its circumscribed circle -> distance to
 # its edge, negative inside. Each has its centroid at the origin.
@@ -53,7 +53,7 @@ ROUND = ("circle", "ring")  # turning changes nothing, so their angle is 0
 MAX_ANGLE = 30  # degrees: below half the period of every other shape (the star's is 72), so that the angle can be seen
 
 
-def load(num_images: int = 6000, image_size: int = 32, seed: int = 0) -> ImageData:
+def load(num_images: int = 6000, storage_size: int = 32, seed: int = 0, channels: int | None = None) -> ImageData:
     """Draw one shape per image, anti-aliased; image i is the same whatever ``num_images`` is.
 
     The class is the shape; classes are balanced. Factors: ``x``, ``y``, the centre (-1..1 is border to border,
@@ -63,8 +63,9 @@ def load(num_images: int = 6000, image_size: int = 32, seed: int = 0) -> ImageDa
 
     Args:
         num_images: how many.
-        image_size: side of the images, in pixels.
+        storage_size: side of the images, in pixels.
         seed: of everything.
+        channels: 1 (grey), 3 (RGB), or None: RGB.
     """
     labels = torch.arange(num_images) % len(SHAPES)
     uniform = torch.from_numpy(np.random.default_rng(seed).random((num_images, 8), dtype=np.float32))
@@ -76,13 +77,13 @@ def load(num_images: int = 6000, image_size: int = 32, seed: int = 0) -> ImageDa
     factors |= dict(zip(("red", "green", "blue"), colour.unbind(1), strict=True))
     factors["background"] = 0.6 * uniform[:, 7]
 
-    images = torch.empty(num_images, 3, image_size, image_size, dtype=torch.uint8)
+    images = torch.empty(num_images, 3, storage_size, storage_size, dtype=torch.uint8)
     for label, distance in enumerate(SHAPES.values()):
         for rows in torch.nonzero(labels == label).flatten().split(256):
-            images[rows] = _render(distance, {name: values[rows] for name, values in factors.items()}, image_size)
+            images[rows] = _render(distance, {name: values[rows] for name, values in factors.items()}, storage_size)
     return ImageData(
         name="shapes",
-        images=images,
+        images=to_channels(images, channels),
         labels=labels,
         classes=tuple(SHAPES),
         splits={"train": torch.arange(num_images)},
@@ -90,14 +91,14 @@ def load(num_images: int = 6000, image_size: int = 32, seed: int = 0) -> ImageDa
     )
 
 
-def _render(distance: Distance, factors: dict[str, Tensor], image_size: int) -> Tensor:
+def _render(distance: Distance, factors: dict[str, Tensor], storage_size: int) -> Tensor:
     """Draw shapes with factors [B] each -> [B, 3, H, W] uint8."""
     column = {name: values[:, None, None] for name, values in factors.items()}
-    grid = (torch.arange(image_size) + 0.5) * (2 / image_size) - 1
+    grid = (torch.arange(storage_size) + 0.5) * (2 / storage_size) - 1
     dx, dy = grid - column["x"], grid[:, None] - column["y"]
     cos, sin = torch.deg2rad(column["angle"]).cos(), torch.deg2rad(column["angle"]).sin()
     scaled = distance((cos * dx + sin * dy) / column["size"], (cos * dy - sin * dx) / column["size"])
-    pixels = scaled * column["size"] * (image_size / 2)
+    pixels = scaled * column["size"] * (storage_size / 2)
     cover = (0.5 - pixels).clamp(0, 1)[:, None]  # share of the pixel inside the shape
     colour = torch.stack([column[name] for name in ("red", "green", "blue")], 1)
     return (255 * torch.lerp(column["background"][:, None].expand_as(colour), colour, cover)).round().to(torch.uint8)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ssl_cli.data import folder
 from ssl_cli.data.cache import shown, user_cache_dir
-from ssl_cli.data.images import ImageData, resize
+from ssl_cli.data.images import ImageData, resize, to_channels
 from ssl_cli.errors import UserError
 
 _BY_FLAG = {"train": {"train": True}, "test": {"train": False}}
@@ -27,7 +27,13 @@ SETS: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {  # name -> torchvisio
 }
 
 
-def load(name: str, root: str | None = None, storage_size: int | None = None, download: bool = True) -> ImageData:
+def load(
+    name: str,
+    root: str | None = None,
+    storage_size: int | None = None,
+    channels: int | None = None,
+    download: bool = True,
+) -> ImageData:
     """Load one of torchvision's data sets; the first time, fetch it.
 
     STL-10's 100,000 unlabelled images are training images with label -1. EuroSAT defines no test split.
@@ -36,6 +42,7 @@ def load(name: str, root: str | None = None, storage_size: int | None = None, do
         name: a key of ``SETS``.
         root: the folder of the files, as torchvision lays them out; by default in the user's cache directory.
         storage_size: side of the stored images, in pixels; by default as published.
+        channels: 1 (grey), 3 (RGB), or None: as published.
         download: whether missing files may be fetched.
 
     Raises:
@@ -71,14 +78,14 @@ def load(name: str, root: str | None = None, storage_size: int | None = None, do
             ) from error
 
     if name == "eurosat":  # the one that comes as image files
-        data = folder.load(str(place / "eurosat" / "2750"), "classes", storage_size or 64, channels=3)
+        data = folder.load(str(place / "eurosat" / "2750"), "classes", storage_size or 64, channels or 3)
         return ImageData(name, data.images, data.labels, data.classes, data.splits, files=data.files)
     images = [_pixels(part, storage_size) for part in parts.values()]
     labels = [torch.as_tensor(np.asarray(_labels(part)).astype(np.int64)) for part in parts.values()]
     ends = np.cumsum([0, *map(len, images)])
     return ImageData(
         name=name,
-        images=torch.cat(images),
+        images=to_channels(torch.cat(images), channels),
         labels=torch.cat(labels),
         classes=tuple(getattr(parts["train"], "classes", "0123456789")),
         splits={split: torch.arange(*ends[i : i + 2].tolist()) for i, split in enumerate(parts)},

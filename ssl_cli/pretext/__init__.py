@@ -1,0 +1,1 @@
+"""Pretext tasks: what is made of a batch of images."""

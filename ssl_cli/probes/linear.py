@@ -18,8 +18,8 @@ class Linear(Probe):
     """Multinomial logistic regression at several label budgets.
 
     The features are standardised by those of all labelled training images. For each draw of the labels one model per
-    penalty is fitted on the drawn images, the penalty is chosen on the validation split (best accuracy, then smallest loss) and that model is scored
-    once on the test split. It is not fitted again on train and validation together.
+    penalty is fitted on the drawn images, the penalty is chosen on the validation split (best accuracy, then smallest
+    loss) and that model is scored once on the test split. It is not fitted again on train and validation together.
 
     Args:
         labels: budgets: ``all``, ``10/class``, ``10%``.

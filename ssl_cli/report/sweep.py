@@ -18,6 +18,7 @@ class SweepSummary(Callback):
 
 def show(directory: Path) -> None:
     """Print state, time and results of every job below ``directory``."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
@@ -27,8 +28,11 @@ def show(directory: Path) -> None:
     summaries = [(file.parent.name, json.loads(file.read_text(encoding="utf-8"))) for file in jobs]
     own = [(name, s, [r for r in s["results"] if r["model"] not in ("pixels", "random")]) for name, s in summaries]
     columns = list(dict.fromkeys(header(row["probe"], row["labels"]) for _, _, rows in own for row in rows))
-    table = Table("job", "state", *columns)
+    common = set.intersection(*(set(summary.get("overrides", [])) for _, summary in summaries)) if summaries else set()
+    table = Table("job", "state", *columns, box=box.SIMPLE_HEAD)
     for name, summary, rows in own:
+        swept = [item for item in summary.get("overrides", []) if item not in common]
+        name = " ".join([name.split("-")[0], *swept])
         cells = {header(row["probe"], row["labels"]): cell(row) for row in rows}
         table.add_row(name, summary["state"], *(cells.get(title, "") for title in columns))
     console = Console()

@@ -6,7 +6,7 @@ from ssl_cli.data import shapes
 
 @pytest.fixture(scope="module")
 def data():
-    return shapes.load(num_images=420, image_size=64, seed=0)
+    return shapes.load(num_images=420, storage_size=64, seed=0)
 
 
 def _cover(data):
@@ -61,7 +61,7 @@ def test_corners_show_the_background(data):
 
 
 def test_an_image_does_not_depend_on_how_many_there_are(data):
-    fewer = shapes.load(num_images=10, image_size=64, seed=0)
+    fewer = shapes.load(num_images=10, storage_size=64, seed=0)
     assert torch.equal(fewer.images, data.images[:10])
     assert all(torch.equal(values, data.factors[name][:10]) for name, values in fewer.factors.items())
-    assert not torch.equal(shapes.load(num_images=10, image_size=64, seed=1).images, fewer.images)
+    assert not torch.equal(shapes.load(num_images=10, storage_size=64, seed=1).images, fewer.images)
