@@ -1,0 +1,90 @@
+"""Shared by all tests: the command line as a user runs it, and small experiments without it."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+# Runs the command line and leaves the names of the imported modules behind.
+WRAPPER = """
+import os, sys
+from ssl_cli.cli import main
+status = main(sys.argv[1:])
+open(os.environ["SSL_TEST_MODULES"], "w").write("\\n".join(sys.modules))
+sys.exit(status)
+"""
+
+
+@dataclass
+class Outcome:
+    status: int
+    out: str
+    err: str
+    modules: set[str]
+
+
+class CommandLine:
+    """Runs ``ssl`` in a process of its own, in one working directory."""
+
+    def __init__(self, cwd: Path, scratch: Path):
+        self.cwd, self.modules = cwd, scratch / "modules.txt"
+        self.env = {**os.environ, "OMP_NUM_THREADS": "2", "COLUMNS": "120", "SSL_TEST_MODULES": str(self.modules)}
+        self.env.pop("HYDRA_FULL_ERROR", None)
+
+    def __call__(self, *args: str, timeout: float = 300, **env: str) -> Outcome:
+        self.modules.write_text("")
+        command = [sys.executable, "-c", WRAPPER, *args]
+        done = subprocess.run(
+            command, cwd=self.cwd, env={**self.env, **env}, capture_output=True, text=True, timeout=timeout
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr, set(self.modules.read_text().split("\n")))
+
+    def start(self, *args: str) -> subprocess.Popen:
+        """Start it in the background, as the shell would."""
+        command = [sys.executable, "-m", "ssl_cli", *args]
+        return subprocess.Popen(command, cwd=self.cwd, env=self.env, stdout=subprocess.PIPE, text=True)
+
+    def files(self) -> dict[str, int]:
+        """Return every file below the working directory with its time of change."""
+        return {str(p.relative_to(self.cwd)): p.stat().st_mtime_ns for p in self.cwd.rglob("*")}
+
+
+@pytest.fixture
+def ssl(tmp_path, tmp_path_factory):
+    return CommandLine(tmp_path, tmp_path_factory.mktemp("scratch"))
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A short SimCLR run on the digits: its directory, and the outcome of the command."""
+    cwd = tmp_path_factory.mktemp("trained")
+    run = CommandLine(cwd, tmp_path_factory.mktemp("scratch"))
+    outcome = run("train", "method=simclr", "trainer.epochs=2", "probes.linear.draws=2", "hydra.run.dir=run")
+    assert outcome.status == 0, outcome.err
+    return cwd / "run", outcome
+
+
+@pytest.fixture
+def summary():
+    return lambda run: json.loads((Path(run) / "summary.json").read_text())
+
+
+@pytest.fixture
+def image_folder(tmp_path):
+    """Twelve images in each of three class folders, in several formats and sizes."""
+    import numpy as np
+    from PIL import Image
+
+    root = tmp_path / "images"
+    random = np.random.default_rng(0)
+    for label, name in enumerate(("ant", "bee", "fly")):
+        (root / name).mkdir(parents=True)
+        for i in range(12):
+            pixels = random.integers(0, 80, (20 + i, 24, 3), dtype=np.uint8)
+            pixels[..., label] += 150
+            Image.fromarray(pixels).save(root / name / f"{i}.{'png' if i % 2 else 'jpg'}")
+    return root

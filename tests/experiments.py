@@ -1,0 +1,58 @@
+"""Experiments built from the shipped config, without the command line."""
+
+from pathlib import Path
+
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+from ssl_cli import checkpoint, trainer
+from ssl_cli.app import slug
+from ssl_cli.cli import conf_dir
+from ssl_cli.config import SCHEMAS
+from ssl_cli.rundir import RunDir
+from ssl_cli.setup import Experiment, prepare
+
+CONF = conf_dir()
+SMALL = ["trainer.batch_size=64", "trainer.threads=1", "trainer.log_every=1", "trainer.precision=fp32"]
+
+
+def composed(command: str, overrides: list[str]) -> DictConfig:
+    """Return the config that the command line would compose."""
+    OmegaConf.register_new_resolver("slug", slug, replace=True)
+    ConfigStore.instance().store(name=f"_{command}_schema", node=SCHEMAS[command])
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(command, overrides=overrides)
+
+
+def train(path: Path, overrides: list[str], stop_after: int | None = None) -> tuple[Experiment, RunDir]:
+    """Train (or go on in) ``path``, and stop after a number of steps as a signal would."""
+    config = composed("train", [*SMALL, *overrides])
+    experiment = prepare(config)
+    if (path / "config.yaml").exists():
+        run = RunDir(path)
+        resumed = checkpoint.load(run.checkpoint_file())
+    else:
+        run, resumed = RunDir.create(path, config, chosen_by_user=True), None
+
+    class Stop:
+        requested = False
+
+    batch = experiment.loader.batch
+
+    def counted(step: int):
+        Stop.requested = stop_after is not None and step + 1 >= stop_after
+        return batch(step)
+
+    experiment.loader.batch = counted
+    trainer.fit(experiment, run, resumed, Stop)
+    return experiment, run
+
+
+def tensors(node, prefix="") -> dict[str, torch.Tensor]:
+    """Return every tensor of nested containers under its path."""
+    if isinstance(node, torch.Tensor):
+        return {prefix: node}
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, (list, tuple)) else ()
+    return {key: value for name, child in items for key, value in tensors(child, f"{prefix}/{name}").items()}

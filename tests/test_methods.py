@@ -1,0 +1,101 @@
+"""What must hold for every method in conf/method: a new file is tested without being listed."""
+
+import json
+
+import pytest
+import torch
+from experiments import CONF, composed, tensors, train
+from omegaconf import OmegaConf
+
+from ssl_cli import checkpoint
+from ssl_cli.data.info import DataInfo
+from ssl_cli.measure import measure_checkpoint
+from ssl_cli.setup import build_method, prepare
+
+METHODS = sorted(file.stem for file in (CONF / "method").glob("*.yaml") if not file.stem.startswith("_"))
+
+
+@pytest.fixture(scope="module", params=METHODS)
+def finished(request, tmp_path_factory):
+    """Six epochs on the digits."""
+    path = tmp_path_factory.mktemp(request.param) / "run"
+    overrides = [f"method={request.param}", "trainer.epochs=2", "trainer.eval_every=1"]
+    return request.param, *train(path, overrides), overrides
+
+
+def test_the_loss_falls_and_everything_is_written(finished):
+    _, experiment, run, _ = finished
+    rows = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+    losses = [row["loss"] for row in rows if "loss" in row]
+    assert len(losses) == experiment.total_steps
+    assert sum(losses[-5:]) < sum(losses[:5])
+    assert [row["epoch"] for row in rows if "val_knn" in row] == [1.0, 2.0]
+    assert {file.name for file in run.path.iterdir()} == {"config.yaml", "metrics.jsonl", "train.log", "checkpoints"}
+
+
+def test_every_trainable_parameter_gets_a_gradient(finished):
+    name = finished[0]
+    experiment = prepare(composed("train", [f"method={name}", "trainer.batch_size=64"]))
+    generator = torch.Generator().manual_seed(0)
+    task = experiment.pretext(experiment.loader.batch(0), generator)
+    experiment.method.train()
+    experiment.method(task)["loss"].backward()
+    for key, parameter in experiment.method.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None and parameter.grad.abs().sum() > 0, key
+
+
+@pytest.mark.parametrize("stop_after", [1, 19, 30])
+def test_resuming_is_bitwise_the_same_as_not_stopping(finished, tmp_path, stop_after):
+    _, experiment, run, overrides = finished
+    train(tmp_path / "run", overrides, stop_after=stop_after)
+    stopped = checkpoint.load(tmp_path / "run/checkpoints/last.pt")
+    assert stopped["progress"]["step"] == stop_after < experiment.total_steps
+    train(tmp_path / "run", overrides)
+    straight = tensors(checkpoint.load(run.checkpoint_file()))
+    resumed = tensors(checkpoint.load(tmp_path / "run/checkpoints/last.pt"))
+    assert straight.keys() == resumed.keys() and len(straight) > 10
+    for key, value in straight.items():
+        assert torch.equal(value, resumed[key]), key
+    rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    steps = [row["step"] for row in rows if "loss" in row]
+    assert steps == list(range(1, experiment.total_steps + 1))  # none doubled, none missing
+
+
+def test_a_checkpoint_alone_rebuilds_its_model(finished):
+    _, experiment, run, _ = finished
+    state = checkpoint.load(run.checkpoint_file())
+    method = build_method(OmegaConf.create(state["config"]), DataInfo.from_dict(state["data"]))
+    method.load_state_dict(state["model"])
+    images = torch.rand(4, 1, 16, 16)
+    torch.testing.assert_close(method.eval().backbone(images), experiment.method.eval().backbone(images))
+
+
+def test_the_backbone_stays_frozen_while_it_is_probed(finished):
+    run = finished[2]
+    config = composed("probe", ["ckpt=unused", "probe=linear", "probe.draws=2"])
+    result = measure_checkpoint(run.checkpoint_file(), config)
+    assert result["frozen"]["before"] == result["frozen"]["after"]
+    assert [row["model"] for row in result["results"]] == ["pixels"] * 3 + ["random"] * 3 + [finished[0]] * 3
+    assert all(0.1 < row["mean"] <= 1 for row in result["results"])
+
+
+def test_methods_that_may_not_see_labels_do_not(finished):
+    name = finished[0]
+    experiment = prepare(composed("train", [f"method={name}", "dataset.labels=4/class", "trainer.batch_size=64"]))
+    batch = experiment.loader.batch(0)
+    if experiment.method.learns_from == "images":
+        assert (batch.labels == -1).all()
+        assert len(experiment.loader.positions) == len(experiment.data.splits["train"])
+    else:
+        assert len(experiment.loader.positions) == 40
+        assert torch.equal(batch.labels, experiment.data.labels[batch.indices])
+
+
+def test_one_seed_gives_one_result_and_another_another(tmp_path):
+    runs = {}
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train(tmp_path / name, ["trainer.max_steps=3", f"seed={seed}", "trainer.eval_every=100"])
+        runs[name] = tensors(checkpoint.load(tmp_path / name / "checkpoints/last.pt")["model"])
+    assert all(torch.equal(value, runs["b"][key]) for key, value in runs["a"].items())
+    assert any(not torch.equal(value, runs["c"][key]) for key, value in runs["a"].items())
