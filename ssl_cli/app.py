@@ -121,11 +121,13 @@ def _record_failure(output_dir: Path, error: str) -> None:
 
 
 def _remove_if_empty(directory: Path) -> None:
-    """Take away the directory that Hydra made, and its date, if the command has put nothing there."""
-    for path in (directory, directory.parent):
+    """Take away the directory that Hydra made, and those above it, if the command has put nothing there."""
+    for path in (directory, *directory.parents):
         try:
+            if path != directory and not path.is_relative_to(Path.cwd()) or path == Path.cwd():
+                return
             path.rmdir()
-        except OSError:
+        except OSError:  # not empty
             return
 
 

@@ -39,7 +39,10 @@ def instantiate(node: Any, **kwargs: Any) -> Any:
     try:
         return constructor(**kwargs)
     except TypeError as error:
-        if error.__traceback__ is not None and error.__traceback__.tb_next is None:  # the call itself, not the body
+        name = re.escape(str(target).rpartition(".")[2])
+        if re.match(
+            rf"(\w+\.)*{name}(\.__init__)?\(\) (got an unexpected|missing)", str(error)
+        ):  # the call, not the body
             raise UserError(f"cannot build {target}: {error}") from error
         raise
 

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from ssl_cli.atomic import write_json
 from ssl_cli.data.budget import parse_budget
 from ssl_cli.errors import UserError
-from ssl_cli.rundir import latest_run
+from ssl_cli.rundir import RunDir, latest_run
 
 
 def run(config: DictConfig) -> int:
@@ -23,8 +23,13 @@ def run(config: DictConfig) -> int:
     from ssl_cli.measure import measure_checkpoint
     from ssl_cli.report.table import print_table
 
+    given = any("run.dir=" in item or "MULTIRUN" in item for item in HydraConfig.get().overrides.hydra)
+    chosen = Path(HydraConfig.get().runtime.output_dir) if given else None
+    if chosen:
+        RunDir.check_free(chosen)
     result = measure_checkpoint(file, config)
-    directory = result_dir(file, f"{HydraConfig.get().runtime.choices.probe}-{result['dataset']}")
+    name = f"{HydraConfig.get().runtime.choices.probe}-{result['dataset']}"
+    directory = chosen or result_dir(file, name)
     OmegaConf.save(config, directory / "config.yaml", resolve=True)
     write_json(directory / "result.json", result)
     print_table(result["results"], Console(), result["backbone"])

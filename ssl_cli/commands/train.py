@@ -26,7 +26,7 @@ def run(config: DictConfig) -> int:
     check(config)
     hydra_config = HydraConfig.get()
     target = run_dir.path if run_dir else shown(Path(hydra_config.runtime.output_dir))
-    chosen_by_user = any("run.dir" in item or "sweep" in item for item in hydra_config.overrides.hydra)
+    chosen_by_user = any("run.dir=" in item for item in hydra_config.overrides.hydra)
     if run_dir is None and chosen_by_user:
         RunDir.check_free(target)
 

@@ -1,0 +1,325 @@
+"""The command line by running it: exit codes, messages, and the exact files."""
+
+import json
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from experiments import tensors
+
+from ssl_cli import __version__, checkpoint
+
+TORCH = {"torch", "torchvision"}
+RUN_FILES = {
+    *("config.yaml", "env.json", "labels.json", "metrics.jsonl", "summary.json", "train.log", "checkpoints"),
+    *(f"checkpoints/{name}.pt{suffix}" for name in ("last", "best") for suffix in ("", ".sha256")),
+}
+
+
+def below(directory: Path) -> set[str]:
+    return {str(path.relative_to(directory)) for path in directory.rglob("*")}
+
+
+@pytest.mark.parametrize("args", [[], ["--help"], ["-h"]])
+def test_help_names_the_commands_and_imports_nothing_heavy(ssl, args):
+    outcome = ssl(*args)
+    assert outcome.status == 0
+    assert "train" in outcome.out and "probe" in outcome.out and "ssl train method=simclr" in outcome.out
+    assert not outcome.modules & {*TORCH, "hydra", "omegaconf", "numpy"}
+
+
+@pytest.mark.parametrize("command", ["train", "probe"])
+def test_help_of_a_command_lists_groups_options_settings_and_examples(ssl, command):
+    outcome = ssl(command, "--help")
+    assert outcome.status == 0
+    for word in ("groups", "settings", "examples", f"ssl {command}", "digits", "linear"):
+        assert word in outcome.out
+    settings = outcome.out.split("settings people change most")[1].split("(all of them")[0]
+    assert len(re.findall(r"^  \S+", settings, re.M)) >= 10
+    assert not outcome.modules & {*TORCH, "hydra"}
+
+
+def test_version(ssl):
+    assert ssl("--version").out.strip() == f"ssl {__version__}"
+
+
+def test_the_composed_config_can_be_looked_at_without_torch(ssl):
+    outcome = ssl("train", "--cfg", "job", "method=supervised", "optimizer=sgd")
+    assert outcome.status == 0
+    assert "ssl_cli.methods.supervised.Supervised" in outcome.out and "ssl_cli.optim.sgd" in outcome.out
+    assert not outcome.modules & TORCH
+    assert ssl.files() == {}
+
+
+def test_shell_completion_as_hydra_gives_it(ssl):
+    script = ssl("--shell-completion", "install=bash")
+    assert script.status == 0 and "complete" in script.out and script.out.rstrip().endswith("ssl")
+    queries = {"ssl tr": "train", "ssl train method=s": "method=simclr", "ssl probe probe=k": "probe=knn"}
+    for line, expected in queries.items():
+        assert expected in ssl("-sc", "query=bash", COMP_LINE=line).out.split()
+
+
+def test_a_run_writes_exactly_its_files_and_says_what_it_found(trained, summary):
+    run, outcome = trained
+    assert below(run) == RUN_FILES
+    for text in ("raw pixels", "convnet, random weights", "simclr", "1 label", "ssl probe ckpt=run", "kNN"):
+        assert text in outcome.out
+    result = summary(run)
+    assert result["state"] == "finished" and result["steps"] == 8 and result["epochs"] == 2
+    assert result["seconds"] > 0 and result["images_per_second"] > 0
+    rows = {(row["model"], row["probe"], row["labels"]): row for row in result["results"]}
+    assert set(rows) == {
+        (model, *column)
+        for model in ("pixels", "random", "simclr")
+        for column in (("knn", "all"), ("linear", "all"), ("linear", "10/class"), ("linear", "1/class"))
+    }
+    for (_, _, labels), row in rows.items():
+        assert row["split"] == "test" and row["metric"] == "accuracy" and 0.1 < row["mean"] <= 1
+        assert row["n"] == (1 if labels == "all" else 2) and (row["std"] is None) == (labels == "all")
+    environment = json.loads((run / "env.json").read_text())
+    assert environment["packages"]["torch"] and "method=simclr" in environment["command"]
+    state = checkpoint.load(run / "checkpoints/last.pt")
+    assert state["config"]["seed"] == 0 and state["data"]["name"] == "digits"
+    assert len(json.loads((run / "labels.json").read_text())["positions"]) == state["data"]["labelled"]
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(ssl):
+    outcome = ssl("train", "trainer.dry_run=true", "optimizer=sgd", "optimizer.lr=0.1", "optimizer.scale=linear")
+    assert outcome.status == 0
+    for text in ("parameters", "steps", "warm-up steps", "images per epoch", "234 left out", "outputs/", "0.1"):
+        assert text in outcome.out
+    assert ssl.files() == {}
+
+
+@pytest.mark.parametrize("probe", ["knn", "linear"])
+def test_probe_writes_a_result_of_the_documented_form(ssl, trained, probe):
+    run, _ = trained
+    settings = ["probe.draws=2"] if probe == "linear" else []
+    before = below(run)
+    outcome = ssl("probe", f"ckpt={run}", f"probe={probe}", *settings)
+    assert outcome.status == 0, outcome.err
+    new = sorted(below(run) - before)
+    (result_file,) = (run / name for name in new if name.endswith("result.json"))
+    assert {Path(name).name for name in new if "." in Path(name).name} == {"config.yaml", "result.json"}
+    result = json.loads(result_file.read_text())
+    assert result["frozen"]["before"] == result["frozen"]["after"]
+    trained_rows = json.loads((run / "summary.json").read_text())["results"]
+    for row in result["results"]:  # the same checkpoint, data and protocol: the same numbers
+        assert row in trained_rows
+
+
+def test_probe_on_another_data_set_fits_it_or_says_how(ssl, trained):
+    run, _ = trained
+    refused = ssl("probe", f"ckpt={run}", "dataset=shapes", "dataset.num_images=300")
+    assert refused.status == 2
+    advice = re.search(r"write (dataset.storage_size=16 dataset.channels=1)", refused.err)
+    followed = ssl("probe", f"ckpt={run}", "probe=knn", "dataset=shapes", "dataset.num_images=300", *advice[1].split())
+    assert followed.status == 0 and "shapes" in followed.out
+
+
+def test_last_is_the_latest_run_below_outputs(ssl):
+    quick = ["trainer.max_steps=1", "trainer.batch_size=64", "probes.linear.labels=[all]"]
+    assert ssl("train", *quick).status == 0
+    assert ssl("train", *quick, "method=supervised").status == 0
+    outcome = ssl("probe", "ckpt=last", "probe=knn")
+    assert outcome.status == 0 and "supervised" in outcome.out and "outputs/" in outcome.out
+
+
+def test_two_runs_that_start_in_the_same_second_get_two_directories(ssl):
+    settings = ["train", "trainer.max_steps=1", "trainer.batch_size=64", "probes.linear.labels=[all]"]
+    runs = [ssl.start(*settings) for _ in range(3)]
+    outs = [run.communicate(timeout=300)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0, 0]
+    directories = {re.search(r"run: (\S+)", out)[1] for out in outs}
+    assert len(directories) == 3
+    assert all(below(ssl.cwd / directory) == RUN_FILES for directory in directories)
+
+
+def test_a_sweep_gives_each_job_a_directory_and_one_failing_job_loses_no_other(ssl, summary):
+    outcome = ssl(
+        *("train", "-m", "method=simclr,supervised", "trainer.batch_size=64,5000"),
+        *("trainer.max_steps=2", "probes.linear.labels=[all]", "dataset.labels=50%"),
+    )
+    assert outcome.status == 1
+    (sweep,) = (ssl.cwd / "outputs").glob("*/*-sweep")
+    jobs = sorted(path for path in sweep.iterdir() if path.is_dir())
+    assert [summary(job)["state"] for job in jobs] == ["finished", "failed", "finished", "failed"]
+    assert "5000 is more than the 1258 images" in summary(jobs[1])["error"]
+    assert not any(character in str(job.relative_to(ssl.cwd)) for job in jobs for character in "=,% ")
+    table = outcome.out.split("job 3")[1]
+    assert "2 of 4 jobs finished" in table and "method=supervised trainer.batch_size=64" in table
+    survivor = ssl("probe", f"ckpt={jobs[0]}", "probe=knn")
+    assert survivor.status == 0
+
+
+def test_an_interrupted_run_resumes_to_bitwise_the_same_weights(ssl, summary):
+    settings = ["train", "trainer.epochs=10", "probes.linear.labels=[all]"]
+    straight = ssl(*settings, "hydra.run.dir=straight")
+    assert straight.status == 0
+    process = ssl.start(*settings, "hydra.run.dir=stopped")
+    metrics = ssl.cwd / "stopped/metrics.jsonl"
+    while not (metrics.exists() and metrics.read_text().count("\n") >= 3):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert summary(ssl.cwd / "stopped")["state"] == "interrupted"
+    command = re.search(r"ssl (train resume=stopped)", out)[1]
+    resumed = ssl(*command.split())
+    assert resumed.status == 0 and summary(ssl.cwd / "stopped")["state"] == "finished"
+    one, other = (tensors(checkpoint.load(ssl.cwd / d / "checkpoints/last.pt")) for d in ("straight", "stopped"))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(value, other[key]) for key, value in one.items())
+    results = [summary(ssl.cwd / d)["results"] for d in ("straight", "stopped")]
+    assert results[0] == results[1]
+
+    again = ssl("train", "resume=stopped")
+    assert again.status == 0 and "finished" in again.out and "trainer.epochs" in again.out
+    refused = ssl("train", "resume=stopped", "optimizer.lr=0.5")
+    assert refused.status == 2 and "optimizer.lr" in refused.err
+    longer = ssl("train", "resume=stopped", "trainer.epochs=11")
+    assert longer.status == 0 and summary(ssl.cwd / "stopped")["epochs"] == 11
+
+
+def test_unlabelled_images_are_learned_from_and_nothing_that_needs_labels_runs(ssl, image_folder, summary):
+    flat = ssl.cwd / "flat"
+    flat.mkdir()
+    for file in image_folder.rglob("*.*"):
+        file.rename(flat / f"{file.parent.name}-{file.name}")
+    quick = ["trainer.batch_size=16", "trainer.epochs=2"]
+    outcome = ssl("train", "dataset=folder", f"dataset.root={flat}", *quick, "hydra.run.dir=run")
+    assert outcome.status == 0, outcome.err
+    assert "no labels" in outcome.out and summary(ssl.cwd / "run")["results"] == []
+    assert below(ssl.cwd / "run") == RUN_FILES - {"checkpoints/best.pt", "checkpoints/best.pt.sha256"}
+    refused = ssl("probe", "ckpt=run")
+    assert refused.status == 2 and "no labels" in refused.err
+    refused = ssl("train", "method=supervised", "dataset=folder", f"dataset.root={flat}", *quick)
+    assert refused.status == 2 and "one folder a class" in refused.err
+
+
+def test_own_images_in_class_folders(ssl, image_folder, summary):
+    outcome = ssl(
+        *("train", "dataset=folder", f"dataset.root={image_folder}", "trainer.batch_size=16", "trainer.epochs=2"),
+        *("hydra.run.dir=run", "dataset.test_fraction=0.4"),
+    )
+    assert outcome.status == 0, outcome.err
+    rows = summary(ssl.cwd / "run")["results"]
+    assert {row["model"] for row in rows} == {"pixels", "random", "simclr"}
+    assert "3 classes" in outcome.out
+
+
+# name: (arguments, what the one line says, whether torch may be needed to see it)
+BAD = {
+    "unknown command": (["trian"], ["trian", "did you mean 'train'", "probe"], False),
+    "unknown option": (["train", "method=simclrr"], ["method", "did you mean 'simclr'", "supervised"], False),
+    "unknown data set": (["train", "dataset=cifar"], ["did you mean 'cifar10'"], False),
+    "unknown group": (["train", "metod=simclr"], ["metod", "did you mean 'method'"], False),
+    "unknown key": (["train", "trainer.epocs=3"], ["trainer.epocs", "did you mean 'trainer.epochs'"], False),
+    "unknown plug-in key": (["train", "method.temperatur=1"], ["did you mean 'method.temperature'"], False),
+    "appended key": (["train", "+epochs=1"], ["there is no setting 'epochs'"], False),
+    "appended plug-in key": (["train", "+method.foo=1"], ["foo"], True),
+    "unknown flag": (["train", "--epochs=3"], ["--epochs", "write epochs=3"], False),
+    "unreadable override": (["train", "trainer.epochs=[1"], ["cannot read 'trainer.epochs=[1'"], False),
+    "text for a number": (["train", "trainer.epochs=abc"], ["trainer.epochs=abc", "whole number"], False),
+    "text for a plug-in number": (["train", "method.temperature=hot"], ["method.temperature='hot'", "0.2"], False),
+    "null for a number": (["train", "optimizer.lr=null"], ["optimizer.lr=null", "number"], False),
+    "fraction for an integer": (["train", "trainer.batch_size=3.5"], ["trainer.batch_size"], False),
+    "temperature 0": (["train", "method.temperature=0"], ["method.temperature=0", "> 0"], False),
+    "negative epochs": (["train", "trainer.epochs=-1"], ["trainer.epochs=-1", ">= 1"], False),
+    "negative seed": (["train", "seed=-1"], ["seed=-1"], False),
+    "probability above 1": (["train", "augment.flip=1.5"], ["augment.flip=1.5", "<= 1"], False),
+    "unknown precision": (["train", "trainer.precision=fp16"], ["fp16", "bf16"], False),
+    "unknown duration": (["train", "schedule.warmup=soon"], ["soon", "10%", "epochs", "steps"], False),
+    "unknown budget": (["train", "dataset.labels=few"], ["few", "10%", "4/class"], False),
+    "budget of nothing": (["train", "dataset.labels=0%"], ["0%"], False),
+    "parts that do not fit": (["train", "trainer.accumulate=7"], ["trainer.accumulate=7", "256"], False),
+    "pretext without two views": (["train", "pretext=augment"], ["two_views", "pretext=two_views"], False),
+    "folder without root": (["train", "dataset=folder"], ["dataset.root is not set", "dataset.root=DIR"], False),
+    "missing folder": (["train", "dataset=folder", "dataset.root=nowhere"], ["nowhere", "does not exist"], False),
+    "empty folder": (["train", "dataset=folder", "dataset.root=empty"], ["empty"], True),
+    "no image in folder": (["train", "dataset=folder", "dataset.root=texts"], ["texts", "image"], True),
+    "broken image": (["train", "dataset=folder", "dataset.root=broken"], ["b/torn.png", "on_error=skip"], True),
+    "batch too large": (["train", "trainer.batch_size=5000"], ["5000", "1258", "1024"], True),
+    "budget too large": (["train", "dataset.labels=500/class"], ["500/class", "class '"], True),
+    "images too small": (["train", "backbone=resnet18", "backbone.stem=imagenet"], ["32", "16"], True),
+    "device not there": (["train", "trainer.device=mps"], ["mps", "cpu"], True),
+    "run directory in use": (
+        ["train", "hydra.run.dir=texts"],
+        ["texts", "not empty", "nothing was overwritten"],
+        False,
+    ),
+    "resume nothing": (["train", "resume=nowhere"], ["nowhere"], False),
+    "resume what is no run": (["train", "resume=texts"], ["texts", "not a run directory"], False),
+    "latest of no runs": (["train", "resume=last"], ["no run", "train one first"], False),
+    "no checkpoint named": (["probe"], ["ckpt is not set", "last"], False),
+    "missing checkpoint": (["probe", "ckpt=nowhere"], ["nowhere", "does not exist"], False),
+    "directory without checkpoint": (["probe", "ckpt=texts"], ["texts", "last.pt"], False),
+    "not a checkpoint": (["probe", "ckpt=texts/readme.txt"], ["readme.txt", "not a checkpoint"], True),
+    "foreign checkpoint": (["probe", "ckpt=foreign.pt"], ["foreign.pt", "not a checkpoint of ssl"], True),
+    "truncated checkpoint": (["probe", "ckpt=truncated.pt"], ["truncated.pt", "damaged"], True),
+    "checkpoint of another version": (["probe", "ckpt=future.pt"], ["future.pt", "version 99"], True),
+    "checkpoint that names code": (["probe", "ckpt=hostile.pt"], ["os.system", "trusted_modules"], True),
+    "checkpoint with a pickle": (["probe", "ckpt=pickle.pt"], ["pickle.pt", "not a checkpoint"], True),
+    "unknown probe": (["probe", "ckpt=nowhere", "probe=lienar"], ["did you mean 'linear'"], False),
+    "data that do not fit": (["probe", "ckpt=good.pt", "dataset=shapes"], ["1x16x16", "3x32x32"], True),
+}
+
+
+class Gadget:
+    def __reduce__(self):
+        return os.system, ("touch executed",)
+
+
+@pytest.fixture(scope="module")
+def bad_inputs(trained, tmp_path_factory):
+    """A directory with what the cases above name."""
+    from PIL import Image
+
+    run, _ = trained
+    root = tmp_path_factory.mktemp("bad")
+    for name in ("empty", "texts", "broken/a", "broken/b"):
+        (root / name).mkdir(parents=True)
+    (root / "texts/readme.txt").write_text("no image")
+    for i in range(4):
+        Image.new("RGB", (20, 20)).save(root / f"broken/a/{i}.png")
+        Image.new("RGB", (20, 20)).save(root / f"broken/b/{i}.png")
+    payload = (root / "broken/a/0.png").read_bytes()
+    (root / "broken/b/torn.png").write_bytes(payload[: len(payload) // 2])
+    content = (run / "checkpoints/last.pt").read_bytes()
+    (root / "good.pt").write_bytes(content)
+    (root / "truncated.pt").write_bytes(content[: len(content) // 2])
+    state = torch.load(run / "checkpoints/last.pt", weights_only=True)
+    torch.save({**state, "version": 99}, root / "future.pt")
+    hostile = {**state["config"], "backbone": {"_target_": "os.system", "command": "touch executed"}}
+    torch.save({**state, "config": hostile}, root / "hostile.pt")
+    torch.save({"state_dict": {}}, root / "foreign.pt")
+    torch.save(Gadget(), root / "pickle.pt")
+    return root
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_clear_line(ssl, bad_inputs, case):
+    args, texts, may_need_torch = BAD[case]
+    ssl.cwd = bad_inputs
+    before = ssl.files()
+    outcome = ssl(*args)
+    lines = outcome.err.strip().splitlines()
+    assert outcome.status == 2, outcome.err
+    assert len(lines) == 1 and lines[0].startswith("error: "), outcome.err
+    for text in texts:
+        assert text in lines[0]
+    assert ssl.files() == before, "something was written"
+    if not may_need_torch:
+        assert not outcome.modules & TORCH, "torch was imported to find an error in the config"
+
+
+def test_broken_images_can_be_skipped_and_are_counted(ssl, bad_inputs):
+    args = ["dataset=folder", f"dataset.root={bad_inputs / 'broken'}", "dataset.on_error=skip"]
+    outcome = ssl("train", *args, "trainer.batch_size=4", "trainer.dry_run=true")
+    assert outcome.status == 0, outcome.err
+    assert "1 broken" in outcome.out

@@ -1,0 +1,104 @@
+"""Run directories and checkpoints: claimed once, replaced whole, damage noticed."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from ssl_cli import checkpoint
+from ssl_cli.errors import UserError
+from ssl_cli.rundir import RunDir, latest_run
+
+CONFIG = OmegaConf.create({"seed": 0})
+
+
+def test_runs_that_want_the_same_name_get_their_own_directories(tmp_path):
+    def create(_):
+        return RunDir.create(tmp_path / "12-00-00-simclr", CONFIG, chosen_by_user=False).path
+
+    with ThreadPoolExecutor(16) as pool:
+        paths = set(pool.map(create, range(32)))
+    assert len(paths) == 32
+    assert {path.name for path in paths} >= {"12-00-00-simclr", "12-00-00-simclr-2", "12-00-00-simclr-32"}
+
+
+def test_a_directory_that_the_user_chose_is_never_reused(tmp_path):
+    RunDir.create(tmp_path / "mine", CONFIG, chosen_by_user=True)
+    with pytest.raises(UserError, match="mine exists and is not empty; nothing was overwritten"):
+        RunDir.create(tmp_path / "mine", CONFIG, chosen_by_user=True)
+
+
+def test_metrics_after_the_checkpoint_are_dropped_and_a_torn_row_too(tmp_path):
+    run = RunDir.create(tmp_path / "run", CONFIG, chosen_by_user=True)
+    for step in range(1, 6):
+        run.log_metrics({"step": step, "loss": 1.0})
+    with (run.path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 2, "lo')
+    run.drop_metrics_after(3)
+    assert (run.path / "metrics.jsonl").read_text().splitlines() == [f'{{"step": {i}, "loss": 1.0}}' for i in (1, 2, 3)]
+
+
+def test_a_checkpoint_comes_back_and_every_kind_of_damage_is_noticed(tmp_path):
+    file = tmp_path / "last.pt"
+    checkpoint.save(file, {"model": {"w": torch.arange(1000.0)}, "note": "plain"})
+    assert torch.equal(checkpoint.load(file)["model"]["w"], torch.arange(1000.0))
+    payload = file.read_bytes()
+    for position in range(0, len(payload), 97):
+        damaged = bytearray(payload)
+        damaged[position] ^= 1
+        file.write_bytes(damaged)
+        with pytest.raises(UserError, match="damaged"):
+            checkpoint.load(file)
+    file.write_bytes(payload[:500])
+    with pytest.raises(UserError, match="damaged"):
+        checkpoint.load(file)
+
+
+@pytest.mark.parametrize("failing", ["write", "fsync", "replace"])
+def test_a_save_that_fails_leaves_the_old_checkpoint_and_no_rest(tmp_path, monkeypatch, failing):
+    file = tmp_path / "last.pt"
+    checkpoint.save(file, {"step": 1})
+
+    def fail(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        if failing == "fsync":
+            patch.setattr("os.fsync", fail)
+        elif failing == "replace":
+            patch.setattr("pathlib.Path.replace", fail)
+        else:
+            patch.setattr("pathlib.Path.open", fail)
+        with pytest.raises(OSError):
+            checkpoint.save(file, {"step": 2})
+    assert checkpoint.load(file)["step"] == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"last.pt", "last.pt.sha256"}
+
+
+def test_a_crash_between_the_sum_and_the_file_leaves_a_sound_pair(tmp_path, monkeypatch):
+    file = tmp_path / "last.pt"
+    checkpoint.save(file, {"step": 1})
+    real, calls = checkpoint.replace, []
+
+    def crash_on_second(path, payload):
+        calls.append(path)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        real(path, payload)
+
+    monkeypatch.setattr(checkpoint, "replace", crash_on_second)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.save(file, {"step": 2})
+    assert checkpoint.load(file)["step"] == 1
+
+
+def test_the_latest_run_is_found_in_sweeps_too(tmp_path):
+    import os
+
+    for i, name in enumerate(("2026-01-01/10-00-00-simclr-digits", "2026-01-02/09-00-00-sweep/0-seed-1")):
+        file = tmp_path / name / "checkpoints/last.pt"
+        file.parent.mkdir(parents=True)
+        file.touch()
+        os.utime(file, (i, i))
+    assert latest_run(tmp_path).name == "0-seed-1"
