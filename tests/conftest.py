@@ -12,6 +12,7 @@ import pytest
 # Runs the command line and leaves the names of the imported modules behind.
 WRAPPER = """
 import os, sys
+sys.path.remove("")  # as an installed script has it
 from ssl_cli.cli import main
 status = main(sys.argv[1:])
 open(os.environ["SSL_TEST_MODULES"], "w").write("\\n".join(sys.modules))

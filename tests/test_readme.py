@@ -59,13 +59,13 @@ def test_the_example_of_contributing_works_from_outside_the_package(ssl):
     (yaml,) = (b for b in blocks("CONTRIBUTING.md", "yaml"))
     (ssl.cwd / "my_package").mkdir()
     (ssl.cwd / "my_package/__init__.py").touch()
-    (ssl.cwd / "my_package/foo.py").write_text(code)
+    (ssl.cwd / "my_package/brightness.py").write_text(code)
     (ssl.cwd / "mine/method").mkdir(parents=True)
     (ssl.cwd / "mine/method/brightness.yaml").write_text(yaml)
     train, probe = (shlex.split(line)[1:] for line in commands("CONTRIBUTING.md"))
     outcome = ssl(*train, *QUICK, PYTHONPATH=str(ssl.cwd))
     assert outcome.status == 0, outcome.err
-    assert "foo" in outcome.out
+    assert "brightness" in outcome.out
     refused = ssl(*probe[:2], PYTHONPATH=str(ssl.cwd))
     assert refused.status == 2 and "trusted_modules=[my_package]" in refused.err
     outcome = ssl(*probe, "probe.draws=2", PYTHONPATH=str(ssl.cwd))
@@ -73,7 +73,7 @@ def test_the_example_of_contributing_works_from_outside_the_package(ssl):
     refused = ssl(*train, "method.weight=0", PYTHONPATH=str(ssl.cwd))
     assert refused.status == 2 and "method.weight=0" in refused.err
     missing = ssl(*train, *QUICK)
-    assert missing.status == 2 and "my_package.foo.Brightness" in missing.err
+    assert missing.status == 2 and "my_package.brightness.Brightness" in missing.err
 
 
 @pytest.mark.parametrize("file", ["README.md", "CONTRIBUTING.md"])
