@@ -60,10 +60,15 @@ def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRe
     generator = torch.Generator()  # on the CPU: the same draws on every device
     started = time.perf_counter() - done.seconds
     sums: dict[str, torch.Tensor] = {}
+    first_step = done.step
     logged_step, logged_at, rate, loss = done.step, time.perf_counter(), 0.0, math.nan
     method.train()
     with Progress(e.total_steps, e.steps_per_epoch, done.step, run.log) as progress:
         while done.step < e.total_steps:
+            if done.step % e.steps_per_epoch == 0:
+                method.start_epoch(done.step // e.steps_per_epoch)
+            if done.step % e.steps_per_epoch == 0 or done.step == first_step:
+                e.loader.weights = method.sampling_weights()
             lr = e.schedule(done.step)
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * lr

@@ -1,5 +1,6 @@
 """An augmentation recipe applied to a whole batch, all its views in one pass, on the batch's device."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,6 +44,12 @@ class Augment:
         self.blur = parse(Blur, "blur", blur)
         self.solarize = parse(Solarize, "solarize", solarize)
         self.noise = noise
+
+    def cropped(self, scale: Sequence[float]) -> "Augment":
+        """Return the same recipe, always cropping boxes of an area within ``scale``, as a fraction of the image's."""
+        other = copy.copy(self)
+        other.crop = Crop(scale=tuple(scale), ratio=self.crop.ratio, p=1.0)
+        return other
 
     def __call__(
         self,

@@ -48,6 +48,7 @@ class Loader:
         self.images, self.labels, self.positions = images, labels, positions
         self.batch_size, self.steps_per_epoch = batch_size, steps_per_epoch
         self.seed, self.device = seed, device
+        self.weights: Tensor | None = None  # [N] how often each image is drawn; None: each once
         self._epoch, self._order = -1, positions
 
     def batch(self, step: int) -> Batch:
@@ -65,6 +66,10 @@ class Loader:
 
     def _shuffled(self, epoch: int) -> Tensor:
         generator = torch.Generator().manual_seed(mix(self.seed, epoch))
+        if self.weights is not None:
+            drawn = self.steps_per_epoch * self.batch_size
+            weights = self.weights.cpu()[self.positions]
+            return self.positions[torch.multinomial(weights, drawn, replacement=True, generator=generator)]
         rounds = -(-self.steps_per_epoch * self.batch_size // len(self.positions))
         orders = [self.positions[torch.randperm(len(self.positions), generator=generator)] for _ in range(rounds)]
         return torch.cat(orders)

@@ -37,6 +37,20 @@ class Method(nn.Module, ABC):
     def after_step(self, progress: float) -> None:  # noqa: B027 (most methods have nothing to do here)
         """Update what the optimizer does not: EMA, queues. ``progress`` is in [0, 1] over the whole training."""
 
+    def start_epoch(self, epoch: int) -> None:  # noqa: B027
+        """Prepare what is made once an epoch (cluster assignments), before its first step; ``epoch`` counts from 0."""
+
+    def sampling_weights(self) -> Tensor | None:
+        """Return how often each image of the data set [N] is to be drawn in this epoch; None: each once."""
+        return None
+
+    def embed(self, features: Tensor) -> Tensor | None:
+        """Return the embedding [B, d] that the loss compares, of features [B, dim]; None where there is none.
+
+        It is what is watched for collapse.
+        """
+        return None
+
     def predict(self, features: Tensor) -> Tensor | None:
         """Return class logits [B, K] of features [B, dim] if the method has a classifier of its own, else None."""
         return None

@@ -1,15 +1,42 @@
-"""Small networks on top of a backbone's features."""
+"""Small networks on top of a backbone's features: projectors and predictors."""
 
-from torch import nn
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 
-def mlp(in_dim: int, hidden_dim: int, out_dim: int, layers: int) -> nn.Sequential:
-    """Return ``layers`` linear layers with BatchNorm and ReLU between them and nothing after the last.
+def unit(x: Tensor) -> Tensor:
+    """Return rows [N, d] scaled to unit length, in float32 at least (a squared norm needs more than bf16)."""
+    return F.normalize(x if x.dtype == torch.float64 else x.float(), dim=1, eps=1e-8)
 
-    Maps [B, in_dim] to [B, out_dim]; ``layers=1`` is one linear map. Linear layers that a norm follows have no bias.
+
+def mlp(
+    in_dim: int,
+    hidden_dim: int,
+    out_dim: int,
+    layers: int,
+    last_norm: Literal["none", "affine", "plain"] = "none",
+    last_bias: bool = True,
+) -> nn.Sequential:
+    """Return ``layers`` linear layers with BatchNorm and ReLU between them; [B, in_dim] -> [B, out_dim].
+
+    Linear layers that a norm follows have no bias. ``layers=1`` is one linear map.
+
+    Args:
+        in_dim: width of the input.
+        hidden_dim: width of the layers between.
+        out_dim: width of the output.
+        layers: at least 1.
+        last_norm: what follows the last layer: nothing, BatchNorm, or BatchNorm without scale and shift.
+        last_bias: whether the last layer has a bias, where no norm follows it.
     """
     parts: list[nn.Module] = []
     for _ in range(layers - 1):
         parts += [nn.Linear(in_dim, hidden_dim, bias=False), nn.BatchNorm1d(hidden_dim), nn.ReLU(inplace=True)]
         in_dim = hidden_dim
-    return nn.Sequential(*parts, nn.Linear(in_dim, out_dim))
+    parts.append(nn.Linear(in_dim, out_dim, bias=last_bias and last_norm == "none"))
+    if last_norm != "none":
+        parts.append(nn.BatchNorm1d(out_dim, affine=last_norm == "affine"))
+    return nn.Sequential(*parts)

@@ -7,8 +7,9 @@ from torch import Tensor
 from ssl_cli.backbones.base import Backbone
 from ssl_cli.batch import Task
 from ssl_cli.data.info import DataInfo
+from ssl_cli.distributed import gather
 from ssl_cli.methods.base import Method
-from ssl_cli.methods.heads import mlp
+from ssl_cli.methods.heads import mlp, unit
 
 
 def nt_xent(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:
@@ -37,8 +38,7 @@ def nt_xent(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:
     if not temperature > 0:
         raise ValueError(f"temperature must be > 0, not {temperature}")
     n = len(z1)
-    z = torch.cat([z1, z2])
-    z = F.normalize(z if z.dtype == torch.float64 else z.float(), dim=1, eps=1e-8)
+    z = unit(torch.cat([z1, z2]))
     with torch.autocast(z.device.type, enabled=False):  # log-sum-exp over negatives needs more than bf16
         logits = z @ z.T / temperature
     logits.fill_diagonal_(-torch.inf)  # a row is not its own negative
@@ -59,4 +59,8 @@ class SimCLR(Method):
     def forward(self, task: Task) -> dict[str, Tensor]:
         """Take ``task.views`` of two tensors [B, C, H, W]; BatchNorm sees both views at once, as in the paper."""
         z1, z2 = self.projector(self.backbone(torch.cat(task.views))).chunk(2)
-        return {"loss": nt_xent(z1, z2, self.temperature)}
+        return {"loss": nt_xent(gather(z1), gather(z2), self.temperature)}
+
+    def embed(self, features: Tensor) -> Tensor:
+        """Return what the loss compares: [B, out_dim]."""
+        return self.projector(features)

@@ -1,0 +1,52 @@
+"""Two large and several small views of each image (Caron et al. 2020, arXiv:2006.09882, section 3.2)."""
+
+import torch
+
+from ssl_cli.augment.augment import Augment
+from ssl_cli.batch import Batch, Task
+from ssl_cli.data.info import DataInfo
+from ssl_cli.errors import UserError
+from ssl_cli.pretext.base import Pretext
+
+
+class MultiCrop(Pretext):
+    """Two global views at the stored size, then ``local_views`` small crops at a lower resolution.
+
+    Args:
+        augment: the recipe; its crop is replaced by the two below.
+        data: facts about the images.
+        local_views: how many small views; 0 leaves the two global ones.
+        local_size: side of the small views, as a fraction of the image's (published: 96/224), rounded to even pixels.
+        global_scale: area of the large crops [low, high], as a fraction of the image's.
+        local_scale: area of the small crops.
+    """
+
+    def __init__(
+        self,
+        augment: Augment,
+        data: DataInfo,
+        *,
+        local_views: int,
+        local_size: float,
+        global_scale: list[float],
+        local_scale: list[float],
+    ):
+        super().__init__(augment.cropped(global_scale), data)
+        self.local_augment = augment.cropped(local_scale)
+        self.local_views = local_views
+        self.local_size = 2 * round(local_size * data.image_size / 2)
+        if local_views and self.local_size < 8:
+            raise UserError(
+                f"pretext.local_size={local_size} of {data.image_size} pixels is {self.local_size}: local views need at "
+                f"least 8 pixels; write pretext.local_size={8 / data.image_size:g} or pretext.local_views=0"
+            )
+
+    def __call__(self, batch: Batch, generator: torch.Generator) -> Task:
+        """Return 2 views [B, C, H, W] and ``local_views`` views [B, C, local_size, local_size]."""
+        views = self.views(batch.images, generator, count=2)
+        if self.local_views:
+            mean, std = self.data.mean, self.data.std
+            views += self.local_augment(
+                batch.images, mean, std, generator, views=self.local_views, size=self.local_size
+            )
+        return Task(views, None, batch.labels, batch.indices)
