@@ -64,6 +64,14 @@ class Progress:
             self.shown = now
             self._write()
 
+    def warn(self, text: str) -> None:
+        """Show a line that stays."""
+        self.log(text)
+        if self.bar is not None:
+            self.bar.console.print(text, markup=False)
+        else:
+            print(text, flush=True)
+
     def _write(self) -> None:
         if self.line:
             self.log(self.line)

@@ -106,7 +106,9 @@ def describe(data: ImageData, node: DictConfig) -> tuple[DataInfo, Tensor]:
         train[draw(data.labels[train], str(node.labels), node.label_seed, data.classes)] if data.labelled else train[:0]
     )
     mean, std = pixel_stats(data)
-    info = DataInfo(data.name, data.channels, data.image_size, data.classes, len(train), len(labelled), mean, std)
+    info = DataInfo(
+        data.name, data.channels, data.image_size, data.classes, len(data.images), len(train), len(labelled), mean, std
+    )
     return info, labelled
 
 

@@ -11,7 +11,7 @@ from ssl_cli import checkpoint
 from ssl_cli.batch import Batch
 from ssl_cli.data.loader import mix
 from ssl_cli.errors import RunError
-from ssl_cli.probes.monitor import monitor_knn
+from ssl_cli.probes.monitor import monitor_collapse, monitor_knn
 from ssl_cli.progress import Progress
 from ssl_cli.rundir import RunDir
 from ssl_cli.setup import Experiment
@@ -26,6 +26,13 @@ class Progressed:
     seconds: float = 0.0  # of training and evaluation, over all sessions
     best_knn: float = -1.0  # best val kNN accuracy so far; -1: none yet
     last_knn: float = -1.0  # of the latest evaluation
+    collapsed: bool = False  # whether the embedding was, at the latest evaluation
+
+
+COLLAPSE = (
+    "warning: the embedding has collapsed at step {step} (deviation {embedding_std:.2f}, healthy about 1; effective "
+    "rank {embedding_rank:.1f}): different images look alike to the method, and the representation will be poor"
+)
 
 
 def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRequest) -> Progressed:
@@ -107,10 +114,14 @@ def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRe
                 sums, logged_step, logged_at = {}, done.step, now
                 progress.update(done.step, loss, row["lr"], rate, done.last_knn)
             if epoch_ends and round(epoch) % trainer.eval_every == 0 or finished:
-                knn = monitor_knn(method.backbone, e.data, e.labelled, e.info, e.device)
+                knn = monitor_knn(method, e.data, e.labelled, e.info, e.device)
+                report = monitor_collapse(method, e.data, e.pretext.augment, e.info, e.device)
+                run.log_metrics({"step": done.step, "epoch": round(epoch, 4), "val_knn": knn, **report})
+                if report.get("collapsed") and not done.collapsed:
+                    progress.warn(COLLAPSE.format(step=done.step, **report))
+                done.collapsed = report.get("collapsed", False)
                 if knn is not None:
                     done.last_knn = knn
-                    run.log_metrics({"step": done.step, "epoch": round(epoch, 4), "val_knn": knn})
                     progress.update(done.step, loss, row["lr"], rate, knn)
                     if knn > done.best_knn:
                         done.best_knn, done.seconds = knn, time.perf_counter() - started

@@ -30,6 +30,8 @@ def test_the_loss_falls_and_everything_is_written(finished):
     assert len(losses) == experiment.total_steps
     assert sum(losses[-5:]) < sum(losses[:5])
     assert [row["epoch"] for row in rows if "val_knn" in row] == [1.0, 2.0]
+    watched = [row for row in rows if "val_knn" in row][-1]
+    assert all(f"feature_{name}" in watched for name in ("std", "rank", "alignment", "uniformity"))
     assert {file.name for file in run.path.iterdir()} == {"config.yaml", "metrics.jsonl", "train.log", "checkpoints"}
 
 

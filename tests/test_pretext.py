@@ -15,7 +15,7 @@ CHANGES = Augment(crop={"scale": [0.2, 1]}, flip=0.5)
 
 @pytest.fixture
 def data():
-    return DataInfo("tiny", 3, 12, ("a", "b"), 100, 10, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
+    return DataInfo("tiny", 3, 12, ("a", "b"), 120, 100, 10, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
 
 
 @pytest.fixture

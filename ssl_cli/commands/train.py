@@ -98,6 +98,7 @@ def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None) ->
             "steps": done.step,
             "epochs": round(done.step / experiment.steps_per_epoch, 4),
             "best_val_knn": done.best_knn if done.best_knn >= 0 else None,
+            "collapsed": done.collapsed,
         }
         if done.step < experiment.total_steps:
             run_dir.write("summary.json", {**summary, "state": "interrupted"})
@@ -117,6 +118,8 @@ def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None) ->
         run_dir.log(f"failed: {message}")
         raise
     conclude(experiment, run_dir, summary["results"], trained)
+    if done.collapsed:
+        print("the embedding has collapsed: see the warning above")
     return 0
 
 

@@ -12,6 +12,7 @@ class DataInfo:
     channels: int  # 1 or 3
     image_size: int  # pixels, height = width
     classes: tuple[str, ...]  # () without labels
+    images: int  # stored images of all splits; a batch's indices are below this
     train_size: int  # images in the train split
     labelled: int  # of those, how many a method may see the label of
     mean: tuple[float, ...]  # per channel, of pixels in [0, 1], on the train split

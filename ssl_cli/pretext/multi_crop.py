@@ -37,8 +37,8 @@ class MultiCrop(Pretext):
         self.local_size = 2 * round(local_size * data.image_size / 2)
         if local_views and self.local_size < 8:
             raise UserError(
-                f"pretext.local_size={local_size} of {data.image_size} pixels is {self.local_size}: local views need at "
-                f"least 8 pixels; write pretext.local_size={8 / data.image_size:g} or pretext.local_views=0"
+                f"pretext.local_size={local_size} of {data.image_size} pixels is {self.local_size}: local views need "
+                f"at least 8 pixels; write pretext.local_size={8 / data.image_size:g} or pretext.local_views=0"
             )
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> Task:

@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -36,14 +36,21 @@ def extract(
     Returns:
         [n, dim] float32 on the CPU, computed in float32 whatever precision the training used.
     """
-    device = torch.device(device)
+    if not len(positions):
+        return torch.empty(0, backbone.dim)
+    return features_of(
+        backbone, (to_input(images[batch].to(device), mean, std) for batch in positions.cpu().split(batch_size))
+    )
+
+
+def features_of(backbone: nn.Module, batches: Iterable[Tensor]) -> Tensor:
+    """Return the features [n, dim], float32 on the CPU, of normalised images in batches [B, C, H, W]; see `extract`."""
     parts = []
-    with _evaluating(backbone), torch.inference_mode(), torch.autocast(device.type, enabled=False):
-        for batch in positions.cpu().split(batch_size):
-            x = to_input(images[batch].to(device), mean, std)
-            parts.append(backbone(x.contiguous(memory_format=torch.channels_last)).float().cpu())
-    # Outside inference mode, so that a probe may train on the features.
-    return torch.cat(parts) if parts else torch.empty(0, backbone.dim)
+    with evaluating(backbone), torch.inference_mode():
+        for x in batches:
+            with torch.autocast(x.device.type, enabled=False):
+                parts.append(backbone(x.contiguous(memory_format=torch.channels_last)).float().cpu())
+    return torch.cat(parts)  # outside inference mode, so that a probe may train on the features
 
 
 def pixels(images: Tensor, positions: Tensor, batch_size: int = 4096) -> Tensor:
@@ -78,7 +85,7 @@ def fingerprint(module: nn.Module) -> str:
 
 
 @contextlib.contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
+def evaluating(module: nn.Module) -> Iterator[None]:
     """Put a module into evaluation mode; afterwards each part gets its own mode back."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()

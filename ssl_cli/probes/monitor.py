@@ -1,19 +1,24 @@
-"""The quick look during training: weighted kNN on val, with a bank of labelled train images."""
+"""The quick looks during training: kNN accuracy on val, and whether the embedding collapses."""
+
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ssl_cli.backbones.base import Backbone
+from ssl_cli.augment.augment import Augment
 from ssl_cli.data.images import ImageData
 from ssl_cli.data.info import DataInfo
-from ssl_cli.probes.features import extract
+from ssl_cli.methods.base import Method
+from ssl_cli.probes import diagnostics
+from ssl_cli.probes.features import evaluating, extract, features_of
 from ssl_cli.probes.knn import knn_predict, shrunk_k
 
 BANK = 10_000  # at most so many train images, evenly spaced: it is a trend that is wanted, often
+WATCHED = 1024  # images that are looked at for collapse
 
 
 def monitor_knn(
-    backbone: Backbone, data: ImageData, labelled: Tensor, info: DataInfo, device: torch.device
+    method: Method, data: ImageData, labelled: Tensor, info: DataInfo, device: torch.device
 ) -> float | None:
     """Return the accuracy in [0, 1] of val images by their nearest labelled train images, or None without labels."""
     val = data.splits["val"]
@@ -21,8 +26,46 @@ def monitor_knn(
     if len(labelled) == 0 or len(val) == 0:
         return None
     bank = labelled[:: max(1, len(labelled) // BANK)]
-    queries, keys = (extract(backbone, data.images, at, info.mean, info.std, device) for at in (val, bank))
+    queries, keys = (extract(method.backbone, data.images, at, info.mean, info.std, device) for at in (val, bank))
     classes = len(info.classes)
     k = shrunk_k(200, len(bank), classes)
     predicted = knn_predict(keys, data.labels[bank], queries, k, temperature=0.07, classes=classes)
     return (predicted == data.labels[val]).float().mean().item()
+
+
+def monitor_collapse(
+    method: Method, data: ImageData, augment: Augment, info: DataInfo, device: torch.device
+) -> dict[str, Any]:
+    """Return deviation, effective rank, alignment and uniformity of features and embedding on images of val.
+
+    Without a val split (no labels) train images are looked at. The two views of alignment come from the run's recipe,
+    with the same draws at every call.
+
+    Returns:
+        ``feature_*`` of the backbone's features and, where the method has an embedding, ``embedding_*`` of it and
+        ``collapsed``, judged by the embedding.
+    """
+    at = data.splits["val"] if len(data.splits["val"]) else data.splits["train"]
+    at = at[:: max(1, -(-len(at) // WATCHED))]
+    features = extract(method.backbone, data.images, at, info.mean, info.std, device)
+    views = augment(data.images[at].to(device), info.mean, info.std, torch.Generator().manual_seed(0), views=2)
+    pair = [features_of(method.backbone, [view]) for view in views]
+    spaces = {"feature": (features, *pair)}
+    embedded = [_embed(method, z, device) for z in spaces["feature"]]
+    if embedded[0] is not None:
+        spaces["embedding"] = tuple(embedded)
+    report: dict[str, Any] = {}
+    for name, (z, z1, z2) in spaces.items():
+        report[f"{name}_std"], report[f"{name}_rank"] = diagnostics.feature_std(z), diagnostics.rankme(z)
+        report[f"{name}_alignment"] = diagnostics.alignment(z1, z2)
+        report[f"{name}_uniformity"] = diagnostics.uniformity(z)
+    if "embedding" in spaces:
+        report["collapsed"] = diagnostics.collapsed(report["embedding_std"], report["embedding_rank"])
+    return report
+
+
+@torch.inference_mode()
+def _embed(method: Method, features: Tensor, device: torch.device) -> Tensor | None:
+    with evaluating(method):
+        embedding = method.embed(features.to(device))
+    return None if embedding is None else embedding.float().cpu()

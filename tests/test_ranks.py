@@ -1,0 +1,103 @@
+"""Two ranks learn what one does: for every method in conf/method the gradients of two gloo processes, averaged as DDP
+does, equal those of one process on the same global batch, to 1e-7 of the largest entry in float64.
+
+BatchNorm is defined per rank unless it is synchronised, so both sides use the synchronised one. Two rounds are run, so
+that queues, centres and banks that the first round filled take part in the second.
+"""
+
+import os
+import socket
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from experiments import CONF, composed
+from omegaconf import OmegaConf
+
+from ssl_cli.batch import Batch, Task
+from ssl_cli.build import instantiate
+from ssl_cli.data.info import DataInfo
+from ssl_cli.distributed import SyncedBatchNorm, gather, synchronise_norms
+from ssl_cli.setup import build_method
+
+METHODS = sorted(file.stem for file in (CONF / "method").glob("*.yaml") if not file.stem.startswith("_"))
+BATCH = 32
+INFO = DataInfo("noise", 1, 16, tuple("0123456789"), 1024, 1024, 1024, (0.5,), (0.25,))
+
+
+def global_task(config, round_: int) -> Task:
+    generator = torch.Generator().manual_seed(round_)
+    images = torch.randint(0, 256, (BATCH, 1, 16, 16), generator=generator, dtype=torch.uint8)
+    indices = torch.arange(BATCH) + BATCH * round_
+    batch = Batch(images, indices % 10, indices)
+    return instantiate(config.pretext, augment=instantiate(config.augment), data=INFO)(batch, generator)
+
+
+def own_rows(task: Task, rank: int, world: int) -> Task:
+    views = [view.double().chunk(world)[rank] for view in task.views]
+    targets = None if task.targets is None else task.targets.chunk(world)[rank]
+    return Task(views, targets, task.labels.chunk(world)[rank], task.indices.chunk(world)[rank])
+
+
+def gradients(config, rank: int = 0, world: int = 1) -> dict[str, torch.Tensor]:
+    """Return the parameter gradients and buffers after two rounds."""
+    method = synchronise_norms(build_method(config, INFO).double().train())
+    for round_ in range(2):
+        method.zero_grad()
+        method.start_epoch(round_)
+        torch.manual_seed(round_)
+        method(own_rows(global_task(config, round_), rank, world))["loss"].backward()
+        method.after_step((round_ + 1) / 2)
+    found = {f"gradient of {k}": p.grad for k, p in method.named_parameters() if p.grad is not None}
+    for grad in found.values() if world > 1 else ():
+        dist.all_reduce(grad)
+        grad /= world
+    return found | {f"buffer {k}": b.double() for k, b in method.named_buffers()}
+
+
+def worker(rank: int, world: int, port: int, configs: dict, path: str) -> None:
+    torch.set_num_threads(1)
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    dist.init_process_group("gloo", rank=rank, world_size=world)
+    found = {name: gradients(OmegaConf.create(config), rank, world) for name, config in configs.items()}
+    torch.save(found, f"{path}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def two_ranks(tmp_path_factory):
+    path = tmp_path_factory.mktemp("ranks")
+    configs = {name: composed("train", [f"method={name}"]) for name in METHODS}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    plain = {name: OmegaConf.to_container(config) for name, config in configs.items()}
+    mp.spawn(worker, (2, port, plain, str(path)), nprocs=2)
+    return configs, [torch.load(path / f"{rank}.pt") for rank in range(2)]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_two_ranks_give_the_gradients_and_state_of_one(two_ranks, name):
+    configs, (first, second) = two_ranks
+    expected = gradients(configs[name])
+    assert expected.keys() == first[name].keys() == second[name].keys()
+    assert any(key.startswith("gradient") and value.abs().max() > 0 for key, value in expected.items())
+    for key, value in expected.items():
+        for found in (first[name][key], second[name][key]):
+            scale = value.abs().max().item() if value.numel() else 0.0
+            torch.testing.assert_close(
+                found, value, rtol=0, atol=1e-7 * scale + 1e-12, msg=lambda m, k=key: f"{k}: {m}"
+            )
+
+
+def test_without_a_process_group_there_is_nothing_to_gather():
+    x = torch.ones(2, 3, requires_grad=True)
+    assert gather(x) is x
+
+
+def test_synchronised_norm_is_batch_norm_on_one_rank_and_keeps_names():
+    plain, synced = torch.nn.BatchNorm2d(3), synchronise_norms(torch.nn.BatchNorm2d(3))
+    x = torch.randn(4, 3, 5, 5)
+    torch.testing.assert_close(synced(x), plain(x))
+    assert isinstance(synced, SyncedBatchNorm) and synced.state_dict().keys() == plain.state_dict().keys()
