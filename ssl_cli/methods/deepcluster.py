@@ -1,0 +1,136 @@
+"""DeepCluster: cluster the features, predict the clusters, again every epoch.
+
+The objective is DeepCluster-v2 (Caron et al. 2020, arXiv:2006.09882, appendix D, and its code): spherical k-means on
+the projected features that were stored during the epoch before, and centroids in place of a learned classifier. From
+v1 (Caron et al. 2018, arXiv:1807.05520, section 3.3) come the reassignment of empty clusters and, as a choice, sampling
+that is uniform over clusters. Of v1, PCA whitening and the classifier that is drawn anew each epoch are left out: v2
+has no need of them.
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ssl_cli.backbones.base import Backbone
+from ssl_cli.batch import Task
+from ssl_cli.data.info import DataInfo
+from ssl_cli.distributed import gather
+from ssl_cli.errors import UserError
+from ssl_cli.methods.base import Method
+from ssl_cli.methods.crops import encode
+from ssl_cli.methods.heads import mlp, unit
+from ssl_cli.methods.kmeans import require, spherical_kmeans
+
+
+def cluster_cross_entropy(z: Tensor, centroids: Tensor, ids: Tensor, temperature: float) -> Tensor:
+    """Cross-entropy of ``z C / T`` to the cluster of each image, averaged over images and heads.
+
+    Args:
+        z: [B, d] embeddings, any scale.
+        centroids: C [H, K, d] of H clusterings, unit rows.
+        ids: [H, B] int64 in [0, K), the cluster of each row of z.
+        temperature: T > 0.
+
+    Returns:
+        Scalar; ``ln K`` where a row is equally near to all centroids. Computed in float32 at least.
+    """
+    z = unit(z)
+    with torch.autocast(z.device.type, enabled=False):
+        logits = z @ centroids.transpose(1, 2).to(z.dtype) / temperature  # [H, B, K]
+    return F.cross_entropy(logits.flatten(0, 1), ids.flatten())
+
+
+class DeepCluster(Method):
+    """Backbone, projector, a bank of every image's embedding, and ``heads`` clusterings of the bank.
+
+    All views of an image predict its cluster; the first view's embedding is stored (the published code stores two, in
+    two banks that the heads take turns with). An image without a cluster takes, for the step, the centroid nearest to
+    its embedding, less the mean of the batch's: in the first epoch, when nothing has been stored and the centroids are
+    random, that is a random partition of what the untrained network sees. The published code makes a pass over the data
+    instead to fill its bank, and leaves images out that have no cluster.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        data: DataInfo,
+        *,
+        clusters: int,
+        heads: int,
+        temperature: float,
+        iterations: int,
+        kmeans: Literal["sklearn", "faiss"],
+        balanced: bool,
+        layers: int,
+        hidden_dim: int,
+        out_dim: int,
+        last_norm: Literal["none", "affine", "plain"],
+    ):
+        super().__init__(backbone, data)
+        if clusters > data.train_size:
+            raise UserError(
+                f"method.clusters={clusters} is more than the {data.train_size} train images of {data.name}; "
+                f"write method.clusters={max(data.train_size // 10, 2)} or less"
+            )
+        require(kmeans)
+        self.temperature, self.iterations, self.kmeans, self.balanced = temperature, iterations, kmeans, balanced
+        self.projector = mlp(backbone.dim, hidden_dim, out_dim, layers, last_norm)
+        centroids = torch.randn(heads, clusters, out_dim)
+        self.register_buffer("centroids", F.normalize(centroids, dim=2))
+        self.register_buffer("bank", torch.zeros(data.images, out_dim))  # unit rows; zeros: not seen yet
+        self.register_buffer("assigned", torch.full((heads, data.images), -1))  # cluster of each image; -1: none
+        self.register_buffer("nmi", torch.tensor(0.0))  # of the first head's last two clusterings
+
+    def start_epoch(self, epoch: int) -> None:
+        """Cluster what was stored, once there are as many images as clusters."""
+        from sklearn.metrics import normalized_mutual_info_score
+
+        heads, clusters, _ = self.centroids.shape
+        stored = self.bank.any(dim=1).nonzero().squeeze(1)
+        if len(stored) < clusters:
+            return
+        before = self.assigned[0].clone()
+        for head in range(heads):
+            centroids, ids = spherical_kmeans(
+                self.bank[stored], clusters, self.iterations, seed=epoch * heads + head, library=self.kmeans
+            )
+            self.centroids[head] = centroids
+            self.assigned[head, stored] = ids
+        both = before >= 0  # an image that was stored once stays so
+        if both.any():
+            self.nmi.fill_(normalized_mutual_info_score(before[both].cpu(), self.assigned[0, both].cpu()))
+
+    def sampling_weights(self) -> Tensor | None:
+        """Draw every cluster of the first head equally often; an image without one as often as the average image."""
+        ids = self.assigned[0]
+        if not self.balanced or not (ids >= 0).any():
+            return None
+        sizes = ids[ids >= 0].bincount(minlength=self.centroids.shape[1])
+        average = (sizes > 0).sum() / sizes.sum()
+        return torch.where(ids >= 0, 1 / sizes[ids.clamp(min=0)], average)
+
+    def forward(self, task: Task) -> dict[str, Tensor]:
+        """Take ``task.views`` of any number of tensors [B, C, H, W], and the ``task.indices`` [B] of the images."""
+        z = self.projector(encode(self.backbone, task.views))
+        two = unit(z.detach()).chunk(len(task.views))[:2]
+        ids = self.clusters_of(unit(torch.stack(two).mean(dim=0)), task.indices)
+        loss = cluster_cross_entropy(z, self.centroids, ids.repeat(1, len(task.views)), self.temperature)
+        return {"loss": loss, "nmi": self.nmi.clone()}
+
+    @torch.no_grad()
+    def clusters_of(self, z: Tensor, indices: Tensor) -> Tensor:
+        """Return the clusters [H, B] of this rank's images, and store all ranks' embeddings [B, d] of them."""
+        everyone, positions = gather(z), gather(indices)
+        # An image may have been drawn twice: its first row counts, whatever order the device writes in.
+        first = (positions[:, None] == positions[None, :]).int().argmax(dim=1)
+        self.bank[positions] = everyone[first].to(self.bank.dtype)
+        with torch.autocast(z.device.type, enabled=False):
+            nearest = ((z - everyone.mean(dim=0)) @ self.centroids.transpose(1, 2).to(z.dtype)).argmax(dim=2)
+        assigned = self.assigned[:, indices]
+        return torch.where(assigned >= 0, assigned, nearest)
+
+    def embed(self, features: Tensor) -> Tensor:
+        """Return what is clustered, before its scaling to unit length: [B, out_dim]."""
+        return self.projector(features)

@@ -1,0 +1,122 @@
+"""MoCo v2: momentum contrast (He et al. 2020, arXiv:1911.05722; Chen et al. 2020, arXiv:2003.04297)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ssl_cli.backbones.base import Backbone
+from ssl_cli.batch import Task
+from ssl_cli.data.info import DataInfo
+from ssl_cli.distributed import gather, rank, world_size
+from ssl_cli.errors import UserError
+from ssl_cli.methods.base import Method
+from ssl_cli.methods.ema import EMA
+from ssl_cli.methods.heads import unit
+
+
+def info_nce(q: Tensor, k: Tensor, queue: Tensor, temperature: float) -> Tensor:
+    r"""Cross-entropy of a query's own key against the keys of a queue (equation 1 of MoCo), averaged over rows.
+
+    With :math:`\hat q, \hat k` of unit length and :math:`Q_m` the rows of the queue:
+
+    .. math::
+        L = \frac{1}{N} \sum_i -\log \frac{e^{\hat q_i \cdot \hat k_i / T}}
+            {e^{\hat q_i \cdot \hat k_i / T} + \sum_m e^{\hat q_i \cdot Q_m / T}}
+
+    Args:
+        q: [N, d] queries, any scale.
+        k: [N, d] keys, any scale; row i is of the same image as row i of ``q``. No gradient reaches them.
+        queue: [K, d] older keys, of unit length; they are negatives only.
+        temperature: T > 0.
+
+    Returns:
+        Scalar; ``ln(1 + K)`` when all rows are equal. Computed in float32 at least.
+    """
+    q, k = unit(q), unit(k.detach())
+    with torch.autocast(q.device.type, enabled=False):  # log-sum-exp over negatives needs more than bf16
+        logits = torch.cat([(q * k).sum(1, keepdim=True), q @ queue.T], dim=1) / temperature
+    return F.cross_entropy(logits, logits.new_zeros(len(q), dtype=torch.int64))
+
+
+class MoCo(Method):
+    """Queries by the trained encoder, keys by its moving average, negatives from a queue of the last keys.
+
+    A step compares with the queue as it was, then puts its own keys in place of the oldest. The average follows after
+    the optimizer's step; the published code does so before the next forward, which differs only at the first step.
+
+    Where each rank normalises by its own part of the batch, keys are computed in shuffled order, so that an image's
+    query and key do not share their BatchNorm statistics and cannot be told by them (section 3.3 of MoCo).
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        data: DataInfo,
+        *,
+        temperature: float,
+        queue_size: int,
+        momentum: float,
+        symmetric: bool,
+        hidden_dim: int,
+        out_dim: int,
+    ):
+        super().__init__(backbone, data)
+        self.temperature, self.symmetric = temperature, symmetric
+        # The head of v2 has no BatchNorm.
+        self.projector = nn.Sequential(
+            nn.Linear(backbone.dim, hidden_dim), nn.ReLU(inplace=True), nn.Linear(hidden_dim, out_dim)
+        )
+        self.teacher = EMA(nn.Sequential(backbone, self.projector), momentum)
+        self.register_buffer("queue", unit(torch.randn(queue_size, out_dim)))
+        self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))  # row of the oldest key
+
+    def forward(self, task: Task) -> dict[str, Tensor]:
+        """Take two views [B, C, H, W]: queries of the first, keys of the second; with ``symmetric``, also the reverse.
+
+        Raises:
+            UserError: the queue does not hold a whole number of batches.
+        """
+        first, second = task.views[:2]
+        directions = [(first, second), (second, first)] if self.symmetric else [(first, second)]
+        self._check_queue(len(first) * world_size() * len(directions))
+        queue = self.queue.clone()  # backward still needs it after new keys are written
+        losses, keys = [], []
+        for query_images, key_images in directions:
+            q, k = self.projector(self.backbone(query_images)), self._keys(key_images)
+            losses.append(info_nce(q, k.chunk(world_size())[rank()], queue, self.temperature))
+            keys.append(k)
+        self._enqueue(torch.cat(keys))
+        return {"loss": torch.stack(losses).mean()}
+
+    def after_step(self, progress: float) -> None:
+        """Let the key encoder follow."""
+        self.teacher.update(nn.Sequential(self.backbone, self.projector), progress)
+
+    def embed(self, features: Tensor) -> Tensor:
+        """Return what the loss compares: [B, out_dim]."""
+        return self.projector(features)
+
+    @torch.no_grad()
+    def _keys(self, images: Tensor) -> Tensor:
+        """Return the keys of all ranks [world * B, d], of unit length, in rank order."""
+        if world_size() == 1:
+            return unit(self.teacher(images))
+        images = gather(images.contiguous())
+        order = gather(torch.randperm(len(images), device=images.device))[: len(images)]  # rank 0's, on every rank
+        keys = gather(unit(self.teacher(images[order.chunk(world_size())[rank()]])))
+        return keys[order.argsort()]
+
+    @torch.no_grad()
+    def _enqueue(self, keys: Tensor) -> None:
+        rows = (self.pointer + torch.arange(len(keys), device=keys.device)) % len(self.queue)
+        self.queue[rows] = keys.to(self.queue.dtype)
+        self.pointer.add_(len(keys)).remainder_(len(self.queue))
+
+    def _check_queue(self, keys: int) -> None:
+        size = len(self.queue)
+        if size % keys:
+            raise UserError(
+                f"method.queue_size={size} is not a multiple of the {keys} keys that each step adds "
+                f"(images of all processes{', two views each' if self.symmetric else ''}); "
+                f"write method.queue_size={max(1, round(size / keys)) * keys}"
+            )
