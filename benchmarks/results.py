@@ -1,7 +1,7 @@
 """Make docs/results.md from a sweep over methods and seeds.
 
-    ssl train -m 'method=glob(*)' seed=0,1,2 hydra.sweep.dir=outputs/results
-    python benchmarks/results.py outputs/results > docs/results.md
+ssl train -m 'method=glob(*)' seed=0,1,2 hydra.sweep.dir=outputs/results
+python benchmarks/results.py outputs/results > docs/results.md
 """
 
 import json

@@ -54,7 +54,7 @@ def run_app(
     for arg in args:
         if arg.startswith("-") and arg.split("=")[0] not in FLAGS:
             setting = f"; settings have no dashes: write {arg.lstrip('-')}" if "=" in arg else ""
-            raise UserError(f"unknown flag '{arg}'{did_you_mean(arg, FLAGS)}{setting} (see `ssl {command} --help`)")
+            raise UserError(f"unknown flag '{arg}'{did_you_mean(arg, (*FLAGS, "--help"))}{setting} (see `ssl {command} --help`)")
     store = ConfigStore.instance()
     store.store(name=f"_{command}_schema", node=cfg.SCHEMAS[command])
     OmegaConf.register_new_resolver("slug", slug, replace=True)
@@ -69,6 +69,8 @@ def run_app(
         raise UserError(_explain_missing(error, conf)) from error
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise UserError(_explain(error, command)) from error
+    except OSError as error:  # Hydra makes the run directory
+        raise UserError(f"cannot make the run directory: {error.strerror} ({error.filename}); write hydra.run.dir=DIR") from error
     failed = [outcome for outcome in outcomes if outcome != 0]
     if len(outcomes) > 1:
         return 1 if failed else 0
@@ -156,6 +158,10 @@ def _explain(error: Exception, command: str) -> str:
         return f"{getattr(cause, 'full_key', '') or 'value'}={match[1]} is not of type {match[2]}"
     if match := re.search(r"Could not override '([^']*)'\. No match in the defaults list", text):
         return f"there is no group '{match[1]}' here (see `ssl {command} --help`)"
+    if match := re.search(r"Ambiguous value for argument '([^']*)'", text):
+        return f"{match[1]} is several values: a sweep needs -m, so write ssl {command} -m {match[1]}"
+    if match := re.search(r"Error merging override (\S+)", text):
+        return f"{match[1]} is not allowed: {str(cause).splitlines()[0]}"
     if isinstance(error, OverrideParseException):
         return f"cannot read '{error.override}'; write KEY=VALUE, with quotes around brackets and spaces"
     return text
@@ -169,6 +175,8 @@ def _unknown_key(key: str, full_key: str, parent: object, command: str) -> str:
         if prefix and names
         else f" (see `ssl {command} --help`)"
     )
+    if command == "probe" and full_key.startswith("dataset."):
+        return f"'{full_key}' can only be set beside a data set: write dataset=NAME {full_key}=VALUE"
     near = did_you_mean(full_key, [prefix + name for name in names])
     return f"there is no setting '{full_key}'{near}{known}"
 

@@ -26,8 +26,8 @@ def save(file: Path, content: Mapping[str, Any]) -> None:
     torch.save({"format": FORMAT, "version": VERSION, "ssl": __version__, **content}, buffer)
     payload = buffer.getvalue()
     sums = file.with_name(file.name + ".sha256")
-    old = sums.read_text().splitlines()[:1] if sums.is_file() else []
-    replace(sums, "\n".join([hashlib.sha256(payload).hexdigest(), *old, ""]).encode())
+    old = sums.read_text().split()[0] if sums.is_file() else "none"
+    replace(sums, f"{hashlib.sha256(payload).hexdigest()}  {file.name}\n# before: {old}\n".encode())
     replace(file, payload)
 
 

@@ -82,7 +82,7 @@ def _about(args: list[str]) -> bool:
     if not args or args[0] in ("-h", "--help", "help"):
         listing = "\n".join(f"  {name:<8}{text}" for name, text in COMMANDS.items())
         print(HELP.format(version=__version__, commands=listing), end="")
-    elif args[0] in ("-V", "--version"):
+    elif args[0] in ("-V", "--version") or args[0] in COMMANDS and "--version" in args[1:]:
         print(f"ssl {__version__}")
     elif args[0] in COMMANDS and any(arg in ("-h", "--help") for arg in args[1:]):
         from ssl_cli.commands.help import command_help

@@ -4,6 +4,7 @@ The program's own settings are typed here; their values and meanings are in ``co
 are plain YAML: their types are those of their defaults, their ranges stand beside them under ``_limits_``.
 """
 
+import math
 import operator
 import re
 from collections.abc import Iterator, Mapping
@@ -73,6 +74,7 @@ class ProbeConfig:
 
 SCHEMAS = {"train": TrainConfig, "probe": ProbeConfig}
 MEANT = {
+    "resume": "RUN (a run directory, or `last`)",
     "ckpt": "RUN (a run directory, a checkpoint file, or `last`)",
     "dataset.root": "DIR (the directory of your images)",
 }
@@ -93,7 +95,7 @@ def check(config: DictConfig, defaults: DictConfig) -> None:
             raise UserError(f"there is no setting '{key}'{did_you_mean(key, schema.__dataclass_fields__)}")
     reference = dict(_leaves(OmegaConf.to_container(defaults, resolve=True, throw_on_missing=False)))
     for key, value in _leaves(plain):
-        if value == MISSING:
+        if value == MISSING or value == "":
             raise UserError(f"{key} is not set; write {key}={MEANT.get(key, 'VALUE')}")
         _check_type(key, value, reference.get(key))
     _check_limits(plain, schema)
@@ -144,8 +146,8 @@ def _check_type(key: str, value: Any, default: Any) -> None:
     if not isinstance(value, types) or (isinstance(value, bool) and not isinstance(default, bool)):
         shown = "null" if value is None else repr(value)
         raise UserError(f"{key}={shown} is not {expected}; the default is {key}={default}")
-    if isinstance(value, float) and value != value:
-        raise UserError(f"{key}=nan is not a number")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{key}={value} is not a finite number")
 
 
 def _check_limits(plain: Mapping, schema: type) -> None:

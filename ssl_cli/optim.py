@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ssl_cli.errors import UserError
 from ssl_cli.schedule import effective_lr
 
 
@@ -56,6 +57,8 @@ def adamw(
     eps: float = 1e-8,
 ) -> Optimizer:
     """AdamW (arXiv:1711.05101); the learning rate of every group is `schedule.effective_lr`."""
+    if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+        raise UserError(f"optimizer.betas={list(betas)} are not two numbers in [0, 1); write [0.9, 0.999]")
     lr = effective_lr(lr, scale, batch_size)
     return _remember_lr(
         torch.optim.AdamW(param_groups, lr, tuple(betas), eps, weight_decay, fused=_can_fuse(param_groups))

@@ -70,6 +70,8 @@ class RunDir:
     def open(cls, reference: str) -> "RunDir":
         """Open an existing run directory, or the latest below ``outputs/`` for ``last``."""
         path = latest_run() if reference == "last" else Path(reference)
+        if path.is_file() and path.parent.name == "checkpoints":
+            path = path.parent.parent
         if not path.exists():
             raise UserError(f"there is no run at {path}; write the directory that a run has printed, or `last`")
         if not (path / "config.yaml").is_file():

@@ -77,11 +77,19 @@ class Cosine:
         steps_per_epoch: optimizer steps in an epoch.
         warmup: duration of the warm-up, as `parse_duration` reads it.
         final: factor at the last step, in [0, 1].
+
+    Raises:
+        UserError: the warm-up cannot be read, or is longer than the training.
     """
 
     def __init__(self, total_steps: int, steps_per_epoch: int, warmup: str = "10%", final: float = 0.0):
         self.total_steps = total_steps
         self.warmup_steps = parse_duration(warmup, steps_per_epoch, total_steps)
+        if self.warmup_steps > total_steps:
+            raise UserError(
+                f"schedule.warmup={warmup} is {self.warmup_steps} steps, more than the {total_steps} of the whole "
+                "training; write a share of it (schedule.warmup=10%)"
+            )
         self.final = final
 
     def __call__(self, step: int) -> float:

@@ -152,13 +152,13 @@ def plan(experiment: Experiment, where: str) -> list[tuple[str, str]]:
         ("steps", f"{e.total_steps:,} of batch {trainer.batch_size}; {e.steps_per_epoch} an epoch, {epochs:g} epochs"),
         (
             "images per epoch",
-            f"{images:,}" + (f", {dropped} left out (no full batch); each epoch others" if dropped else ""),
+            f"{images:,}" + (f", {dropped} left out, others in each epoch" if dropped else ""),
         ),
         ("learning rate", f"{lr:g}{scaling}, {e.schedule.warmup_steps} warm-up steps"),
         ("writes to", where),
     ]
     if data.note:
-        lines.insert(1, ("read as", data.note))
+        lines.insert(1, ("data note", data.note))
     if data.skipped:
         lines.insert(1, ("left out", f"{data.skipped} broken files"))
     return lines

@@ -18,7 +18,7 @@ ROOT = ["dataset.root=somewhere"]
 def overrides_for(group, option):
     where = f"{group}@probes.{option}" if group == "probe" else group
     plus = "+" if group == "probe" and option not in ("knn", "linear") else ""
-    return [f"{plus}{where}={option}"] + (ROOT if option == "folder" else [])
+    return [f"{plus}{where}={option}"] + (ROOT if option == "folder" or option.endswith("imagenet") else [])
 
 
 @pytest.mark.parametrize("group, option", OPTIONS)

@@ -53,7 +53,7 @@ def command_help(command: str, purpose: str, conf: Path) -> str:
     """Return the help text of one command."""
     used = _groups(conf / f"{command}.yaml")
     lines = [f"ssl {command}: {purpose}", "", f"usage: ssl {command} [GROUP=OPTION] [KEY=VALUE] [FLAGS]", ""]
-    lines += ["groups and their options (* is the default)"]
+    lines += ["groups and their options (* is the default; a data set or a method may bring another)"]
     for group, default in used.items():
         options = sorted(file.stem for file in (conf / group).glob("*.yaml") if not file.stem.startswith("_"))
         if options:

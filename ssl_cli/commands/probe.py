@@ -28,6 +28,8 @@ def run(config: DictConfig) -> int:
     if chosen:
         RunDir.check_free(chosen)
     result = measure_checkpoint(file, config)
+    if not result["results"]:
+        raise UserError(f"nothing could be measured with probe.labels={config.probe.get('labels')}; write [all]")
     name = f"{HydraConfig.get().runtime.choices.probe}-{result['dataset']}"
     directory = chosen or result_dir(file, name)
     OmegaConf.save(config, directory / "config.yaml", resolve=True)

@@ -1,7 +1,6 @@
 """``ssl train``: a config becomes a run directory with a trained, measured representation."""
 
 import shlex
-import time
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +83,10 @@ def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None) ->
         "dataset": experiment.data.name,
         "labels": str(config.dataset.labels),
         "seed": config.seed,
-        "overrides": list(HydraConfig.get().overrides.task),
+        "overrides": run_dir.summary.get("overrides", []) + list(HydraConfig.get().overrides.task),
         "results": [],
     }
     run_dir.write("summary.json", summary)
-    started = time.perf_counter()
     try:
         with StopRequest() as stop:
             done = fit(experiment, run_dir, resumed, stop)
@@ -105,7 +103,6 @@ def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None) ->
             print(f"stopped at step {done.step} of {experiment.total_steps}; saved. To go on:")
             print(f"  {resume_command(run_dir)}")
             return 128 + (stop.signal or 0)
-        trained = time.perf_counter() - started
         summary["results"] = measure(experiment, run_dir.log)
         run_dir.write("summary.json", {**summary, "state": "finished"})
     except KeyboardInterrupt:
@@ -117,7 +114,7 @@ def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None) ->
         run_dir.write("summary.json", {**summary, "state": "failed", "error": message})
         run_dir.log(f"failed: {message}")
         raise
-    conclude(experiment, run_dir, summary["results"], trained)
+    conclude(experiment, run_dir, summary["results"], done.seconds)
     if done.collapsed:
         print("the embedding has collapsed: see the warning above")
     return 0
@@ -135,6 +132,8 @@ def conclude(experiment: Any, run_dir: RunDir, results: list[dict], seconds: flo
         print_table(results, Console(), backbone_name(experiment.config))
         images = len(experiment.data.splits["test"])
         print(f"scored once, on {images:,} test images; ± is the deviation over draws of the labels")
+    elif experiment.info.classes:
+        print("No test image has a label (dataset.test_fraction, or the folder test/), so nothing was measured.")
     else:
         print("The images have no labels, so nothing was measured: no kNN, no linear probe.")
     print(f"trained in {clock(seconds)}; run: {run_dir.path}")

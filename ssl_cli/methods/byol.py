@@ -29,13 +29,24 @@ class BYOL(Method):
     """The online network predicts, from one view, what its moving average makes of the other; there are no negatives.
 
     Momentum follows half a cosine to 1. The target starts as a copy of the online network; in the published code it
-    starts from other random weights.
+    starts from other random weights. There and in the paper the projector ends without BatchNorm; with it
+    (``projector_norm``, as in SimSiam and MoCo v3) a short training with Adam keeps more of the dimensions in use.
     """
 
-    def __init__(self, backbone: Backbone, data: DataInfo, *, momentum: float, hidden_dim: int, out_dim: int):
+    def __init__(
+        self,
+        backbone: Backbone,
+        data: DataInfo,
+        *,
+        momentum: float,
+        hidden_dim: int,
+        out_dim: int,
+        projector_norm: bool,
+    ):
         super().__init__(backbone, data)
         # As in the published code the last layers have no bias; the predictor's BatchNorm would cancel the projector's.
-        self.projector = mlp(backbone.dim, hidden_dim, out_dim, layers=2, last_bias=False)
+        last_norm = "plain" if projector_norm else "none"
+        self.projector = mlp(backbone.dim, hidden_dim, out_dim, 2, last_norm, last_bias=False)
         self.predictor = mlp(out_dim, hidden_dim, out_dim, layers=2, last_bias=False)
         self.teacher = EMA(nn.Sequential(backbone, self.projector), momentum, schedule="cosine")
 

@@ -45,7 +45,8 @@ class NNCLR(Method):
     """Backbone, projector, predictor, and a support queue of past projections in which the positives are looked up.
 
     As in the paper's pseudo-code, both views are predicted (half the loss each) and the first view's projections are
-    queued, after the look-up. Gradient flows through the predictions only.
+    queued, after the look-up. Gradient flows through the predictions only. The projector's last norm has no scale and
+    shift (the paper's has): the norm in the predictor takes the shift out again, so it would never learn.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class NNCLR(Method):
     ):
         super().__init__(backbone, data)
         self.temperature = temperature
-        self.projector = mlp(backbone.dim, hidden_dim, out_dim, layers, last_norm="affine")
+        self.projector = mlp(backbone.dim, hidden_dim, out_dim, layers, last_norm="plain")
         self.predictor = mlp(out_dim, predictor_hidden_dim, out_dim, layers=2)
         self.register_buffer("queue", unit(torch.randn(queue_size, out_dim)))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))  # row of the oldest embedding

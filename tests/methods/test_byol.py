@@ -10,9 +10,11 @@ from ssl_cli.batch import Task
 from ssl_cli.methods.byol import BYOL, regression
 
 
-def byol(momentum=0.9):
+def byol(momentum=0.9, projector_norm=False):
     torch.manual_seed(0)
-    return BYOL(ConvNet(1, (4, 8)), None, momentum=momentum, hidden_dim=8, out_dim=5).train()
+    return BYOL(
+        ConvNet(1, (4, 8)), None, momentum=momentum, hidden_dim=8, out_dim=5, projector_norm=projector_norm
+    ).train()
 
 
 def task(batch=6):
@@ -82,8 +84,10 @@ def test_the_loss_adds_both_directions_and_targets_pass_no_predictor():
     assert method(batch)["loss"].item() == pytest.approx(reference(p1, z2) + reference(p2, z1), abs=1e-5)
 
 
-def test_only_the_online_network_gets_gradients():
-    method = byol()
+@pytest.mark.parametrize("projector_norm", [False, True])
+def test_only_the_online_network_gets_gradients(projector_norm):
+    method = byol(projector_norm=projector_norm)
+    assert isinstance(method.projector[-1], torch.nn.BatchNorm1d) == projector_norm
     method(task())["loss"].backward()
     assert all(p.grad is None and not p.requires_grad for p in method.teacher.parameters())
     assert all(p.grad.abs().sum() > 1e-6 for p in method.parameters() if p.requires_grad)
