@@ -22,9 +22,10 @@ ssl train -m 'method=glob(*)' seed=0,1,2 hydra.sweep.dir=outputs/results
 python benchmarks/results.py outputs/results > docs/results.md
 ```
 
-on {machine}, Python {python}, torch {torch}. Accuracy in % on the test split: mean ± deviation over seeds; each few-label number
-is itself a mean over {draws} draws of the labels. Seconds are of training, on a machine that did other work beside, so
-compare them roughly. `collapsed` counts the seeds whose embedding was collapsed at the end.
+on {machine}, Python {python}, torch {torch}. Accuracy in % on the test split:
+mean ± deviation over seeds; each few-label number is itself a mean over {draws} draws of the labels. Seconds are of
+training, on a machine that did other work beside: compare them roughly. `collapsed` counts the seeds whose embedding
+was collapsed at the end.
 
 These are ten classes of 8x8-pixel digits and one minute of training: the order of the methods here is not a property
 of the methods. What it shows is that each learns something that neither the pixels nor the architecture has.

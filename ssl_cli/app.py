@@ -54,13 +54,16 @@ def run_app(
     for arg in args:
         if arg.startswith("-") and arg.split("=")[0] not in FLAGS:
             setting = f"; settings have no dashes: write {arg.lstrip('-')}" if "=" in arg else ""
-            raise UserError(f"unknown flag '{arg}'{did_you_mean(arg, (*FLAGS, "--help"))}{setting} (see `ssl {command} --help`)")
+            raise UserError(
+                f"unknown flag '{arg}'{did_you_mean(arg, (*FLAGS, '--help'))}{setting} (see `ssl {command} --help`)"
+            )
     store = ConfigStore.instance()
     store.store(name=f"_{command}_schema", node=cfg.SCHEMAS[command])
     OmegaConf.register_new_resolver("slug", slug, replace=True)
     outcomes: list[int | Exception] = []
+    kept = _existing_directories(args)
 
-    job = partial(_run_job, command, run, outcomes)
+    job = partial(_run_job, command, run, outcomes, kept)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them
     sys.argv = [program or f"ssl {command}", *args]
     try:
@@ -70,9 +73,11 @@ def run_app(
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise UserError(_explain(error, command)) from error
     except OSError as error:  # Hydra makes the run directory
-        raise UserError(f"cannot make the run directory: {error.strerror} ({error.filename}); write hydra.run.dir=DIR") from error
+        raise UserError(
+            f"cannot make the run directory: {error.strerror} ({error.filename}); write hydra.run.dir=DIR"
+        ) from error
     failed = [outcome for outcome in outcomes if outcome != 0]
-    if len(outcomes) > 1:
+    if any(arg in ("-m", "--multirun") for arg in args):
         return 1 if failed else 0
     if failed and isinstance(failed[0], Exception):
         raise failed[0]
@@ -80,7 +85,7 @@ def run_app(
 
 
 def _run_job(
-    command: str, run: Callable[[DictConfig], int], outcomes: list[int | Exception], config: DictConfig
+    command: str, run: Callable[[DictConfig], int], outcomes: list[int | Exception], kept: set[Path], config: DictConfig
 ) -> None:
     """Check the config and run the command; in a sweep an error is shown and recorded, and the next job goes on."""
     # An error is kept, not raised: Hydra would print lines of its own, and end the sweep.
@@ -92,18 +97,22 @@ def _run_job(
     try:
         cfg.check(config, _without_values(command, list(hydra_config.overrides.task)))
         outcomes.append(run(config))
+        if sweep and outcomes[-1] >= 128:  # a signal means the whole sweep
+            raise KeyboardInterrupt
     except (UserError, RunError) as error:
         outcomes.append(error)
         if sweep:
             print(f"error: {error}", file=sys.stderr, flush=True)
             _record_failure(output_dir, str(error))
+    except BrokenPipeError:
+        raise SystemExit(141) from None  # nobody reads on
     except Exception as error:
         outcomes.append(1)
         traceback.print_exc()
         if sweep:
             _record_failure(output_dir, f"{type(error).__name__}: {error}")
     finally:
-        _remove_if_empty(output_dir)
+        _remove_if_empty(output_dir, kept)
 
 
 def _without_values(command: str, overrides: list[str]) -> DictConfig:
@@ -122,11 +131,18 @@ def _record_failure(output_dir: Path, error: str) -> None:
         write_json(output_dir / "summary.json", summary)
 
 
-def _remove_if_empty(directory: Path) -> None:
+def _existing_directories(args: list[str]) -> set[Path]:
+    """Return the directories that were there before Hydra makes its own, as far as it could mean them."""
+    chosen = [Path(arg.split("=", 1)[1]) for arg in args if arg.startswith("hydra.") and ".dir=" in arg]
+    paths = [Path("outputs"), *Path("outputs").glob("*"), *chosen, *(p for c in chosen for p in c.parents)]
+    return {path.resolve() for path in paths if path.is_dir()}
+
+
+def _remove_if_empty(directory: Path, kept: set[Path]) -> None:
     """Take away the directory that Hydra made, and those above it, if the command has put nothing there."""
     for path in (directory, *directory.parents):
         try:
-            if path != directory and not path.is_relative_to(Path.cwd()) or path == Path.cwd():
+            if path.resolve() in kept or not path.is_relative_to(Path.cwd()) or path == Path.cwd():
                 return
             path.rmdir()
         except OSError:  # not empty

@@ -57,6 +57,10 @@ def check_targets(node: Any, trusted_modules: Iterable[str] = ()) -> None:
     Raises:
         UserError: names the target and how to allow it.
     """
+    if any("${" in text for text in _texts(node)):
+        raise UserError(
+            "the checkpoint's config holds an interpolation (${...}), which ssl never writes: it is refused"
+        )
     for target in _targets(node):
         if not (_is_plugin(target) or str(target).startswith(tuple(f"{name}." for name in trusted_modules))):
             module = str(target).split(".")[0]
@@ -77,13 +81,25 @@ def _is_plugin(target: Any) -> bool:
         return False
 
 
+def _texts(node: Any) -> Iterator[str]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield str(key)
+            yield from _texts(value)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            yield from _texts(value)
+    elif isinstance(node, str):
+        yield node
+
+
 def _targets(node: Any) -> Iterator[Any]:
     if isinstance(node, Mapping):
         if "_target_" in node:
             yield node["_target_"]
         for value in node.values():
             yield from _targets(value)
-    elif isinstance(node, list):
+    elif isinstance(node, (list, tuple)):
         for value in node:
             yield from _targets(value)
 

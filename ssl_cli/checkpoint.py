@@ -54,4 +54,7 @@ def load(file: Path) -> dict[str, Any]:
             f"{file} has checkpoint version {content.get('version')}, this ssl reads version {VERSION}; "
             f"it was written by ssl {content.get('ssl')}: install that"
         )
+    missing = {"config", "data", "model", "progress"} - content.keys()
+    if missing:
+        raise UserError(f"{file} is not a whole checkpoint: it lacks {', '.join(sorted(missing))}")
     return content

@@ -48,7 +48,9 @@ class TrainConfig:
     """``ssl train``. Values and meanings: ``conf/train.yaml``."""
 
     seed: int = _limited("0 <= x < 4294967296", default=MISSING)
+    name: str = MISSING
     resume: str | None = None
+    trusted_modules: list[str] = field(default_factory=list)
     dataset: Any = MISSING
     augment: Any = MISSING
     pretext: Any = MISSING
@@ -61,6 +63,14 @@ class TrainConfig:
 
 
 @dataclass
+class DeviceConfig:
+    """Where a probe computes. Values and meanings: ``conf/probe.yaml``."""
+
+    device: str = MISSING
+    threads: int | None = _limited(">= 1", default=None)
+
+
+@dataclass
 class ProbeConfig:
     """``ssl probe``. Values and meanings: ``conf/probe.yaml``."""
 
@@ -69,7 +79,7 @@ class ProbeConfig:
     probe: Any = MISSING
     dataset: Any = None
     augment: Any = None
-    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    trainer: DeviceConfig = field(default_factory=DeviceConfig)
 
 
 SCHEMAS = {"train": TrainConfig, "probe": ProbeConfig}
@@ -100,7 +110,7 @@ def check(config: DictConfig, defaults: DictConfig) -> None:
         _check_type(key, value, reference.get(key))
     _check_limits(plain, schema)
     for key, allowed in CHOICES.items():
-        if plain["trainer"][key] not in allowed:
+        if plain["trainer"].get(key, allowed[0]) not in allowed:
             raise UserError(f"trainer.{key}={plain['trainer'][key]} is not one of {', '.join(allowed)}")
 
 

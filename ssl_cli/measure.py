@@ -17,19 +17,23 @@ from ssl_cli.device import choose_device
 from ssl_cli.errors import RunError, UserError
 from ssl_cli.methods.base import Method
 from ssl_cli.probes.evaluate import evaluate
-from ssl_cli.probes.features import extract, fingerprint, pixels
+from ssl_cli.probes.features import evaluating, extract, fingerprint, pixels
 from ssl_cli.setup import Experiment, build_method, describe
 
 
 def measure(e: Experiment, log: Callable[[str], None]) -> list[dict]:
     """Score a trained experiment on its test split; no labels, no rows."""
-    probes = {name: instantiate(node) for name, node in e.config.probes.items()}
-    rows = compare(e.config, e.method, e.data, e.info, e.labelled, probes, e.device, log)
+    rows = compare(e.config, e.method, e.data, e.info, e.labelled, e.probes, e.device, log)
     return within_budget(rows + (own_classifier(e) if rows else []), str(e.config.dataset.labels))
 
 
 def within_budget(rows: list[dict], budget: str) -> list[dict]:
-    """Name the labels that ``all`` means where the run's budget (``10%``, ``4/class``) left only some."""
+    """Name the labels that ``all`` means where the run's budget (``10%``, ``4/class``) left only some.
+
+    A probe's own budget of the same name would draw all of these labels again: its rows go.
+    """
+    if budget != "all":
+        rows = [row for row in rows if row["labels"] != budget]
     return [{**row, "labels": budget if row["labels"] == "all" else row["labels"]} for row in rows]
 
 
@@ -65,12 +69,11 @@ def compare(
         log("no labels to measure with")
         return []
     random = build_method(config, info).backbone.to(device)
-    name = type(method).__module__.rsplit(".", 1)[-1]
     models: dict[str, Callable[[Tensor], Tensor]] = {"pixels": lambda at: pixels(data.images, at)}
-    for label, backbone in (("random", random), (name, method.backbone)):
+    for label, backbone in (("random", random), (config.name, method.backbone)):
         models[label] = lambda at, b=backbone: extract(b, data.images, at, info.mean, info.std, device)
     before = fingerprint(method.backbone)
-    rows = evaluate(models, data, labelled, probes, log, device)
+    rows = evaluate(models, data, labelled, probes, log, device if device.type == "cuda" else "cpu")
     if fingerprint(method.backbone) != before:
         raise RunError("the backbone changed while it was probed, so the numbers would not be of the frozen model")
     return rows
@@ -81,12 +84,12 @@ def own_classifier(e: Experiment) -> list[dict]:
     test = e.data.splits["test"]
     test = test[e.data.labels[test] >= 0]
     features = extract(e.method.backbone, e.data.images, test, e.info.mean, e.info.std, e.device)
-    with torch.inference_mode():
+    with evaluating(e.method), torch.inference_mode():
         logits = e.method.predict(features.to(e.device))
     if logits is None:
         return []
     accuracy = (logits.argmax(dim=1).cpu() == e.data.labels[test]).double().mean().item()
-    row = {"model": e.name, "probe": "classifier", "labels": "all", "split": "test"}
+    row = {"model": e.config.name, "probe": "classifier", "labels": "all", "split": "test"}
     return [{**row, "metric": "accuracy", "mean": accuracy, "std": None, "n": 1, "settings": {}}]
 
 
@@ -117,6 +120,8 @@ def measure_checkpoint(file: Path, config: DictConfig) -> dict[str, Any]:
     state = checkpoint.load(file)
     check_targets(state["config"], config.trusted_modules)
     run_config, info = OmegaConf.create(state["config"]), DataInfo.from_dict(state["data"])
+    if config.trainer.threads:
+        torch.set_num_threads(config.trainer.threads)
     device = choose_device(config.trainer.device)
     method = build_method(run_config, info).to(device)
     method.load_state_dict(state["model"])  # strict: every weight or none
@@ -130,7 +135,12 @@ def measure_checkpoint(file: Path, config: DictConfig) -> dict[str, Any]:
             f"({info.name}), {data.name} has {data.channels}x{data.image_size}x{data.image_size}; "
             f"{remedy(node, info)}"
         )
-    _, labelled = describe(data, node)
+    seen, labelled = describe(data, node)
+    if config.dataset is None and seen.splits != info.splits:
+        raise UserError(
+            f"the images of {info.name} are not those that the run was trained on, so its test split could hold images "
+            "that it has seen; bring them back, or name the new ones: dataset=NAME dataset.root=DIR"
+        )
     if len(labelled) == 0:
         raise UserError(
             f"{data.name} has no labels to probe with; write dataset=folder dataset.root=DIR with one folder a class"
@@ -141,7 +151,7 @@ def measure_checkpoint(file: Path, config: DictConfig) -> dict[str, Any]:
     return {
         "checkpoint": str(file),
         "step": state["progress"]["step"],
-        "method": type(method).__module__.rsplit(".", 1)[-1],
+        "method": run_config.name,
         "backbone": backbone_name(run_config),
         "dataset": data.name,
         "probe": probe.name,

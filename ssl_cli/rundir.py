@@ -84,6 +84,12 @@ class RunDir:
         return OmegaConf.load(self.path / "config.yaml")
 
     @property
+    def env(self) -> dict[str, Any]:
+        """``env.json``: what the run was started with, for its checkpoints."""
+        file = self.path / "env.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+    @property
     def summary(self) -> dict[str, Any]:
         """``summary.json``, or ``{}`` while there is none."""
         file = self.path / "summary.json"

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ssl_cli.backbones.base import Backbone
 from ssl_cli.build import instantiate
-from ssl_cli.data.images import ImageData, pixel_stats
+from ssl_cli.data.images import ImageData, pixel_stats, split_fingerprint
 from ssl_cli.data.info import DataInfo
 from ssl_cli.data.labels import draw
 from ssl_cli.data.load import load
@@ -18,6 +18,7 @@ from ssl_cli.device import choose_device, choose_precision
 from ssl_cli.errors import UserError
 from ssl_cli.methods.base import Method
 from ssl_cli.pretext.base import Pretext
+from ssl_cli.probes.base import Probe
 from ssl_cli.schedule import effective_lr
 
 
@@ -33,16 +34,12 @@ class Experiment:
     precision: torch.dtype
     method: Method
     pretext: Pretext
+    probes: dict[str, Probe]
     loader: Loader
     optimizer: torch.optim.Optimizer
     schedule: Any  # step -> factor of the learning rate
     steps_per_epoch: int
     total_steps: int
-
-    @property
-    def name(self) -> str:
-        """Name of the method, as in the YAML's file and in the results."""
-        return type(self.method).__module__.rsplit(".", 1)[-1]
 
 
 def prepare(config: DictConfig) -> Experiment:
@@ -54,6 +51,10 @@ def prepare(config: DictConfig) -> Experiment:
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     device = choose_device(config.trainer.device)
+    # What needs no images is built first: a mistake in it should not wait for 60,000 files.
+    augment = instantiate(config.augment)
+    probes = {name: instantiate(node) for name, node in config.probes.items()}
+    effective_lr(config.optimizer.lr, config.optimizer.get("scale", "none"), config.trainer.batch_size)
     data = load(OmegaConf.to_container(config.dataset, resolve=True))
     info, labelled = describe(data, config.dataset)
     trainer, train = config.trainer, data.splits["train"]
@@ -90,7 +91,8 @@ def prepare(config: DictConfig) -> Experiment:
         device=device,
         precision=choose_precision(trainer.precision, device),
         method=method,
-        pretext=instantiate(config.pretext, augment=instantiate(config.augment), data=info),
+        pretext=instantiate(config.pretext, augment=augment, data=info),
+        probes=probes,
         loader=loader,
         optimizer=instantiate(config.optimizer, param_groups=method.param_groups(), batch_size=trainer.batch_size),
         schedule=schedule,
@@ -107,7 +109,16 @@ def describe(data: ImageData, node: DictConfig) -> tuple[DataInfo, Tensor]:
     )
     mean, std = pixel_stats(data)
     info = DataInfo(
-        data.name, data.channels, data.image_size, data.classes, len(data.images), len(train), len(labelled), mean, std
+        name=data.name,
+        channels=data.channels,
+        image_size=data.image_size,
+        classes=data.classes,
+        images=len(data.images),
+        train_size=len(train),
+        labelled=len(labelled),
+        mean=mean,
+        std=std,
+        splits=split_fingerprint(data),
     )
     return info, labelled
 
@@ -134,6 +145,9 @@ def plan(experiment: Experiment, where: str) -> list[tuple[str, str]]:
     labels = f"{len(info.classes)} classes, {info.labelled:,} labels" if info.classes else "no labels"
     images = e.steps_per_epoch * trainer.batch_size
     dropped = len(data.splits["train"]) - images
+    epoch = f"{images:,}" + (f", {dropped} left out, others in each epoch" if dropped else "")
+    if e.method.learns_from == "labels":
+        epoch = f"{images:,}: each labelled image about {images / max(1, len(e.loader.positions)):.1f} times"
     learns = len(e.loader.positions)
     sources = {"images": f"{learns:,} images, no labels", "labels": f"{learns:,} labelled images"}
     lr = effective_lr(node.lr, node.get("scale", "none"), trainer.batch_size)
@@ -150,10 +164,7 @@ def plan(experiment: Experiment, where: str) -> list[tuple[str, str]]:
         ("parameters", f"{parameters:,}, of which backbone {backbone:,}"),
         ("device", f"{e.device}, {'bf16 autocast' if bf16 else 'fp32'}, {torch.get_num_threads()} threads"),
         ("steps", f"{e.total_steps:,} of batch {trainer.batch_size}; {e.steps_per_epoch} an epoch, {epochs:g} epochs"),
-        (
-            "images per epoch",
-            f"{images:,}" + (f", {dropped} left out, others in each epoch" if dropped else ""),
-        ),
+        ("images per epoch", epoch),
         ("learning rate", f"{lr:g}{scaling}, {e.schedule.warmup_steps} warm-up steps"),
         ("writes to", where),
     ]

@@ -58,11 +58,13 @@ def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRe
         method.load_state_dict(resumed["model"])
         optimizer.load_state_dict(resumed["optimizer"])
         done = Progressed(**resumed["progress"])
-        run.drop_metrics_after(done.step)
+    run.drop_metrics_after(done.step)
 
     def save(name: str) -> None:
+        if not all(p.isfinite().all() for p in method.parameters()):
+            raise RunError(diverged(math.nan, done.step, run, "weights"))
         state = {"model": method.state_dict(), "optimizer": optimizer.state_dict(), "progress": asdict(done)}
-        checkpoint.save(run.checkpoint_file(name), {**describe(e), **state})
+        checkpoint.save(run.checkpoint_file(name), {**describe(e), "env": run.env, **state})
 
     generator = torch.Generator()  # on the CPU: the same draws on every device
     started = time.perf_counter() - done.seconds
@@ -144,17 +146,17 @@ def split(batch: Batch, parts: int) -> list[Batch]:
 
 
 def describe(e: Experiment) -> dict[str, Any]:
-    """Return what rebuilds the model from a checkpoint alone: config, data, version of the arithmetic."""
+    """Return what rebuilds the model from a checkpoint alone: config, data, facts about the data."""
     from omegaconf import OmegaConf
 
     return {"config": OmegaConf.to_container(e.config, resolve=True), "data": e.info.to_dict()}
 
 
-def diverged(loss: float, step: int, run: RunDir) -> str:
-    """Say what to do about a loss that is not a number."""
+def diverged(value: float, step: int, run: RunDir, what: str = "loss") -> str:
+    """Say what to do about a loss or weights that are not numbers."""
     kept = run.checkpoint_file("last")
     saved = f"the last good checkpoint is {kept}" if kept.exists() else "no checkpoint had been written yet"
     return (
-        f"the loss became {loss} by step {step}; {saved}; likely causes: optimizer.lr too high, schedule.warmup too "
+        f"the {what} became {value} by step {step}; {saved}; likely causes: optimizer.lr too high, schedule.warmup too "
         "short; try a third of the learning rate, trainer.clip_grad=1 or trainer.precision=fp32"
     )

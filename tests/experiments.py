@@ -22,6 +22,9 @@ def composed(command: str, overrides: list[str]) -> DictConfig:
     """Return the config that the command line would compose."""
     OmegaConf.register_new_resolver("slug", slug, replace=True)
     ConfigStore.instance().store(name=f"_{command}_schema", node=SCHEMAS[command])
+    if command == "train":  # Hydra's own application knows which method was chosen
+        chosen = [item.split("=")[1] for item in overrides if item.startswith("method=")]
+        overrides = [f"name={(chosen or ['simclr'])[-1]}", *overrides]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose(command, overrides=overrides)
 

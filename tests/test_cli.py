@@ -90,7 +90,15 @@ def test_a_run_writes_exactly_its_files_and_says_what_it_found(trained, summary)
 def test_a_dry_run_prints_the_plan_and_writes_nothing(ssl):
     outcome = ssl("train", "trainer.dry_run=true", "optimizer=sgd", "optimizer.lr=0.1", "optimizer.scale=linear")
     assert outcome.status == 0
-    for text in ("parameters", "steps", "warm-up steps", "images per epoch", "234 left out, others in each epoch", "outputs/", "0.1"):
+    for text in (
+        "parameters",
+        "steps",
+        "warm-up steps",
+        "images per epoch",
+        "234 left out, others in each epoch",
+        "outputs/",
+        "0.1",
+    ):
         assert text in outcome.out
     assert ssl.files() == {}
 

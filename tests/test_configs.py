@@ -35,6 +35,11 @@ def test_composes_and_passes_its_own_checks(group, option):
 def test_the_defaults_are_plain_documented_and_known_to_be_ours(group, option):
     text = (CONF / group / f"{option}.yaml").read_text()
     assert text.startswith("#"), "the first line says what it is"
+    if group == "experiment":  # its keys are documented where they belong
+        for word in ("Paper: ", "Command: ", "Cost: ", "Expected: "):
+            assert word in text.split("defaults:")[0]
+        assert f"experiment={option}" in text
+        return
     own = OmegaConf.create(text)
     for key in own:
         if key in ("defaults", "_target_", *ANNOTATIONS):

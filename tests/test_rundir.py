@@ -11,6 +11,7 @@ from ssl_cli.errors import UserError
 from ssl_cli.rundir import RunDir, latest_run
 
 CONFIG = OmegaConf.create({"seed": 0})
+REST = {"config": {}, "data": {}, "progress": {}}
 
 
 def test_runs_that_want_the_same_name_get_their_own_directories(tmp_path):
@@ -41,7 +42,7 @@ def test_metrics_after_the_checkpoint_are_dropped_and_a_torn_row_too(tmp_path):
 
 def test_a_checkpoint_comes_back_and_every_kind_of_damage_is_noticed(tmp_path):
     file = tmp_path / "last.pt"
-    checkpoint.save(file, {"model": {"w": torch.arange(1000.0)}, "note": "plain"})
+    checkpoint.save(file, {**REST, "model": {"w": torch.arange(1000.0)}})
     assert torch.equal(checkpoint.load(file)["model"]["w"], torch.arange(1000.0))
     payload = file.read_bytes()
     for position in range(0, len(payload), 97):
@@ -58,7 +59,7 @@ def test_a_checkpoint_comes_back_and_every_kind_of_damage_is_noticed(tmp_path):
 @pytest.mark.parametrize("failing", ["write", "fsync", "replace"])
 def test_a_save_that_fails_leaves_the_old_checkpoint_and_no_rest(tmp_path, monkeypatch, failing):
     file = tmp_path / "last.pt"
-    checkpoint.save(file, {"step": 1})
+    checkpoint.save(file, {**REST, "model": {}, "step": 1})
 
     def fail(*args, **kwargs):
         raise OSError(28, "No space left on device")
@@ -71,14 +72,14 @@ def test_a_save_that_fails_leaves_the_old_checkpoint_and_no_rest(tmp_path, monke
         else:
             patch.setattr("pathlib.Path.open", fail)
         with pytest.raises(OSError):
-            checkpoint.save(file, {"step": 2})
+            checkpoint.save(file, {**REST, "model": {}, "step": 2})
     assert checkpoint.load(file)["step"] == 1
     assert {path.name for path in tmp_path.iterdir()} == {"last.pt", "last.pt.sha256"}
 
 
 def test_a_crash_between_the_sum_and_the_file_leaves_a_sound_pair(tmp_path, monkeypatch):
     file = tmp_path / "last.pt"
-    checkpoint.save(file, {"step": 1})
+    checkpoint.save(file, {**REST, "model": {}, "step": 1})
     real, calls = checkpoint.replace, []
 
     def crash_on_second(path, payload):
@@ -89,7 +90,7 @@ def test_a_crash_between_the_sum_and_the_file_leaves_a_sound_pair(tmp_path, monk
 
     monkeypatch.setattr(checkpoint, "replace", crash_on_second)
     with pytest.raises(KeyboardInterrupt):
-        checkpoint.save(file, {"step": 2})
+        checkpoint.save(file, {**REST, "model": {}, "step": 2})
     assert checkpoint.load(file)["step"] == 1
 
 

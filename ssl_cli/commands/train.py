@@ -8,10 +8,17 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from ssl_cli import config as cfg
+from ssl_cli.build import check_targets
 from ssl_cli.data.budget import parse_budget
 from ssl_cli.errors import RunError, UserError
 from ssl_cli.rundir import RunDir, environment
 from ssl_cli.schedule import parse_duration
+
+# What may be given beside resume=: none of these changes what a step computes.
+RESUMABLE = tuple(
+    f"trainer.{key}"
+    for key in ("epochs", "max_steps", "device", "threads", "eval_every", "save_every", "log_every", "dry_run")
+)
 
 
 def run(config: DictConfig) -> int:
@@ -65,7 +72,7 @@ def check(config: DictConfig) -> None:
     if "warmup" in config.schedule:
         parse_duration(str(config.schedule.warmup), 1, 1)
     root = config.dataset.get("root")
-    if root is not None and not Path(root).exists() and not config.dataset.get("download", False):
+    if root is not None and not Path(str(root)).exists() and not config.dataset.get("download", False):
         raise UserError(f"dataset.root={root} does not exist; write dataset.root=DIR with the directory of the images")
 
 
@@ -77,9 +84,14 @@ def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None) ->
 
     config = experiment.config
     images = config.trainer.batch_size
+
+    def tell(line: str) -> None:
+        run_dir.log(line)
+        print(line)
+
     summary: dict[str, Any] = {
         "state": "running",
-        "method": experiment.name,
+        "method": config.name,
         "dataset": experiment.data.name,
         "labels": str(config.dataset.labels),
         "seed": config.seed,
@@ -103,11 +115,11 @@ def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None) ->
             print(f"stopped at step {done.step} of {experiment.total_steps}; saved. To go on:")
             print(f"  {resume_command(run_dir)}")
             return 128 + (stop.signal or 0)
-        summary["results"] = measure(experiment, run_dir.log)
+        summary["results"] = measure(experiment, tell)
         run_dir.write("summary.json", {**summary, "state": "finished"})
     except KeyboardInterrupt:
         run_dir.write("summary.json", {**summary, "state": "interrupted"})
-        print(f"stopped while measuring. To go on:\n  {resume_command(run_dir)}")
+        print(f"stopped. To go on:\n  {resume_command(run_dir)}")
         return 130
     except BaseException as error:
         message = str(error) if isinstance(error, (RunError, UserError)) else f"{type(error).__name__}: {error}"
@@ -146,13 +158,15 @@ def resumed_config(run_dir: RunDir, config: DictConfig) -> DictConfig:
     saved = run_dir.config
     for item in HydraConfig.get().overrides.task:
         key = item.lstrip("+~").split("=")[0]
-        if key.startswith("trainer."):
+        if key in RESUMABLE:
             OmegaConf.update(saved, key, OmegaConf.select(config, key))
-        elif key != "resume":
+        elif key not in ("resume", "trusted_modules"):
             raise UserError(
-                f"a resumed run keeps its own settings, so '{item}' cannot be set; only trainer.* can "
+                f"a resumed run keeps its own settings, so '{item}' cannot be set; these can: {', '.join(RESUMABLE)} "
                 f"(what the run was: {run_dir.path / 'config.yaml'})"
             )
+    check_targets(OmegaConf.to_container(saved), config.trusted_modules)
+    cfg.check(saved, saved)
     return saved
 
 

@@ -1,6 +1,8 @@
 """What every data set becomes: all of its images as one uint8 tensor, its labels and its splits."""
 
+import hashlib
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -48,6 +50,20 @@ class ImageData:
     def labelled(self) -> bool:
         """Whether any training image has a human label."""
         return bool((self.labels[self.splits["train"]] >= 0).any())
+
+
+def split_fingerprint(data: ImageData) -> str:
+    """Return 12 hex digits that change when an image moves to another split, or its label or file name changes."""
+    digest = hashlib.sha256()
+    for name in ("train", "val", "test"):
+        at = data.splits[name]
+        digest.update(f"{name} {len(at)}\n".encode())
+        digest.update(data.labels[at].numpy().astype("<i8").tobytes())
+        if data.files:
+            digest.update("\n".join(Path(data.files[i]).name for i in at.tolist()).encode(errors="surrogateescape"))
+        else:
+            digest.update(at.numpy().astype("<i8").tobytes())
+    return digest.hexdigest()[:12]
 
 
 def pixel_stats(data: ImageData) -> tuple[tuple[float, ...], tuple[float, ...]]:

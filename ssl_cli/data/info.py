@@ -17,6 +17,7 @@ class DataInfo:
     labelled: int  # of those, how many a method may see the label of
     mean: tuple[float, ...]  # per channel, of pixels in [0, 1], on the train split
     std: tuple[float, ...]
+    splits: str = ""  # fingerprint of which images are in which split, with their labels
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for a checkpoint."""

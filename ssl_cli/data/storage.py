@@ -113,7 +113,7 @@ def _in_memory(batches: Batches, shape: tuple[int, int, int, int]) -> tuple[Tens
 
 def _key(root: Path, names: Sequence[str], size: int, channels: int) -> str:
     """Name what the stored pixels depend on, without reading any image."""
-    digest = hashlib.sha256(f"{DECODE_VERSION} {size} {channels}".encode())
+    digest = hashlib.sha256(f"{DECODE_VERSION} {size} {channels} ".encode() + os.fsencode(root.resolve()) + b"\0")
     for name in names:
         digest.update(os.fsencode(name) + b"\0")
         with contextlib.suppress(OSError):  # such a file is reported when it is decoded

@@ -45,11 +45,11 @@ def cluster_cross_entropy(z: Tensor, centroids: Tensor, ids: Tensor, temperature
 class DeepCluster(Method):
     """Backbone, projector, a bank of every image's embedding, and ``heads`` clusterings of the bank.
 
-    All views of an image predict its cluster; the first view's embedding is stored (the published code stores two, in
-    two banks that the heads take turns with). An image without a cluster takes, for the step, the centroid nearest to
-    its embedding, less the mean of the batch's: in the first epoch, when nothing has been stored and the centroids are
-    random, that is a random partition of what the untrained network sees. The published code makes a pass over the data
-    instead to fill its bank, and leaves images out that have no cluster.
+    All views of an image predict its cluster; the mean of the first two views' embeddings is stored (the published
+    code stores both, in banks that the heads take turns with). An image without a cluster takes, for the step, the
+    centroid nearest to its embedding, less the mean of the batch's: in the first epoch, when nothing has been stored
+    and the centroids are random, that is a random partition of what the untrained network sees. The published code
+    makes a pass over the data instead to fill its bank, and leaves images out that have no cluster.
     """
 
     def __init__(
@@ -66,7 +66,6 @@ class DeepCluster(Method):
         layers: int,
         hidden_dim: int,
         out_dim: int,
-        last_norm: Literal["none", "affine", "plain"],
     ):
         super().__init__(backbone, data)
         if clusters > data.train_size:
@@ -76,7 +75,7 @@ class DeepCluster(Method):
             )
         require(kmeans)
         self.temperature, self.iterations, self.kmeans, self.balanced = temperature, iterations, kmeans, balanced
-        self.projector = mlp(backbone.dim, hidden_dim, out_dim, layers, last_norm)
+        self.projector = mlp(backbone.dim, hidden_dim, out_dim, layers)
         centroids = torch.randn(heads, clusters, out_dim)
         self.register_buffer("centroids", F.normalize(centroids, dim=2))
         self.register_buffer("bank", torch.zeros(data.images, out_dim))  # unit rows; zeros: not seen yet
@@ -85,12 +84,12 @@ class DeepCluster(Method):
 
     def start_epoch(self, epoch: int) -> None:
         """Cluster what was stored, once there are as many images as clusters."""
-        from sklearn.metrics import normalized_mutual_info_score
-
         heads, clusters, _ = self.centroids.shape
         stored = self.bank.any(dim=1).nonzero().squeeze(1)
         if len(stored) < clusters:
             return
+        from sklearn.metrics import normalized_mutual_info_score
+
         before = self.assigned[0].clone()
         for head in range(heads):
             centroids, ids = spherical_kmeans(

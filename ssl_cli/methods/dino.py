@@ -71,7 +71,9 @@ class Head(nn.Module):
         for width in (in_dim, hidden_dim):
             parts += [nn.Linear(width, hidden_dim, bias=not norm)]
             parts += [nn.BatchNorm1d(hidden_dim), nn.GELU()] if norm else [nn.GELU()]
-        self.mlp = nn.Sequential(*parts, nn.Linear(hidden_dim, bottleneck_dim))
+        parts += [nn.Linear(hidden_dim, bottleneck_dim, bias=not norm)]
+        parts += [nn.BatchNorm1d(bottleneck_dim, affine=False)] if norm else []
+        self.mlp = nn.Sequential(*parts)
         self.prototypes = nn.Linear(bottleneck_dim, prototypes, bias=False)
         self.register_buffer("frozen", torch.tensor(False))  # whether the prototypes are, in this epoch
         for layer in self.mlp:

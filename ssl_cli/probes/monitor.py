@@ -25,7 +25,7 @@ def monitor_knn(
     val = val[data.labels[val] >= 0]
     if len(labelled) == 0 or len(val) == 0:
         return None
-    bank = labelled[:: max(1, len(labelled) // BANK)]
+    bank = labelled[:: max(1, -(-len(labelled) // BANK))]
     queries, keys = (extract(method.backbone, data.images, at, info.mean, info.std, device) for at in (val, bank))
     classes = len(info.classes)
     k = shrunk_k(200, len(bank), classes)

@@ -17,7 +17,7 @@ from ssl_cli.methods.kmeans import fill_empty, spherical_kmeans
 
 DATA = DataInfo("digits", 1, 16, (), 40, 30, 0, (0.5,), (0.25,))
 CLUSTERS = {"clusters": 3, "heads": 2, "temperature": 0.1, "iterations": 10, "kmeans": "sklearn", "balanced": True}
-HEAD = {"layers": 2, "hidden_dim": 8, "out_dim": 5, "last_norm": "none"}
+HEAD = {"layers": 2, "hidden_dim": 8, "out_dim": 5}
 LIBRARIES = [name for name in ("sklearn", "faiss") if importlib.util.find_spec(name)]
 
 
