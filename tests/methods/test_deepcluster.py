@@ -97,12 +97,28 @@ def test_loss_closed_forms():
 
 def test_bank_holds_the_latest_embedding_of_each_image_and_an_image_drawn_twice_counts_once():
     method = deepcluster()
-    z = unit(torch.randn(4, 5))
-    method.clusters_of(z, torch.tensor([7, 39, 7, 2]))
+    one, two = unit(torch.randn(4, 5)), unit(torch.randn(4, 5))
+    method.clusters_of([one, two], torch.tensor([7, 39, 7, 2]))
     assert method.bank.any(dim=1).nonzero().flatten().tolist() == [2, 7, 39]
-    assert torch.equal(method.bank[[7, 39, 2]], z[[0, 1, 3]])
-    method.clusters_of(z[2:3], torch.tensor([7]))
-    assert torch.equal(method.bank[7], z[2])
+    torch.testing.assert_close(method.bank[[7, 39, 2]], unit((one + two) / 2)[[0, 1, 3]])
+    method.clusters_of([one[2:3], one[2:3]], torch.tensor([7]))
+    torch.testing.assert_close(method.bank[7], one[2])
+
+
+def test_without_a_cluster_a_view_predicts_the_centroid_nearest_to_the_other_view():
+    method = deepcluster()
+    method.centroids.copy_(torch.eye(5)[:3].expand(2, 3, 5))
+    one, two = torch.eye(5)[[0, 1, 2, 0]], torch.eye(5)[[1, 2, 2, 0]]
+    first, second = method.clusters_of([one, two], torch.arange(4))
+    assert first.tolist() == [[0, 1, 2, 0]] * 2 and second.tolist() == [[1, 2, 2, 0]] * 2
+    views = task([0, 1, 2, 3], sizes=(16, 16, 8))
+    with torch.no_grad():
+        z = [method.projector(z) for z in (torch.randn(4, 8), torch.randn(4, 8), torch.randn(4, 8))]
+    method.projector, method.backbone = torch.nn.Identity(), torch.nn.Identity()
+    views.views = z
+    first, second = method.clusters_of([unit(z[0]), unit(z[1])], torch.arange(4))
+    expected = [cluster_cross_entropy(z[v], method.centroids, (second, first, second)[v], 0.1) for v in range(3)]
+    torch.testing.assert_close(method(views)["loss"], sum(expected) / 3)
 
 
 def test_an_epoch_clusters_what_is_stored_and_targets_are_its_ids():
@@ -114,8 +130,8 @@ def test_an_epoch_clusters_what_is_stored_and_targets_are_its_ids():
     assert (method.assigned[:, :20] >= 0).all() and (method.assigned[:, 20:] == -1).all()
     assert [len(head.unique()) for head in method.assigned[:, :20]] == [3, 3]
     torch.testing.assert_close(method.centroids.norm(dim=2), torch.ones(2, 3))
-    ids = method.clusters_of(unit(torch.randn(3, 5)), torch.tensor([4, 19, 30]))
-    assert torch.equal(ids[:, :2], method.assigned[:, [4, 19]]) and (ids[:, 2] >= 0).all()
+    for ids in method.clusters_of([unit(torch.randn(3, 5)) for _ in range(2)], torch.tensor([4, 19, 30])):
+        assert torch.equal(ids[:, :2], method.assigned[:, [4, 19]]) and (ids[:, 2] >= 0).all()
     twin = deepcluster()
     twin.load_state_dict(method.state_dict())
     for each in (method, twin):

@@ -11,7 +11,15 @@ from ssl_cli.batch import Task
 from ssl_cli.errors import UserError
 from ssl_cli.methods.moco import MoCo, info_nce
 
-SETTINGS = {"temperature": 0.2, "queue_size": 12, "momentum": 0.9, "symmetric": False, "hidden_dim": 8, "out_dim": 5}
+SETTINGS = {
+    "temperature": 0.2,
+    "queue_size": 12,
+    "momentum": 0.9,
+    "symmetric": False,
+    "hidden_dim": 8,
+    "out_dim": 5,
+    "hidden_norm": False,
+}
 
 
 def moco(**changes):
@@ -136,8 +144,10 @@ def test_symmetric_is_the_mean_of_both_directions_and_keeps_the_keys_of_both():
     assert both.pointer.item() == 8
 
 
-def test_the_key_encoder_gets_no_gradient_and_follows_after_the_step():
-    method = moco()
+@pytest.mark.parametrize("hidden_norm", [False, True])
+def test_the_key_encoder_gets_no_gradient_and_follows_after_the_step(hidden_norm):
+    method = moco(hidden_norm=hidden_norm)
+    assert any(isinstance(part, torch.nn.BatchNorm1d) for part in method.projector) == hidden_norm
     method(task())["loss"].backward()
     assert all(p.grad is None and not p.requires_grad for p in method.teacher.parameters())
     assert all(p.grad.abs().sum() > 0 for p in method.parameters() if p.requires_grad)
