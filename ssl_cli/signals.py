@@ -1,6 +1,8 @@
 """Ctrl-C and SIGTERM: the first asks the loop to save and stop, the second stops at once."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 
@@ -28,3 +30,13 @@ class StopRequest:
     def _handle(self, number: int, _: FrameType | None) -> None:
         self.signal = number
         self.__exit__()
+
+
+@contextmanager
+def terminate_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM raise KeyboardInterrupt, as Ctrl-C does, where there is nothing to save but the state."""
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -79,7 +79,7 @@ def check(config: DictConfig) -> None:
 def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None) -> int:
     """Fit, then score the test split; ``summary.json`` tells at any time which state the run is in."""
     from ssl_cli.measure import measure
-    from ssl_cli.signals import StopRequest
+    from ssl_cli.signals import StopRequest, terminate_as_interrupt
     from ssl_cli.trainer import fit
 
     config = experiment.config
@@ -115,7 +115,8 @@ def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None) ->
             print(f"stopped at step {done.step} of {experiment.total_steps}; saved. To go on:")
             print(f"  {resume_command(run_dir)}")
             return 128 + (stop.signal or 0)
-        summary["results"] = measure(experiment, tell)
+        with terminate_as_interrupt():
+            summary["results"] = measure(experiment, tell)
         run_dir.write("summary.json", {**summary, "state": "finished"})
     except KeyboardInterrupt:
         run_dir.write("summary.json", {**summary, "state": "interrupted"})
