@@ -7,7 +7,6 @@ that is uniform over clusters. Of v1, PCA whitening and the classifier that is d
 has no need of them.
 """
 
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -47,10 +46,10 @@ class DeepCluster(Method):
     """Backbone, projector, a bank of every image's embedding, and ``heads`` clusterings of the bank.
 
     All views of an image predict its cluster; the mean of the first two views' embeddings is stored (the published
-    code stores both, in banks that the heads take turns with). A view of an image without a cluster predicts, for the
-    step, the centroid nearest to the other view's embedding, less the batch's mean: in the first epoch, when nothing
-    has been stored and the centroids are random, that is a random partition of what the untrained network sees. The
-    published code makes a pass over the data instead to fill its bank, and leaves images out that have no cluster.
+    code stores both, in banks that the heads take turns with). In the first epoch, when nothing has been stored,
+    centroids are random and so is the even partition of the images, as in learning by predicting noise (Bojanowski &
+    Joulin 2017, arXiv:1704.05310); an image keeps that cluster until it has been seen. The published code fills its
+    bank by a pass over the data beforehand, and leaves images out that are not in it.
     """
 
     def __init__(
@@ -80,8 +79,9 @@ class DeepCluster(Method):
         centroids = torch.randn(heads, clusters, out_dim)
         self.register_buffer("centroids", F.normalize(centroids, dim=2))
         self.register_buffer("bank", torch.zeros(data.images, out_dim))  # unit rows; zeros: not seen yet
-        self.register_buffer("assigned", torch.full((heads, data.images), -1))  # cluster of each image; -1: none
-        self.register_buffer("nmi", torch.tensor(0.0))  # of the first head's last two clusterings
+        arbitrary = torch.stack([torch.randperm(data.images) % clusters for _ in range(heads)])
+        self.register_buffer("assigned", arbitrary)  # cluster of each image, by each head
+        self.register_buffer("nmi", torch.tensor(0.0))  # between the first head's last two clusterings
 
     def start_epoch(self, epoch: int) -> None:
         """Cluster what was stored, once there are as many images as clusters."""
@@ -91,49 +91,38 @@ class DeepCluster(Method):
             return
         from sklearn.metrics import normalized_mutual_info_score
 
-        before = self.assigned[0].clone()
+        before = self.assigned[0, stored]
         for head in range(heads):
-            centroids, ids = spherical_kmeans(
-                self.bank[stored], clusters, self.iterations, seed=epoch * heads + head, library=self.kmeans
+            seed = epoch * heads + head
+            self.centroids[head], self.assigned[head, stored] = spherical_kmeans(
+                self.bank[stored], clusters, self.iterations, seed, self.kmeans
             )
-            self.centroids[head] = centroids
-            self.assigned[head, stored] = ids
-        both = before >= 0  # an image that was stored once stays so
-        if both.any():
-            self.nmi.fill_(normalized_mutual_info_score(before[both].cpu(), self.assigned[0, both].cpu()))
+        self.nmi.fill_(normalized_mutual_info_score(before.cpu(), self.assigned[0, stored].cpu()))
 
     def sampling_weights(self) -> Tensor | None:
-        """Draw every cluster of the first head equally often; an image without one as often as the average image."""
-        ids = self.assigned[0]
-        if not self.balanced or not (ids >= 0).any():
+        """Draw every cluster of the first head equally often; an image not seen yet, as often as the average one."""
+        stored = self.bank.any(dim=1)
+        if not self.balanced or not stored.any():
             return None
-        sizes = ids[ids >= 0].bincount(minlength=self.centroids.shape[1])
-        average = (sizes > 0).sum() / sizes.sum()
-        return torch.where(ids >= 0, 1 / sizes[ids.clamp(min=0)], average)
+        ids = self.assigned[0]
+        sizes = ids[stored].bincount(minlength=self.centroids.shape[1]).clamp(min=1)
+        weights = 1 / sizes[ids]
+        return torch.where(stored, weights, weights[stored].mean())
 
     def forward(self, task: Task) -> dict[str, Tensor]:
         """Take ``task.views`` of at least two tensors [B, C, H, W], and the ``task.indices`` [B] of the images."""
         z = self.projector(encode(self.backbone, task.views))
-        first, second = self.clusters_of(unit(z.detach()).chunk(len(task.views))[:2], task.indices)
-        ids = torch.cat([first if view % 2 else second for view in range(len(task.views))], dim=1)
+        first, second = unit(z.detach()).chunk(len(task.views))[:2]
+        self.store(unit(first + second), task.indices)
+        ids = self.assigned[:, task.indices].repeat(1, len(task.views))
         return {"loss": cluster_cross_entropy(z, self.centroids, ids, self.temperature), "nmi": self.nmi.clone()}
 
-    @torch.no_grad()
-    def clusters_of(self, views: Sequence[Tensor], indices: Tensor) -> list[Tensor]:
-        """Return the clusters [H, B] of this rank's images, by each of two views, and store what all ranks see.
-
-        Args:
-            views: two embeddings [B, d] of the images, unit rows.
-            indices: [B] positions of the images in the data set.
-        """
-        everyone, positions = [gather(z) for z in views], gather(indices)
+    def store(self, z: Tensor, indices: Tensor) -> None:
+        """Put all ranks' embeddings [B, d] of the images at positions [B] into the bank."""
+        z, indices = gather(z), gather(indices)
         # An image may have been drawn twice: its first row counts, whatever order the device writes in.
-        once = (positions[:, None] == positions[None, :]).int().argmax(dim=1)
-        self.bank[positions] = unit(sum(everyone))[once].to(self.bank.dtype)
-        mean, assigned = torch.cat(everyone).mean(dim=0), self.assigned[:, indices]
-        with torch.autocast(mean.device.type, enabled=False):
-            nearest = [((z - mean) @ self.centroids.transpose(1, 2).to(z.dtype)).argmax(dim=2) for z in views]
-        return [torch.where(assigned >= 0, assigned, ids) for ids in nearest]
+        first = (indices[:, None] == indices[None, :]).int().argmax(dim=1)
+        self.bank[indices] = z[first].to(self.bank.dtype)
 
     def embed(self, features: Tensor) -> Tensor:
         """Return what is clustered, before its scaling to unit length: [B, out_dim]."""
