@@ -104,6 +104,9 @@ def check(config: DictConfig, defaults: DictConfig) -> None:
         if key not in schema.__dataclass_fields__:
             raise UserError(f"there is no setting '{key}'{did_you_mean(key, schema.__dataclass_fields__)}")
     reference = dict(_leaves(OmegaConf.to_container(defaults, resolve=True, throw_on_missing=False)))
+    for key in ("probes", "dataset", "method", "backbone", "augment", "pretext", "optimizer", "schedule", "trainer"):
+        if key in schema.__dataclass_fields__ and schema is TrainConfig and not isinstance(plain[key], Mapping):
+            raise UserError(f"{key}={plain[key]} is not a group of settings; leave it away for the default")
     for key, value in _leaves(plain):
         if value == MISSING or value == "":
             raise UserError(f"{key} is not set; write {key}={MEANT.get(key, 'VALUE')}")

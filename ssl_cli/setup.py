@@ -70,6 +70,7 @@ def prepare(config: DictConfig) -> Experiment:
     method = build_method(config, info).to(device)
     if trainer.channels_last:
         method = method.to(memory_format=torch.channels_last)
+    method.check_batch(trainer.batch_size // trainer.accumulate)
     sees_labels = method.learns_from == "labels"
     visible = torch.full_like(data.labels, -1)
     if sees_labels:

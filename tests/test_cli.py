@@ -255,6 +255,34 @@ BAD = {
     "batch too large": (["train", "trainer.batch_size=5000"], ["5000", "1258", "1024"], True),
     "budget too large": (["train", "dataset.labels=500/class"], ["500/class", "class '"], True),
     "images too small": (["train", "backbone=resnet18", "backbone.stem=imagenet"], ["32", "16"], True),
+    "queue that does not fit": (["train", "method=moco", "method.queue_size=300"], ["300", "256"], True),
+    "queue smaller than the batch": (["train", "method=nnclr", "method.queue_size=64"], ["64", "256"], True),
+    "too many prototypes": (["train", "method=swav", "method.prototypes=5000"], ["5000", "1258"], True),
+    "too many clusters": (["train", "method=deepcluster", "method.clusters=5000"], ["5000", "1258"], True),
+    "one view for two": (
+        ["train", "method=byol", "pretext=augment"],
+        ["two_views", "pretext=multi_crop|two_views"],
+        False,
+    ),
+    "labels of pairs without labels": (
+        [
+            "train",
+            "method=siamese",
+            "method.pairs=labels",
+            "dataset=folder",
+            "dataset.root=flat",
+            "trainer.batch_size=4",
+        ],
+        ["pairs=labels", "needs labels", "one folder a class"],
+        True,
+    ),
+    "value of several": (["train", "seed=1,2"], ["seed=1,2", "ssl train -m seed=1,2"], False),
+    "empty value": (["probe", "ckpt="], ["ckpt is not set"], False),
+    "infinite temperature": (["train", "method.temperature=inf"], ["method.temperature=inf"], False),
+    "warm-up longer than training": (["train", "schedule.warmup=1000 epochs"], ["4000 steps", "240"], True),
+    "two betas": (["train", "optimizer.betas=[0.9]"], ["optimizer.betas", "[0.9, 0.999]"], True),
+    "directory that cannot be made": (["train", "hydra.run.dir=good.pt/run"], ["hydra.run.dir"], False),
+    "interpolation in a checkpoint": (["probe", "ckpt=interpolation.pt"], ["interpolation"], True),
     "device not there": (["train", "trainer.device=mps"], ["mps", "cpu"], True),
     "run directory in use": (
         ["train", "hydra.run.dir=texts"],
@@ -292,6 +320,9 @@ def bad_inputs(trained, tmp_path_factory):
     root = tmp_path_factory.mktemp("bad")
     for name in ("empty", "texts", "broken/a", "broken/b"):
         (root / name).mkdir(parents=True)
+    (root / "flat").mkdir()
+    for i in range(8):
+        Image.new("RGB", (20, 20)).save(root / f"flat/{i}.png")
     (root / "texts/readme.txt").write_text("no image")
     for i in range(4):
         Image.new("RGB", (20, 20)).save(root / f"broken/a/{i}.png")
@@ -305,6 +336,11 @@ def bad_inputs(trained, tmp_path_factory):
     torch.save({**state, "version": 99}, root / "future.pt")
     hostile = {**state["config"], "backbone": {"_target_": "os.system", "command": "touch executed"}}
     torch.save({**state, "config": hostile}, root / "hostile.pt")
+    sneaky = {
+        **state["config"],
+        "backbone": {**state["config"]["backbone"], "widths": "${oc.create:{_target_: os.system}}"},
+    }
+    torch.save({**state, "config": sneaky}, root / "interpolation.pt")
     torch.save({"state_dict": {}}, root / "foreign.pt")
     torch.save(Gadget(), root / "pickle.pt")
     return root

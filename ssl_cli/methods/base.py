@@ -37,6 +37,9 @@ class Method(nn.Module, ABC):
     def after_step(self, progress: float) -> None:  # noqa: B027 (most methods have nothing to do here)
         """Update what the optimizer does not: EMA, queues. ``progress`` is in [0, 1] over the whole training."""
 
+    def check_batch(self, images: int) -> None:  # noqa: B027
+        """Raise ``UserError`` if the method cannot work with ``images`` in each (part of a) batch of all processes."""
+
     def start_epoch(self, epoch: int) -> None:  # noqa: B027
         """Prepare what is made once an epoch (cluster assignments), before its first step; ``epoch`` counts from 0."""
 

@@ -62,7 +62,9 @@ def warmed_up(progress: float, start: float, end: float, warmup: float) -> float
 class Head(nn.Module):
     """Three linear layers with GELU, unit length, then the similarity to each prototype: [B, in_dim] -> [B, K].
 
-    The prototypes are the published code's weight-normalised last layer with its gain fixed to 1: unit vectors.
+    The prototypes are the published code's weight-normalised last layer with its gain fixed to 1: unit vectors. With
+    ``norm`` a BatchNorm follows each linear layer; the published option leaves out the last, which here centres the
+    embeddings before they are scaled to unit length.
     """
 
     def __init__(self, in_dim: int, hidden_dim: int, bottleneck_dim: int, prototypes: int, norm: bool):
@@ -133,7 +135,7 @@ class DINO(Method):
         self.register_buffer("teacher_temperature", torch.tensor(warmed_up(0, *self.sharpening)))
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take two global views [B, C, H, W], then any number of local ones, of any size."""
+        """Take two global views [B, C, H, W], then any number of local ones [B, C, h, w] in any sizes."""
         t = self.teacher(torch.cat(task.views[:2])).unflatten(0, (2, -1))
         p = dino_targets(t, self.centre, self.teacher_temperature)
         s = self.head(encode(self.backbone, task.views)).unflatten(0, (len(task.views), -1))

@@ -83,7 +83,7 @@ class MoCo(Method):
         """
         first, second = task.views[:2]
         directions = [(first, second), (second, first)] if self.symmetric else [(first, second)]
-        self._check_queue(len(first) * world_size() * len(directions))
+        self.check_batch(len(first) * world_size())
         queue = self.queue.clone()  # backward still needs it after new keys are written
         losses, keys = [], []
         for query_images, key_images in directions:
@@ -117,8 +117,9 @@ class MoCo(Method):
         self.queue[rows] = keys.to(self.queue.dtype)
         self.pointer.add_(len(keys)).remainder_(len(self.queue))
 
-    def _check_queue(self, keys: int) -> None:
-        size = len(self.queue)
+    def check_batch(self, images: int) -> None:
+        """Raise ``UserError`` unless the queue holds a whole number of batches."""
+        size, keys = len(self.queue), images * (2 if self.symmetric else 1)
         if size % keys:
             raise UserError(
                 f"method.queue_size={size} is not a multiple of the {keys} keys that each step adds "

@@ -81,14 +81,19 @@ class NNCLR(Method):
         self._enqueue(z1)
         return {"loss": (info_nce(nn1, p2, self.temperature) + info_nce(nn2, p1, self.temperature)) / 2}
 
+    def check_batch(self, images: int) -> None:
+        """Raise ``UserError`` unless the queue holds a whole number of batches."""
+        size = len(self.queue)
+        if size % images:
+            raise UserError(
+                f"method.queue_size={size} is not a multiple of the {images} embeddings that each step adds (images of "
+                f"all processes); write method.queue_size={max(1, round(size / images)) * images}"
+            )
+
     @torch.no_grad()
     def _enqueue(self, z: Tensor) -> None:
         size, batch = len(self.queue), len(z)
-        if size % batch:
-            raise UserError(
-                f"method.queue_size={size} is not a multiple of the {batch} embeddings that each step adds (images of "
-                f"all processes); write method.queue_size={max(1, round(size / batch)) * batch}"
-            )
+        self.check_batch(batch)
         rows = (self.pointer + torch.arange(batch, device=z.device)) % size
         self.queue[rows] = unit(z).to(self.queue.dtype)
         self.pointer.add_(batch).remainder_(size)

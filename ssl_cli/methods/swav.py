@@ -114,16 +114,21 @@ class SwAV(Method):
             "prototypes_used": torch.special.entr(mean).sum().exp(),  # perplexity of the mean prediction, 1 to K
         }
 
+    def check_batch(self, images: int) -> None:
+        """Raise ``UserError`` unless the queue, if there is one, holds a whole number of batches."""
+        size = self.queue.shape[1]
+        if size % images:
+            raise UserError(
+                f"method.queue={size} does not hold a whole number of batches of {images} images; "
+                f"write method.queue={max(size // images, 1) * images}, or method.queue=0 for none"
+            )
+
     @torch.no_grad()
     def codes(self, views: list[Tensor]) -> list[Tensor]:
         """Return the codes [B, K] of this rank's rows of two views [B, d] of unit rows, and queue the views."""
         z = torch.stack([gather(view) for view in views])
         pool, batch, size = z, z.shape[1], self.queue.shape[1]
-        if size and (size < batch or size % batch):
-            raise UserError(
-                f"method.queue={size} does not hold a whole number of batches of {batch} images; "
-                f"write method.queue={max(size // batch, 1) * batch}, or method.queue=0 for none"
-            )
+        self.check_batch(batch)
         if size and self.queued >= 0:
             if self.queued == size:
                 pool = torch.cat([z, self.queue], dim=1)
