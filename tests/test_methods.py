@@ -49,7 +49,7 @@ def test_every_trainable_parameter_gets_a_gradient(finished):
             assert parameter.grad is not None and parameter.grad.abs().sum() > 0, key
 
 
-@pytest.mark.parametrize("stop_after", [1, 19, 30])
+@pytest.mark.parametrize("stop_after", [20, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 19, 30))])
 def test_resuming_is_bitwise_the_same_as_not_stopping(finished, tmp_path, stop_after):
     _, experiment, run, overrides = finished
     train(tmp_path / "run", overrides, stop_after=stop_after)
