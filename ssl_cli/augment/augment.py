@@ -10,6 +10,7 @@ from torch import Tensor
 from ssl_cli.augment import colour, draw, geometry
 from ssl_cli.augment.recipe import Affine, Blur, Crop, Jitter, Solarize, parse
 from ssl_cli.augment.subset import apply_where
+from ssl_cli.errors import UserError
 
 Settings = Mapping[str, Any] | None
 
@@ -45,10 +46,17 @@ class Augment:
         self.solarize = parse(Solarize, "solarize", solarize)
         self.noise = noise
 
-    def cropped(self, scale: Sequence[float]) -> "Augment":
-        """Return the same recipe, always cropping boxes of an area within ``scale``, as a fraction of the image's."""
+    def cropped(self, scale: Sequence[float], key: str = "crop.scale") -> "Augment":
+        """Return the same recipe, always cropping boxes of an area within ``scale``, as a fraction of the image's.
+
+        Raises:
+            UserError: ``scale`` is no range within (0, 1]; the message names it ``key``.
+        """
         other = copy.copy(self)
-        other.crop = Crop(scale=tuple(scale), ratio=self.crop.ratio, p=1.0)
+        try:
+            other.crop = Crop(scale=tuple(scale), ratio=self.crop.ratio, p=1.0)
+        except UserError as error:
+            raise UserError(str(error).replace("crop.scale", key)) from error
         return other
 
     def __call__(

@@ -31,8 +31,8 @@ class MultiCrop(Pretext):
         global_scale: list[float],
         local_scale: list[float],
     ):
-        super().__init__(augment.cropped(global_scale), data)
-        self.local_augment = augment.cropped(local_scale)
+        super().__init__(augment.cropped(global_scale, "pretext.global_scale"), data)
+        self.local_augment = augment.cropped(local_scale, "pretext.local_scale")
         self.local_views = local_views
         self.local_size = 2 * round(local_size * data.image_size / 2)
         if local_views and self.local_size < 8:
