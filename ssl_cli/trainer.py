@@ -27,6 +27,7 @@ class Progressed:
     best_knn: float = -1.0  # best val kNN accuracy so far; -1: none yet
     last_knn: float = -1.0  # of the latest evaluation
     collapsed: bool = False  # whether the embedding was, at the latest evaluation
+    warned: bool = False  # whether that has been said
 
 
 COLLAPSE = (
@@ -119,9 +120,11 @@ def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRe
                 knn = monitor_knn(method, e.data, e.labelled, e.info, e.device)
                 report = monitor_collapse(method, e.data, e.pretext.augment, e.info, e.device)
                 run.log_metrics({"step": done.step, "epoch": round(epoch, 4), "val_knn": knn, **report})
-                if report.get("collapsed") and not done.collapsed:
+                was_collapsed, done.collapsed = done.collapsed, report.get("collapsed", False)
+                # Once can be the first steps of a healthy run; twice in a row, or at the end, is not.
+                if done.collapsed and not done.warned and (was_collapsed or finished):
                     progress.warn(COLLAPSE.format(step=done.step, **report))
-                done.collapsed = report.get("collapsed", False)
+                    done.warned = True
                 if knn is not None:
                     done.last_knn = knn
                     progress.update(done.step, loss, row["lr"], rate, knn)

@@ -14,7 +14,7 @@ from ssl_cli.errors import RunError, UserError
 from ssl_cli.rundir import RunDir, environment
 from ssl_cli.schedule import parse_duration
 
-# What may be given beside resume=: none of these changes what a step computes.
+# What may be given beside resume=: how long to train, where, and how often to look; nothing of what is learned from.
 RESUMABLE = tuple(
     f"trainer.{key}"
     for key in ("epochs", "max_steps", "device", "threads", "eval_every", "save_every", "log_every", "dry_run")
