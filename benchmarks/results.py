@@ -28,8 +28,8 @@ training on one thread, up to four runs side by side on the two cores: compare t
 seeds whose embedding was collapsed at the end.
 
 These are ten classes of 8x8-pixel digits and one minute of training: the order of the methods here is not a property
-of the methods. Several methods' settings for so small a net were chosen on this very data set (by kNN on `val`), so read
-the table as a check that each method learns something that neither the pixels nor the architecture has.
+of the methods. Several methods' settings for so small a net were chosen on this very data set (by kNN on `val`), so
+read the table as a check that each method learns something that neither the pixels nor the architecture has.
 
 | model | kNN | linear, all labels | linear, 10 per class | linear, 1 per class | seconds | collapsed |
 |---|---|---|---|---|---|---|
@@ -57,7 +57,7 @@ def main(directory: Path) -> None:
         sys.exit(f"there is no finished run in {directory}")
     print(
         HEAD.format(
-            images="1,258 train, 180 val, 359 test images",
+            images="1,258 train, 180 val, 359 test",
             seeds=len(seeds),
             machine=f"{environment['cpus']} CPU cores ({environment['platform'].split('-')[0]})",
             python=environment["python"],
