@@ -23,7 +23,7 @@ class Progressed:
     """How far training has come: what a checkpoint holds beside weights."""
 
     step: int = 0  # optimizer steps done
-    seconds: float = 0.0  # of training and evaluation, over all sessions
+    seconds: float = 0.0  # of training and evaluation, all parts of a resumed run together
     best_knn: float = -1.0  # best val kNN accuracy so far; -1: none yet
     last_knn: float = -1.0  # of the latest evaluation
     collapsed: bool = False  # whether the embedding was, at the latest evaluation
