@@ -13,6 +13,8 @@ from ssl_cli.probes.base import Features, Probe, Split
 if TYPE_CHECKING:
     from ssl_cli.data.images import ImageData
 
+LARGE = 5000  # labelled images from which a probe takes long enough to say what it is at
+
 
 def evaluate(
     models: Mapping[str, Callable[[Tensor], Tensor]],
@@ -43,7 +45,9 @@ def evaluate(
         log(f"no labelled image in {' and '.join(missing)}: nothing to probe")
         return []
     rows, notices = [], []
-    for model, features_of in models.items():
+    for number, (model, features_of) in enumerate(models.items(), 1):
+        if len(positions["train"]) >= LARGE:
+            log(f"measuring {model} ({number} of {len(models)}): {', '.join(probes)}")
         splits = {s: Split(features_of(p).to(device), data.labels[p].to(device)) for s, p in positions.items()}
         features = Features(**splits, classes=data.num_classes)
         for probe in probes.values():
