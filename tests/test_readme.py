@@ -46,7 +46,7 @@ def test_the_first_commands_are_the_ones_that_ci_runs():
 def test_every_option_on_disk_is_in_the_readme_and_the_other_way_round():
     text = (ROOT / "README.md").read_text().split("## What there is")[1].split("`ssl train --help`")[0]
     named = set(re.findall(r"`([a-z0-9_]+)`", text))
-    known = {"imagenet"}
+    known = {"imagenet", "experiment", *(f.stem for f in (ROOT / "conf/experiment").glob("*.yaml"))}
     for group in ("method", "dataset", "pretext", "augment", "backbone", "optimizer", "schedule", "probe"):
         options = {f.stem for f in (ROOT / "conf" / group).glob("*.yaml") if not f.stem.startswith("_")}
         assert options <= named, group
