@@ -1,10 +1,8 @@
 """The command line by running it: exit codes, messages, and the exact files."""
 
 import json
-import os
 import re
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -13,7 +11,6 @@ import torch
 from experiments import tensors
 
 from ssl_cli import __version__, checkpoint
-from ssl_cli.cli import main
 
 TORCH = {"torch", "torchvision"}
 RUN_FILES = {
@@ -221,157 +218,3 @@ def test_own_images_in_class_folders(ssl, image_folder, summary):
     rows = summary(ssl.cwd / "run")["results"]
     assert {row["model"] for row in rows} == {"pixels", "random", "simclr"}
     assert "3 classes" in outcome.out
-
-
-# name: (arguments, what the one line says, whether torch may be needed to see it)
-BAD = {
-    "unknown command": (["trian"], ["trian", "did you mean 'train'", "probe"], False),
-    "unknown option": (["train", "method=simclrr"], ["method", "did you mean 'simclr'", "supervised"], False),
-    "unknown data set": (["train", "dataset=cifar"], ["did you mean 'cifar10'"], False),
-    "unknown group": (["train", "metod=simclr"], ["metod", "did you mean 'method'"], False),
-    "unknown key": (["train", "trainer.epocs=3"], ["trainer.epocs", "did you mean 'trainer.epochs'"], False),
-    "unknown plug-in key": (["train", "method.temperatur=1"], ["did you mean 'method.temperature'"], False),
-    "appended key": (["train", "+epochs=1"], ["there is no setting 'epochs'"], False),
-    "appended plug-in key": (["train", "+method.foo=1"], ["foo"], True),
-    "unknown flag": (["train", "--epochs=3"], ["--epochs", "write epochs=3"], False),
-    "unreadable override": (["train", "trainer.epochs=[1"], ["cannot read 'trainer.epochs=[1'"], False),
-    "text for a number": (["train", "trainer.epochs=abc"], ["trainer.epochs=abc", "whole number"], False),
-    "text for a plug-in number": (["train", "method.temperature=hot"], ["method.temperature='hot'", "0.2"], False),
-    "null for a number": (["train", "optimizer.lr=null"], ["optimizer.lr=null", "number"], False),
-    "fraction for an integer": (["train", "trainer.batch_size=3.5"], ["trainer.batch_size"], False),
-    "temperature 0": (["train", "method.temperature=0"], ["method.temperature=0", "> 0"], False),
-    "negative epochs": (["train", "trainer.epochs=-1"], ["trainer.epochs=-1", ">= 1"], False),
-    "negative seed": (["train", "seed=-1"], ["seed=-1"], False),
-    "probability above 1": (["train", "augment.flip=1.5"], ["augment.flip=1.5", "<= 1"], False),
-    "unknown precision": (["train", "trainer.precision=fp16"], ["fp16", "bf16"], False),
-    "unknown duration": (["train", "schedule.warmup=soon"], ["soon", "10%", "epochs", "steps"], False),
-    "unknown budget": (["train", "dataset.labels=few"], ["few", "10%", "4/class"], False),
-    "budget of nothing": (["train", "dataset.labels=0%"], ["0%"], False),
-    "parts that do not fit": (["train", "trainer.accumulate=7"], ["trainer.accumulate=7", "256"], False),
-    "pretext without two views": (["train", "pretext=augment"], ["two_views", "pretext=multi_crop|two_views"], False),
-    "folder without root": (["train", "dataset=folder"], ["dataset.root is not set", "dataset.root=DIR"], False),
-    "missing folder": (["train", "dataset=folder", "dataset.root=nowhere"], ["nowhere", "does not exist"], False),
-    "empty folder": (["train", "dataset=folder", "dataset.root=empty"], ["empty"], True),
-    "no image in folder": (["train", "dataset=folder", "dataset.root=texts"], ["texts", "image"], True),
-    "broken image": (["train", "dataset=folder", "dataset.root=broken"], ["b/torn.png", "on_error=skip"], True),
-    "batch too large": (["train", "trainer.batch_size=5000"], ["5000", "1258", "1024"], True),
-    "budget too large": (["train", "dataset.labels=500/class"], ["500/class", "class '"], True),
-    "images too small": (["train", "backbone=resnet18", "backbone.stem=imagenet"], ["32", "16"], True),
-    "queue that does not fit": (["train", "method=moco", "method.queue_size=300"], ["300", "256"], True),
-    "queue smaller than the batch": (["train", "method=nnclr", "method.queue_size=64"], ["64", "256"], True),
-    "too many prototypes": (["train", "method=swav", "method.prototypes=5000"], ["5000", "1258"], True),
-    "too many clusters": (["train", "method=deepcluster", "method.clusters=5000"], ["5000", "1258"], True),
-    "one view for two": (
-        ["train", "method=byol", "pretext=augment"],
-        ["two_views", "pretext=multi_crop|two_views"],
-        False,
-    ),
-    "labels of pairs without labels": (
-        [
-            "train",
-            "method=siamese",
-            "method.pairs=labels",
-            "dataset=folder",
-            "dataset.root=flat",
-            "trainer.batch_size=4",
-        ],
-        ["pairs=labels", "needs labels", "one folder a class"],
-        True,
-    ),
-    "value of several": (["train", "seed=1,2"], ["seed=1,2", "ssl train -m seed=1,2"], False),
-    "empty value": (["probe", "ckpt="], ["ckpt is not set"], False),
-    "infinite temperature": (["train", "method.temperature=inf"], ["method.temperature=inf"], False),
-    "warm-up longer than training": (["train", "schedule.warmup=1000 epochs"], ["4000 steps", "240"], True),
-    "two betas": (["train", "optimizer.betas=[0.9]"], ["optimizer.betas", "[0.9, 0.999]"], True),
-    "directory that cannot be made": (["train", "hydra.run.dir=good.pt/run"], ["hydra.run.dir"], False),
-    "interpolation in a checkpoint": (["probe", "ckpt=interpolation.pt"], ["interpolation"], True),
-    "device not there": (["train", "trainer.device=mps"], ["mps", "cpu"], True),
-    "run directory in use": (
-        ["train", "hydra.run.dir=texts"],
-        ["texts", "not empty", "nothing was overwritten"],
-        False,
-    ),
-    "resume nothing": (["train", "resume=nowhere"], ["nowhere"], False),
-    "resume what is no run": (["train", "resume=texts"], ["texts", "not a run directory"], False),
-    "latest of no runs": (["train", "resume=last"], ["no run", "train one first"], False),
-    "no checkpoint named": (["probe"], ["ckpt is not set", "last"], False),
-    "missing checkpoint": (["probe", "ckpt=nowhere"], ["nowhere", "does not exist"], False),
-    "directory without checkpoint": (["probe", "ckpt=texts"], ["texts", "last.pt"], False),
-    "not a checkpoint": (["probe", "ckpt=texts/readme.txt"], ["readme.txt", "not a checkpoint"], True),
-    "foreign checkpoint": (["probe", "ckpt=foreign.pt"], ["foreign.pt", "not a checkpoint of ssl"], True),
-    "truncated checkpoint": (["probe", "ckpt=truncated.pt"], ["truncated.pt", "damaged"], True),
-    "checkpoint of another version": (["probe", "ckpt=future.pt"], ["future.pt", "version 99"], True),
-    "checkpoint that names code": (["probe", "ckpt=hostile.pt"], ["os.system", "trusted_modules"], True),
-    "checkpoint with a pickle": (["probe", "ckpt=pickle.pt"], ["pickle.pt", "not a checkpoint"], True),
-    "unknown probe": (["probe", "ckpt=nowhere", "probe=lienar"], ["did you mean 'linear'"], False),
-    "data that do not fit": (["probe", "ckpt=good.pt", "dataset=shapes"], ["1x16x16", "3x32x32"], True),
-}
-
-
-class Gadget:
-    def __reduce__(self):
-        return os.system, ("touch executed",)
-
-
-@pytest.fixture(scope="module")
-def bad_inputs(trained, tmp_path_factory):
-    """A directory with what the cases above name."""
-    from PIL import Image
-
-    run, _ = trained
-    root = tmp_path_factory.mktemp("bad")
-    for name in ("empty", "texts", "broken/a", "broken/b"):
-        (root / name).mkdir(parents=True)
-    (root / "flat").mkdir()
-    for i in range(8):
-        Image.new("RGB", (20, 20)).save(root / f"flat/{i}.png")
-    (root / "texts/readme.txt").write_text("no image")
-    for i in range(4):
-        Image.new("RGB", (20, 20)).save(root / f"broken/a/{i}.png")
-        Image.new("RGB", (20, 20)).save(root / f"broken/b/{i}.png")
-    payload = (root / "broken/a/0.png").read_bytes()
-    (root / "broken/b/torn.png").write_bytes(payload[: len(payload) // 2])
-    content = (run / "checkpoints/last.pt").read_bytes()
-    (root / "good.pt").write_bytes(content)
-    (root / "truncated.pt").write_bytes(content[: len(content) // 2])
-    state = torch.load(run / "checkpoints/last.pt", weights_only=True)
-    torch.save({**state, "version": 99}, root / "future.pt")
-    hostile = {**state["config"], "backbone": {"_target_": "os.system", "command": "touch executed"}}
-    torch.save({**state, "config": hostile}, root / "hostile.pt")
-    sneaky = {
-        **state["config"],
-        "backbone": {**state["config"]["backbone"], "widths": "${oc.create:{_target_: os.system}}"},
-    }
-    torch.save({**state, "config": sneaky}, root / "interpolation.pt")
-    torch.save({"state_dict": {}}, root / "foreign.pt")
-    torch.save(Gadget(), root / "pickle.pt")
-    return root
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_one_clear_line(ssl, bad_inputs, case, monkeypatch, capsys):
-    args, texts, may_need_torch = BAD[case]
-    ssl.cwd = bad_inputs
-    before = ssl.files()
-    if may_need_torch:  # in this process, which has torch already
-        monkeypatch.chdir(bad_inputs)
-        monkeypatch.setattr(sys, "argv", ["ssl"])
-        monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-        status, err = main(args), capsys.readouterr().err
-    else:
-        outcome = ssl(*args)
-        status, err = outcome.status, outcome.err
-        assert not outcome.modules & TORCH, "torch was imported to find an error in the config"
-    lines = err.strip().splitlines()
-    assert status == 2, err
-    assert len(lines) == 1 and lines[0].startswith("error: "), err
-    for text in texts:
-        assert text in lines[0]
-    assert ssl.files() == before, "something was written"
-
-
-def test_broken_images_can_be_skipped_and_are_counted(ssl, bad_inputs):
-    args = ["dataset=folder", f"dataset.root={bad_inputs / 'broken'}", "dataset.on_error=skip"]
-    outcome = ssl("train", *args, "trainer.batch_size=4", "trainer.dry_run=true")
-    assert outcome.status == 0, outcome.err
-    assert "1 broken" in outcome.out
