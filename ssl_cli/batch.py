@@ -1,6 +1,7 @@
 """What flows through a training step: a batch from the loader, a task from the pretext."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
@@ -19,6 +20,27 @@ class Task:
     """What a pretext makes of a batch: views, and where it defines them, pseudo-labels."""
 
     views: list[Tensor]  # V tensors [B', C, H, W] float, normalised
-    targets: Tensor | None  # [B'] the pretext's pseudo-label; None where the pretext defines none
+    targets: Tensor | None  # [B'] the pretext's pseudo-label, as `Target` describes it; None where it defines none
     labels: Tensor  # [B'] int64 human label; -1 where absent
     indices: Tensor  # [B'] int64
+    masks: Tensor | None = None  # [B', h, w] bool, True where the image was hidden; of pretexts that hide parts of it
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a pretext's pseudo-labels are, so that a method can build a head that predicts them.
+
+    ==========  ==========================================  =================================================
+    kind        ``Task.targets``                            predicted from
+    ==========  ==========================================  =================================================
+    ``class``   [B'] int64 below ``classes``                the features of ``pieces`` views, concatenated
+    ``bins``    [B', K, h, w] distribution over ``classes``  the feature map: one distribution a place
+    ``pixels``  [B', C, H, W] normalised image              the feature map; judged where ``Task.masks`` is True
+    ==========  ==========================================  =================================================
+    """
+
+    kind: Literal["class", "bins", "pixels"]
+    classes: int  # pseudo-classes or bins; for pixels, the channels C
+    pieces: int = 1  # views per example whose features are taken together (9 tiles, 2 patches)
+    size: int | None = None  # side of the views in pixels, where it is not the image's
+    weights: tuple[float, ...] = ()  # of each class in the loss, mean 1 over the data; (): equal

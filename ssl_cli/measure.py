@@ -70,11 +70,11 @@ def compare(
         return []
     random = build_method(config, info).backbone.to(device)
     models: dict[str, Callable[[Tensor], Tensor]] = {"pixels": lambda at: pixels(data.images, at)}
-    for label, backbone in (("random", random), (config.name, method.backbone)):
+    for label, backbone in (("random", random), (config.name, method.measured)):
         models[label] = lambda at, b=backbone: extract(b, data.images, at, info.mean, info.std, device)
-    before = fingerprint(method.backbone)
+    before = fingerprint(method.measured)
     rows = evaluate(models, data, labelled, probes, log, device if device.type == "cuda" else "cpu")
-    if fingerprint(method.backbone) != before:
+    if fingerprint(method.measured) != before:
         raise RunError("the backbone changed while it was probed, so the numbers would not be of the frozen model")
     return rows
 
@@ -83,7 +83,7 @@ def own_classifier(e: Experiment) -> list[dict]:
     """Score the classifier that the method itself has learned, on the test split."""
     test = e.data.splits["test"]
     test = test[e.data.labels[test] >= 0]
-    features = extract(e.method.backbone, e.data.images, test, e.info.mean, e.info.std, e.device)
+    features = extract(e.method.measured, e.data.images, test, e.info.mean, e.info.std, e.device)
     with evaluating(e.method), torch.inference_mode():
         logits = e.method.predict(features.to(e.device))
     if logits is None:
@@ -145,7 +145,7 @@ def measure_checkpoint(file: Path, config: DictConfig) -> dict[str, Any]:
         raise UserError(
             f"{data.name} has no labels to probe with; write dataset=folder dataset.root=DIR with one folder a class"
         )
-    before = fingerprint(method.backbone)
+    before = fingerprint(method.measured)
     probe = instantiate(config.probe)
     rows = compare(run_config, method, data, info, labelled, {probe.name: probe}, device, print)
     return {
@@ -155,6 +155,6 @@ def measure_checkpoint(file: Path, config: DictConfig) -> dict[str, Any]:
         "backbone": backbone_name(run_config),
         "dataset": data.name,
         "probe": probe.name,
-        "frozen": {"before": before, "after": fingerprint(method.backbone)},
+        "frozen": {"before": before, "after": fingerprint(method.measured)},
         "results": within_budget(rows, str(node.labels)),
     }

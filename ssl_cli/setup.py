@@ -52,7 +52,7 @@ def prepare(config: DictConfig) -> Experiment:
         torch.set_num_threads(config.trainer.threads)
     device = choose_device(config.trainer.device)
     # What needs no images is built first: a mistake in it should not wait for 60,000 files.
-    augment = instantiate(config.augment)
+    instantiate(config.augment)
     probes = {name: instantiate(node) for name, node in config.probes.items()}
     effective_lr(config.optimizer.lr, config.optimizer.get("scale", "none"), config.trainer.batch_size)
     data = load(OmegaConf.to_container(config.dataset, resolve=True))
@@ -71,18 +71,23 @@ def prepare(config: DictConfig) -> Experiment:
     if trainer.channels_last:
         method = method.to(memory_format=torch.channels_last)
     method.check_batch(trainer.batch_size // trainer.accumulate)
-    sees_labels = method.learns_from == "labels"
+    sees_labels = method.learns_from in ("labels", "mixed")
     visible = torch.full_like(data.labels, -1)
     if sees_labels:
         visible[labelled] = data.labels[labelled]
+    mixed = {}
+    if method.learns_from == "mixed":
+        count = labelled_per_batch(trainer.batch_size, trainer.accumulate, method.mu)
+        mixed = {"labelled": labelled, "labelled_per_batch": count}
     loader = Loader(
         data.images,
         visible,
-        labelled if sees_labels else train,
+        labelled if method.learns_from == "labels" else train,
         batch_size=trainer.batch_size,
         steps_per_epoch=steps_per_epoch,
         seed=config.seed,
         device=device,
+        **mixed,
     )
     return Experiment(
         config=config,
@@ -92,7 +97,7 @@ def prepare(config: DictConfig) -> Experiment:
         device=device,
         precision=choose_precision(trainer.precision, device),
         method=method,
-        pretext=instantiate(config.pretext, augment=augment, data=info),
+        pretext=build_pretext(config, info),
         probes=probes,
         loader=loader,
         optimizer=instantiate(config.optimizer, param_groups=method.param_groups(), batch_size=trainer.batch_size),
@@ -124,6 +129,27 @@ def describe(data: ImageData, node: DictConfig) -> tuple[DataInfo, Tensor]:
     return info, labelled
 
 
+def labelled_per_batch(batch_size: int, parts: int, mu: int) -> int:
+    """Return how many images of a batch are labelled where ``mu`` times as many are not.
+
+    Raises:
+        UserError: each of the ``parts`` of a batch cannot hold them in this ratio.
+    """
+    unit = parts * (1 + mu)
+    if batch_size % unit:
+        fitting = max(unit, round(batch_size / unit) * unit)
+        raise UserError(
+            f"trainer.batch_size={batch_size} cannot hold {mu} unlabelled images for each labelled one (method.mu={mu})"
+            f"{f' in each of {parts} parts' if parts > 1 else ''}; write trainer.batch_size={fitting}"
+        )
+    return batch_size // (1 + mu)
+
+
+def build_pretext(config: DictConfig, info: DataInfo) -> Pretext:
+    """Build the pretext with the run's recipe of augmentations."""
+    return instantiate(config.pretext, augment=instantiate(config.augment), data=info)
+
+
 def build_method(config: DictConfig, info: DataInfo) -> Method:
     """Build backbone and method with the weights that ``seed`` gives: a checkpoint's model, or a random one."""
     torch.manual_seed(config.seed)
@@ -133,7 +159,10 @@ def build_method(config: DictConfig, info: DataInfo) -> Method:
             f"this backbone needs images of at least {backbone.min_size} pixels, {info.name} has {info.image_size}; "
             f"write dataset.storage_size={backbone.min_size} or backbone=convnet"
         )
-    return instantiate(config.method, backbone=backbone, data=info)
+    # A method that predicts whatever the pretext makes up builds its head for it.
+    predicts = "pseudo_labels" in config.method.get("_needs_", [])
+    target = {"target": build_pretext(config, info).target} if predicts else {}
+    return instantiate(config.method, backbone=backbone, data=info, **target)
 
 
 def plan(experiment: Experiment, where: str) -> list[tuple[str, str]]:
@@ -149,8 +178,16 @@ def plan(experiment: Experiment, where: str) -> list[tuple[str, str]]:
     epoch = f"{images:,}" + (f", {dropped} left out, others in each epoch" if dropped else "")
     if e.method.learns_from == "labels":
         epoch = f"{images:,}: each labelled image about {images / max(1, len(e.loader.positions)):.1f} times"
+    if e.method.learns_from == "mixed":
+        known = e.loader.labelled_per_batch
+        epoch = f"{e.steps_per_epoch * known:,} labelled and {images - e.steps_per_epoch * known:,} unlabelled"
+        epoch += f", in each batch {known} and {trainer.batch_size - known}"
     learns = len(e.loader.positions)
-    sources = {"images": f"{learns:,} images, no labels", "labels": f"{learns:,} labelled images"}
+    sources = {
+        "images": f"{learns:,} images, no labels",
+        "labels": f"{learns:,} labelled images",
+        "mixed": f"{info.labelled:,} labelled images, and {learns:,} without their labels",
+    }
     lr = effective_lr(node.lr, node.get("scale", "none"), trainer.batch_size)
     scaling = (
         f" ({node.lr:g} scaled, {node.scale}, to batch {trainer.batch_size})"

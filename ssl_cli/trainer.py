@@ -11,8 +11,9 @@ from ssl_cli import checkpoint
 from ssl_cli.batch import Batch
 from ssl_cli.data.loader import mix
 from ssl_cli.errors import RunError
-from ssl_cli.probes.monitor import monitor_collapse, monitor_knn
+from ssl_cli.probes.monitor import monitor_collapse, monitor_knn, monitor_pictures, monitor_pseudo_labels
 from ssl_cli.progress import Progress
+from ssl_cli.report.pictures import save_grid
 from ssl_cli.rundir import RunDir
 from ssl_cli.setup import Experiment
 from ssl_cli.signals import StopRequest
@@ -119,7 +120,10 @@ def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRe
             if epoch_ends and round(epoch) % trainer.eval_every == 0 or finished:
                 knn = monitor_knn(method, e.data, e.labelled, e.info, e.device)
                 report = monitor_collapse(method, e.data, e.pretext.augment, e.info, e.device)
+                report |= monitor_pseudo_labels(method, e.data, e.labelled, e.info, e.device)
                 run.log_metrics({"step": done.step, "epoch": round(epoch, 4), "val_knn": knn, **report})
+                for name, images in monitor_pictures(method, e.data, e.pretext, e.device).items():
+                    save_grid(run.path / "plots" / f"{name}.png", images)
                 was_collapsed, done.collapsed = done.collapsed, report.get("collapsed", False)
                 # Once can be the first steps of a healthy run; twice in a row, or at the end, is not.
                 if done.collapsed and not done.warned and (was_collapsed or finished):
@@ -141,11 +145,13 @@ def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRe
 
 
 def split(batch: Batch, parts: int) -> list[Batch]:
-    """Cut a batch into equal parts that are worked through one after another."""
+    """Cut a batch into equal parts that are worked through one after another.
+
+    Each part takes every ``parts``-th image, so that each begins with its share of the labelled ones.
+    """
     if parts == 1:
         return [batch]
-    chunks = (tensor.chunk(parts) for tensor in (batch.images, batch.labels, batch.indices))
-    return [Batch(*tensors) for tensors in zip(*chunks, strict=True)]
+    return [Batch(batch.images[i::parts], batch.labels[i::parts], batch.indices[i::parts]) for i in range(parts)]
 
 
 def describe(e: Experiment) -> dict[str, Any]:

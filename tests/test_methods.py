@@ -12,6 +12,13 @@ from ssl_cli.data.info import DataInfo
 from ssl_cli.measure import measure_checkpoint
 from ssl_cli.setup import build_method, prepare
 
+
+def overrides_of(method: str) -> list[str]:
+    """Return what a method needs beside its defaults: some labels, if it learns from those and from the rest."""
+    mixed = "mu" in OmegaConf.load(CONF / "method" / f"{method}.yaml")
+    return [f"method={method}", *(["dataset.labels=20/class"] if mixed else [])]
+
+
 METHODS = sorted(file.stem for file in (CONF / "method").glob("*.yaml") if not file.stem.startswith("_"))
 
 
@@ -19,7 +26,7 @@ METHODS = sorted(file.stem for file in (CONF / "method").glob("*.yaml") if not f
 def finished(request, tmp_path_factory):
     """Two epochs on the digits."""
     path = tmp_path_factory.mktemp(request.param) / "run"
-    overrides = [f"method={request.param}", "trainer.epochs=2", "trainer.eval_every=1"]
+    overrides = [*overrides_of(request.param), "trainer.epochs=2", "trainer.eval_every=1"]
     return request.param, *train(path, overrides), overrides
 
 
@@ -34,12 +41,13 @@ def test_the_loss_falls_and_everything_is_written(finished):
     assert [row["epoch"] for row in rows if "val_knn" in row] == [1.0, 2.0]
     watched = [row for row in rows if "val_knn" in row][-1]
     assert all(f"feature_{name}" in watched for name in ("std", "rank", "alignment", "uniformity"))
-    assert {file.name for file in run.path.iterdir()} == {"config.yaml", "metrics.jsonl", "train.log", "checkpoints"}
+    files = {file.name for file in run.path.iterdir()} - {"plots"}
+    assert files == {"config.yaml", "metrics.jsonl", "train.log", "checkpoints"}
 
 
 def test_every_trainable_parameter_gets_a_gradient(finished):
     name = finished[0]
-    experiment = prepare(composed("train", [f"method={name}", "trainer.batch_size=64"]))
+    experiment = prepare(composed("train", [*overrides_of(name), "trainer.batch_size=64"]))
     generator = torch.Generator().manual_seed(0)
     task = experiment.pretext(experiment.loader.batch(0), generator)
     experiment.method.train()
@@ -80,7 +88,8 @@ def test_the_backbone_stays_frozen_while_it_is_probed(finished):
     config = composed("probe", ["ckpt=unused", "probe=linear", "probe.draws=2"])
     result = measure_checkpoint(run.checkpoint_file(), config)
     assert result["frozen"]["before"] == result["frozen"]["after"]
-    assert [row["model"] for row in result["results"]] == ["pixels"] * 3 + ["random"] * 3 + [finished[0]] * 3
+    models = [row["model"] for row in result["results"]]
+    assert models == sorted(models, key=["pixels", "random", finished[0]].index) and len(set(models)) == 3
     assert all(0.1 < row["mean"] <= 1 for row in result["results"])
 
 
@@ -91,6 +100,13 @@ def test_methods_that_may_not_see_labels_do_not(finished):
     if experiment.method.learns_from == "images":
         assert (batch.labels == -1).all()
         assert len(experiment.loader.positions) == len(experiment.data.splits["train"])
+    elif experiment.method.learns_from == "mixed":
+        known = 64 // (1 + experiment.method.mu)
+        assert torch.equal(batch.labels[:known], experiment.data.labels[batch.indices[:known]])
+        assert set(batch.indices[:known].tolist()) <= set(experiment.labelled.tolist())
+        assert (batch.labels[known:] == -1).all() and len(batch.labels) == 64
+        seen = torch.cat([experiment.loader.batch(step).indices[known:] for step in range(19)])
+        assert len(seen.unique()) == len(seen)  # within an epoch no unlabelled image twice
     else:
         assert len(experiment.loader.positions) == 40
         assert torch.equal(batch.labels, experiment.data.labels[batch.indices])

@@ -23,21 +23,31 @@ from ssl_cli.setup import build_method
 
 METHODS = sorted(file.stem for file in (CONF / "method").glob("*.yaml") if not file.stem.startswith("_"))
 BATCH = 32
-INFO = DataInfo("noise", 1, 16, tuple("0123456789"), 1024, 1024, 1024, (0.5,), (0.25,))
+INFO = DataInfo("noise", 1, 16, tuple("0123456789"), 1024, 1024, 512, (0.5,), (0.25,))
 
 
 def global_task(config, round_: int) -> Task:
     generator = torch.Generator().manual_seed(round_)
     images = torch.randint(0, 256, (BATCH, 1, 16, 16), generator=generator, dtype=torch.uint8)
     indices = torch.arange(BATCH) + BATCH * round_
-    batch = Batch(images, indices % 10, indices)
+    labels = indices % 10
+    if "mu" in config.method:  # labelled images first, as the loader has them
+        labels[BATCH // (1 + config.method.mu) :] = -1
+    batch = Batch(images, labels, indices)
     return instantiate(config.pretext, augment=instantiate(config.augment), data=INFO)(batch, generator)
 
 
-def own_rows(task: Task, rank: int, world: int) -> Task:
-    views = [view.double().chunk(world)[rank] for view in task.views]
-    targets = None if task.targets is None else task.targets.chunk(world)[rank]
-    return Task(views, targets, task.labels.chunk(world)[rank], task.indices.chunk(world)[rank])
+def own_rows(task: Task, rank: int, world: int, mixed: bool) -> Task:
+    def own(rows):
+        rows = rows.view(BATCH, -1, *rows.shape[1:])  # the rotations of one image stay together
+        # Of mixed batches every world-th image, so that each rank's rows begin with its share of the labelled ones.
+        return (rows[rank::world] if mixed else rows.chunk(world)[rank]).flatten(0, 1)
+
+    views = [own(view).double() for view in task.views]
+    targets, masks = (None if t is None else own(t) for t in (task.targets, task.masks))
+    if targets is not None and targets.is_floating_point():
+        targets = targets.double()
+    return Task(views, targets, own(task.labels), own(task.indices), masks)
 
 
 def gradients(config, rank: int = 0, world: int = 1) -> dict[str, torch.Tensor]:
@@ -47,7 +57,7 @@ def gradients(config, rank: int = 0, world: int = 1) -> dict[str, torch.Tensor]:
         method.zero_grad()
         method.start_epoch(round_)
         torch.manual_seed(round_)
-        method(own_rows(global_task(config, round_), rank, world))["loss"].backward()
+        method(own_rows(global_task(config, round_), rank, world, "mu" in config.method))["loss"].backward()
         method.after_step((round_ + 1) / 2)
     found = {f"gradient of {k}": p.grad for k, p in method.named_parameters() if p.grad is not None}
     for grad in found.values() if world > 1 else ():

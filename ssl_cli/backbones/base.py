@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from ssl_cli.errors import UserError
+
 
 class Backbone(nn.Module, ABC):
     """The network that is kept: methods train it, probes measure it."""
@@ -15,3 +17,17 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
         """Return features [B, dim] of normalised images [B, in_channels, H, W], H and W at least ``min_size``."""
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """Return the last map [B, dim, h, w], whose mean over h and w is what `forward` returns.
+
+        Dense tasks (what is hidden here? which colour is it there?) predict from it.
+        """
+        raise UserError(f"{type(self).__name__} has no feature map, which this method needs; write backbone=convnet")
+
+    def blocks(self) -> list[nn.Module]:
+        """Return the parts from input to output, for fine-tuning the last n or with learning rates that fall.
+
+        Every parameter is in exactly one of them.
+        """
+        return [self]

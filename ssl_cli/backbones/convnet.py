@@ -1,19 +1,23 @@
 """A small convolutional net for images of 16 to 32 pixels, quick to train on a CPU."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from torch import Tensor, nn
 
 from ssl_cli.backbones.base import Backbone
+from ssl_cli.errors import UserError
+
+Norm = Literal["batch", "group", "none"]
 
 
 class Stage(nn.Module):
     """Halve the map and widen it, then refine it by a residual convolution: [B, I, H, W] to [B, O, H/2, W/2]."""
 
-    def __init__(self, in_channels: int, out_channels: int):
+    def __init__(self, in_channels: int, out_channels: int, norm: Norm):
         super().__init__()
-        self.down = nn.Sequential(*_conv_norm(in_channels, out_channels, stride=2), nn.ReLU(inplace=True))
-        self.refine = nn.Sequential(*_conv_norm(out_channels, out_channels, stride=1))
+        self.down = nn.Sequential(*_conv_norm(in_channels, out_channels, 2, norm), nn.ReLU(inplace=True))
+        self.refine = nn.Sequential(*_conv_norm(out_channels, out_channels, 1, norm))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the refined map."""
@@ -28,22 +32,40 @@ class ConvNet(Backbone):
         in_channels: colour channels of the images.
         widths: channels of the stem and of each stage; the last is the feature width. The default has 0.28 million
             parameters.
+        norm: after each convolution: ``batch``; ``group`` (Wu and He 2018, 8 channels a group) for methods to which
+            other images of the batch must not show; ``none`` (the convolutions then have a bias) for energies.
     """
 
-    def __init__(self, in_channels: int, widths: Sequence[int] = (32, 64, 128)):
+    def __init__(self, in_channels: int, widths: Sequence[int] = (32, 64, 128), norm: Norm = "batch"):
         super().__init__()
         self.in_channels = in_channels
         self.dim = widths[-1]
         self.min_size = 2 ** len(widths)  # the last map still has 2x2 pixels
-        self.stem = nn.Sequential(*_conv_norm(in_channels, widths[0], stride=1), nn.ReLU(inplace=True))
-        self.stages = nn.Sequential(*(Stage(i, o) for i, o in zip(widths, widths[1:], strict=False)))
+        if norm not in ("batch", "group", "none"):
+            raise UserError(f"backbone.norm={norm} is unknown; write batch, group or none")
+        self.stem = nn.Sequential(*_conv_norm(in_channels, widths[0], 1, norm), nn.ReLU(inplace=True))
+        self.stages = nn.Sequential(*(Stage(i, o, norm) for i, o in zip(widths, widths[1:], strict=False)))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return features [B, dim] of normalised images [B, in_channels, H, W]."""
-        return self.stages(self.stem(images)).mean((2, 3))
+        return self.feature_map(images).mean((2, 3))
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """Return the last map [B, dim, H / 2^stages, W / 2^stages]."""
+        return self.stages(self.stem(images))
+
+    def blocks(self) -> list[nn.Module]:
+        """Return the stem and each stage."""
+        return [self.stem, *self.stages]
 
 
-def _conv_norm(in_channels: int, out_channels: int, stride: int) -> tuple[nn.Module, nn.Module]:
-    conv = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
+def _conv_norm(in_channels: int, out_channels: int, stride: int, norm: Norm) -> list[nn.Module]:
+    conv = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=norm == "none")
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-    return conv, nn.BatchNorm2d(out_channels)
+    if norm == "none":
+        nn.init.zeros_(conv.bias)
+        return [conv]
+    return [
+        conv,
+        nn.BatchNorm2d(out_channels) if norm == "batch" else nn.GroupNorm(max(1, out_channels // 8), out_channels),
+    ]

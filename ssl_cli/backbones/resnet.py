@@ -18,12 +18,21 @@ class ResNet(Backbone):
         stem: ``imagenet`` is a 7x7 convolution of stride 2 and a max-pool, which leave a quarter of the side;
             ``cifar`` is a 3x3 convolution of stride 1 and no pool, for images below 64 pixels (SimCLR, appendix B.9).
         zero_init_residual: start each residual branch at zero (Goyal et al. 2017).
+        norm: ``batch``, or ``group`` (Wu and He 2018, 32 groups) for methods to which other images of the batch must
+            not show.
 
     Raises:
         UserError: ``arch`` or ``stem`` is unknown.
     """
 
-    def __init__(self, in_channels: int, arch: str = "resnet18", stem: str = "cifar", zero_init_residual: bool = True):
+    def __init__(
+        self,
+        in_channels: int,
+        arch: str = "resnet18",
+        stem: str = "cifar",
+        zero_init_residual: bool = True,
+        norm: str = "batch",
+    ):
         super().__init__()
         from torchvision import models  # takes seconds
 
@@ -32,7 +41,10 @@ class ResNet(Backbone):
             raise UserError(f"backbone.arch={arch} is unknown{did_you_mean(arch, archs)} (one of {', '.join(archs)})")
         if stem not in _STEMS:
             raise UserError(f"backbone.stem={stem} is unknown{did_you_mean(stem, _STEMS)} (write cifar or imagenet)")
-        net = models.get_model(arch, weights=None, zero_init_residual=zero_init_residual)
+        if norm not in ("batch", "group"):
+            raise UserError(f"backbone.norm={norm} is unknown; write batch or group")
+        layer = nn.BatchNorm2d if norm == "batch" else lambda channels: nn.GroupNorm(32, channels)
+        net = models.get_model(arch, weights=None, zero_init_residual=zero_init_residual, norm_layer=layer)
         if stem == "cifar":
             net.conv1 = nn.Conv2d(in_channels, 64, 3, stride=1, padding=1, bias=False)
             net.maxpool = nn.Identity()
@@ -48,3 +60,14 @@ class ResNet(Backbone):
     def forward(self, images: Tensor) -> Tensor:
         """Return features [B, dim] of normalised images [B, in_channels, H, W]."""
         return self.net(images)
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """Return the last map [B, dim, h, w]: an eighth of the side with the small stem, else a 32nd."""
+        net = self.net
+        x = net.maxpool(net.relu(net.bn1(net.conv1(images))))
+        return net.layer4(net.layer3(net.layer2(net.layer1(x))))
+
+    def blocks(self) -> list[nn.Module]:
+        """Return the stem and the four stages."""
+        net = self.net
+        return [nn.ModuleList([net.conv1, net.bn1]), net.layer1, net.layer2, net.layer3, net.layer4]

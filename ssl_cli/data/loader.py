@@ -24,6 +24,9 @@ class Loader:
     positions are gone through again, each time in a new order; where it is less, the rest of an epoch's order is left
     out (the last, incomplete batch).
 
+    Where labelled images are given apart, each batch begins with ``labelled_per_batch`` of them, and the labels of the
+    rest are hidden; each of the two streams is gone through in an order of its own.
+
     Args:
         images: [N, C, H, W] uint8, in memory or memory-mapped.
         labels: [N] int64, already without those that the method must not see.
@@ -32,6 +35,8 @@ class Loader:
         steps_per_epoch: batches an epoch.
         seed: of the order.
         device: where batches go.
+        labelled: [m] the images that begin each batch, with their labels; None: all images come from ``positions``.
+        labelled_per_batch: how many of them.
     """
 
     def __init__(
@@ -44,32 +49,46 @@ class Loader:
         steps_per_epoch: int,
         seed: int,
         device: torch.device,
+        labelled: Tensor | None = None,
+        labelled_per_batch: int = 0,
     ):
         self.images, self.labels, self.positions = images, labels, positions
         self.batch_size, self.steps_per_epoch = batch_size, steps_per_epoch
         self.seed, self.device = seed, device
+        self.labelled, self.labelled_per_batch = labelled, labelled_per_batch
         self.weights: Tensor | None = None  # [N] how often each image is drawn; None: each once
-        self._epoch, self._order = -1, positions
+        self._epoch, self._order, self._labelled_order = -1, positions, positions[:0]
 
     def batch(self, step: int) -> Batch:
         """Return the batch of a step, counted from 0 over all epochs."""
         epoch, index = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
             self._epoch, self._order = epoch, self._shuffled(epoch)
-        chosen = self._order[index * self.batch_size : (index + 1) * self.batch_size]
+            if self.labelled is not None:
+                generator = torch.Generator().manual_seed(mix(self.seed, epoch, 1))
+                self._labelled_order = _rounds(self.labelled, self.steps_per_epoch * self.labelled_per_batch, generator)
+        count = self.batch_size - self.labelled_per_batch
+        chosen = self._order[index * count : (index + 1) * count]
+        labels = self.labels[chosen]
+        if self.labelled is not None:
+            known = self._labelled_order[index * self.labelled_per_batch : (index + 1) * self.labelled_per_batch]
+            labels = torch.cat([self.labels[known], torch.full_like(labels, -1)])
+            chosen = torch.cat([known, chosen])
         images = self.images[chosen]
         if self.device.type == "cuda":
             images = images.pin_memory()
-        return Batch(
-            images.to(self.device, non_blocking=True), self.labels[chosen].to(self.device), chosen.to(self.device)
-        )
+        return Batch(images.to(self.device, non_blocking=True), labels.to(self.device), chosen.to(self.device))
 
     def _shuffled(self, epoch: int) -> Tensor:
         generator = torch.Generator().manual_seed(mix(self.seed, epoch))
+        drawn = self.steps_per_epoch * (self.batch_size - self.labelled_per_batch)
         if self.weights is not None:
-            drawn = self.steps_per_epoch * self.batch_size
             weights = self.weights.cpu()[self.positions]
             return self.positions[torch.multinomial(weights, drawn, replacement=True, generator=generator)]
-        rounds = -(-self.steps_per_epoch * self.batch_size // len(self.positions))
-        orders = [self.positions[torch.randperm(len(self.positions), generator=generator)] for _ in range(rounds)]
-        return torch.cat(orders)
+        return _rounds(self.positions, drawn, generator)
+
+
+def _rounds(positions: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Return at least ``count`` positions: all of them in a random order, again and again."""
+    rounds = -(-count // len(positions))
+    return torch.cat([positions[torch.randperm(len(positions), generator=generator)] for _ in range(rounds)])

@@ -18,8 +18,10 @@ class Method(nn.Module, ABC):
     processes.
     """
 
-    # "images": all train images, and no label is ever seen; "labels": only the images that have a label.
-    learns_from: ClassVar[Literal["images", "labels"]] = "images"
+    # "images": all train images, and no label is ever seen; "labels": only the images that have a label; "mixed": each
+    # batch (and each of its parts) begins with labelled images, then come ``mu`` times as many whose label is hidden.
+    learns_from: ClassVar[Literal["images", "labels", "mixed"]] = "images"
+    mu: int = 0  # unlabelled images per labelled one, where both are learned from
 
     def __init__(self, backbone: Backbone, data: DataInfo):
         super().__init__()
@@ -54,6 +56,25 @@ class Method(nn.Module, ABC):
         """
         return None
 
+    @property
+    def measured(self) -> Backbone:
+        """The network that is kept and probed: ``backbone``, or of methods that evaluate their average, that."""
+        return self.backbone
+
     def predict(self, features: Tensor) -> Tensor | None:
-        """Return class logits [B, K] of features [B, dim] if the method has a classifier of its own, else None."""
+        """Return class logits [B, K] of ``measured``'s features [B, dim] if the method has a classifier, else None."""
         return None
+
+    def pseudo_labels(self, features: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Return the guessed class [B] and whether it would be learned from [B] bool, of features [B, dim].
+
+        None where nothing is guessed. The evaluation compares it to the labels that the method does not see.
+        """
+        return None
+
+    def pictures(self, task: Task) -> dict[str, Tensor]:
+        """Return pictures for ``plots/``: name -> [rows, columns, C, H, W] in [0, 1]; of reconstructions or samples.
+
+        Called in evaluation mode and without gradient, with a task made of a few val images, always the same.
+        """
+        return {}

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ssl_cli.augment.augment import Augment
-from ssl_cli.batch import Batch, Task
+from ssl_cli.batch import Batch, Target, Task
 from ssl_cli.data.info import DataInfo
 
 
@@ -16,6 +16,8 @@ class Pretext(ABC):
     A pretext works on the whole batch, on the batch's device, and takes its randomness from the generator that it is
     given, so that the same generator gives the same task.
     """
+
+    target: Target | None = None  # what its pseudo-labels are, where it makes any
 
     def __init__(self, augment: Augment, data: DataInfo):
         self.augment = augment
