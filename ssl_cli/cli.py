@@ -11,10 +11,15 @@ from pathlib import Path
 from ssl_cli import __version__
 from ssl_cli.errors import RunError, UserError, did_you_mean
 
-# Each command is the module of that name in ssl_cli.commands and the primary config of that name in conf/.
+# Each command is the module of that name in ssl_cli.commands; one that composes a config has conf/<command>.yaml.
 COMMANDS = {
     "train": "train a representation (or resume a run), then measure it on the test split",
     "probe": "measure a trained run or checkpoint on a downstream task",
+    "compare": "runs or groups of runs side by side, with what is within noise",
+    "runs": "the runs there are",
+    "report": "a run or a sweep as one page with pictures",
+    "views": "what a pretext makes of images, before any training",
+    "embed": "write the features of images to a file",
 }
 
 HELP = """\
@@ -58,9 +63,11 @@ def main(argv: list[str] | None = None) -> int:
         if args[0] not in COMMANDS:
             known = f"commands: {', '.join(COMMANDS)}; see `ssl --help`"
             raise UserError(f"unknown command '{args[0]}'{did_you_mean(args[0], COMMANDS)} ({known})")
+        module = importlib.import_module(f"ssl_cli.commands.{args[0]}")
+        if hasattr(module, "main"):  # reads what runs have written: no config to compose
+            return module.main(args[1:])
         from ssl_cli.app import run_app
 
-        module = importlib.import_module(f"ssl_cli.commands.{args[0]}")
         return run_app(args[0], args[1:], module.run, conf_dir())
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

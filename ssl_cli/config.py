@@ -33,6 +33,8 @@ class TrainerConfig:
     batch_size: int = _limited(">= 2", default=MISSING)
     accumulate: int = _limited(">= 1", default=1)
     clip_grad: float | None = _limited("> 0", default=None)
+    freeze_backbone: bool = False
+    layer_decay: float = _limited("0 < x <= 1", default=1.0)
     eval_every: int = _limited(">= 1", default=MISSING)
     save_every: int = _limited(">= 1", default=MISSING)
     log_every: int = _limited(">= 1", default=MISSING)
@@ -50,6 +52,7 @@ class TrainConfig:
     seed: int = _limited("0 <= x < 4294967296", default=MISSING)
     name: str = MISSING
     resume: str | None = None
+    init: str | None = None
     trusted_modules: list[str] = field(default_factory=list)
     dataset: Any = MISSING
     augment: Any = MISSING
@@ -85,6 +88,7 @@ class ProbeConfig:
 SCHEMAS = {"train": TrainConfig, "probe": ProbeConfig}
 MEANT = {
     "resume": "RUN (a run directory, or `last`)",
+    "init": "RUN (a run directory, a checkpoint file, or `last`)",
     "ckpt": "RUN (a run directory, a checkpoint file, or `last`)",
     "dataset.root": "DIR (the directory of your images)",
 }

@@ -140,6 +140,25 @@ def latest_run(root: Path = Path("outputs")) -> Path:
     return max(checkpoints, key=lambda file: file.stat().st_mtime).parent.parent
 
 
+def checkpoint_file(reference: str, setting: str = "ckpt") -> Path:
+    """Return the checkpoint that a setting means: a file, a run's last one, or for ``last`` the latest run's.
+
+    Raises:
+        UserError: there is none; the message names the setting.
+    """
+    path = latest_run() if reference == "last" else Path(reference)
+    if not path.exists():
+        raise UserError(
+            f"{setting}={reference} does not exist; write a run directory, a checkpoint file, or {setting}=last"
+        )
+    if path.is_file():
+        return path
+    file = path / "checkpoints" / "last.pt"
+    if not file.is_file():
+        raise UserError(f"{setting}={reference} is not a run with a checkpoint: there is no {file}")
+    return file
+
+
 def environment() -> dict[str, Any]:
     """Return what is needed to repeat a run: versions, command, git state, machine."""
     from importlib.metadata import version

@@ -17,6 +17,7 @@ from ssl_cli.data.loader import Loader
 from ssl_cli.device import choose_device, choose_precision
 from ssl_cli.errors import UserError
 from ssl_cli.methods.base import Method
+from ssl_cli.optim import layer_decayed
 from ssl_cli.pretext.base import Pretext
 from ssl_cli.probes.base import Probe
 from ssl_cli.schedule import effective_lr
@@ -42,8 +43,8 @@ class Experiment:
     total_steps: int
 
 
-def prepare(config: DictConfig) -> Experiment:
-    """Load the data and build every part.
+def prepare(config: DictConfig, resuming: bool = False) -> Experiment:
+    """Load the data and build every part; weights that a checkpoint will bring (``resuming``) are not fetched first.
 
     Raises:
         UserError: for anything in the config that only the data can show to be wrong.
@@ -67,7 +68,16 @@ def prepare(config: DictConfig) -> Experiment:
     total_steps = trainer.max_steps or trainer.epochs * steps_per_epoch
     schedule = instantiate(config.schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
 
-    method = build_method(config, info).to(device)
+    initial = None
+    if config.init is not None and not resuming:
+        from ssl_cli.initial import initial_weights
+
+        initial = initial_weights(config, info)
+    method = build_method(config, info, initial).to(device)
+    if trainer.freeze_backbone:
+        if config.init is None:
+            raise UserError("trainer.freeze_backbone=true would keep random weights; write init=RUN beside it")
+        method.backbone.requires_grad_(False)
     if trainer.channels_last:
         method = method.to(memory_format=torch.channels_last)
     method.check_batch(trainer.batch_size // trainer.accumulate)
@@ -100,7 +110,11 @@ def prepare(config: DictConfig) -> Experiment:
         pretext=build_pretext(config, info),
         probes=probes,
         loader=loader,
-        optimizer=instantiate(config.optimizer, param_groups=method.param_groups(), batch_size=trainer.batch_size),
+        optimizer=instantiate(
+            config.optimizer,
+            param_groups=layer_decayed(method.param_groups(), method.backbone.blocks(), trainer.layer_decay),
+            batch_size=trainer.batch_size,
+        ),
         schedule=schedule,
         steps_per_epoch=steps_per_epoch,
         total_steps=total_steps,
@@ -113,7 +127,7 @@ def describe(data: ImageData, node: DictConfig) -> tuple[DataInfo, Tensor]:
     labelled = (
         train[draw(data.labels[train], str(node.labels), node.label_seed, data.classes)] if data.labelled else train[:0]
     )
-    mean, std = pixel_stats(data)
+    mean, std = normalisation(data, node)
     info = DataInfo(
         name=data.name,
         channels=data.channels,
@@ -127,6 +141,21 @@ def describe(data: ImageData, node: DictConfig) -> tuple[DataInfo, Tensor]:
         splits=split_fingerprint(data),
     )
     return info, labelled
+
+
+def normalisation(data: ImageData, node: DictConfig) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and std per channel: those that the config names, or the train split's."""
+    measured = pixel_stats(data)
+    given = [tuple(node[key]) if node.get(key) is not None else None for key in ("mean", "std")]
+    for key, values in zip(("mean", "std"), given, strict=True):
+        numbers = values is None or all(isinstance(value, (int, float)) for value in values)
+        if not numbers or (values is not None and (len(values) != data.channels or key == "std" and min(values) <= 0)):
+            shown = ",".join(f"{value:.3f}" for value in measured[key == "std"])
+            raise UserError(
+                f"dataset.{key}={list(values)} is not a {'positive ' * (key == 'std')}number for each of the "
+                f"{data.channels} channels; measured on train: dataset.{key}=[{shown}]"
+            )
+    return given[0] or measured[0], given[1] or measured[1]
 
 
 def labelled_per_batch(batch_size: int, parts: int, mu: int) -> int:
@@ -150,8 +179,8 @@ def build_pretext(config: DictConfig, info: DataInfo) -> Pretext:
     return instantiate(config.pretext, augment=instantiate(config.augment), data=info)
 
 
-def build_method(config: DictConfig, info: DataInfo) -> Method:
-    """Build backbone and method with the weights that ``seed`` gives: a checkpoint's model, or a random one."""
+def build_method(config: DictConfig, info: DataInfo, initial: dict[str, Tensor] | None = None) -> Method:
+    """Build backbone and method with the weights that ``seed`` gives, or the backbone with the ``initial`` ones."""
     torch.manual_seed(config.seed)
     backbone: Backbone = instantiate(config.backbone, in_channels=info.channels)
     if info.image_size < backbone.min_size:
@@ -159,6 +188,8 @@ def build_method(config: DictConfig, info: DataInfo) -> Method:
             f"this backbone needs images of at least {backbone.min_size} pixels, {info.name} has {info.image_size}; "
             f"write dataset.storage_size={backbone.min_size} or backbone=convnet"
         )
+    if initial is not None:  # before the method makes copies of it
+        backbone.load_state_dict(initial)
     # A method that predicts whatever the pretext makes up builds its head for it.
     predicts = "pseudo_labels" in config.method.get("_needs_", [])
     target = {"target": build_pretext(config, info).target} if predicts else {}
@@ -196,9 +227,13 @@ def plan(experiment: Experiment, where: str) -> list[tuple[str, str]]:
     )
     epochs = e.total_steps / e.steps_per_epoch
     bf16 = e.precision == torch.bfloat16
+    if e.config.init is not None:
+        fixed = ", frozen" if trainer.freeze_backbone else ""
+        fixed += f", layer decay {trainer.layer_decay:g}" if trainer.layer_decay < 1 else ""
     lines = [
         ("data", f"{data.name}: {splits}; {info.channels}x{info.image_size}x{info.image_size} pixels; {labels}"),
         ("learns from", sources[e.method.learns_from]),
+        *([("starts from", f"the backbone of {e.config.init}{fixed}")] if e.config.init is not None else []),
         ("parameters", f"{parameters:,}, of which backbone {backbone:,}"),
         ("device", f"{e.device}, {'bf16 autocast' if bf16 else 'fp32'}, {torch.get_num_threads()} threads"),
         ("steps", f"{e.total_steps:,} of batch {trainer.batch_size}; {e.steps_per_epoch} an epoch, {epochs:g} epochs"),

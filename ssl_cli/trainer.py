@@ -74,6 +74,8 @@ def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRe
     first_step = done.step
     logged_step, logged_at, rate, loss = done.step, time.perf_counter(), 0.0, math.nan
     method.train()
+    if trainer.freeze_backbone:
+        method.backbone.eval()  # the statistics of its norms, too
     with Progress(e.total_steps, e.steps_per_epoch, done.step, run.log) as progress:
         while done.step < e.total_steps:
             if done.step % e.steps_per_epoch == 0:
@@ -113,7 +115,12 @@ def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRe
                 loss, rate = means["loss"], steps * trainer.batch_size / (now - logged_at)
                 if not math.isfinite(loss):
                     raise RunError(diverged(loss, done.step, run))
-                row = {"step": done.step, "epoch": round(epoch, 4), **means, "lr": optimizer.param_groups[0]["lr"]}
+                row = {
+                    "step": done.step,
+                    "epoch": round(epoch, 4),
+                    **means,
+                    "lr": max(group["lr"] for group in optimizer.param_groups),
+                }
                 run.log_metrics({**row, "images_per_second": round(rate, 1), "seconds": round(now - started, 3)})
                 sums, logged_step, logged_at = {}, done.step, now
                 progress.update(done.step, loss, row["lr"], rate, done.last_knn)

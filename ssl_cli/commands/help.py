@@ -1,5 +1,6 @@
 """``ssl COMMAND --help``: read from the config directory, so that a new file is listed without being named here."""
 
+import importlib
 from pathlib import Path
 
 HELP = {
@@ -16,12 +17,15 @@ the settings people change most
   method.temperature=0.2     the method's own settings
   hydra.run.dir=DIR          where to write; default outputs/DATE/TIME-METHOD-DATASET
   resume=RUN                 go on with a run that stopped (a directory, or `last`)
+  init=RUN                   start from the backbone of another run: fine-tuning
   (all of them, with values: ssl train --cfg job)
 
 examples
   ssl train method=simclr
   ssl train method=simclr dataset=folder dataset.root=DIR
   ssl train method=supervised dataset.labels=10%
+  ssl train method=fixmatch dataset.labels=4/class
+  ssl train method=supervised init=last dataset.labels=10%   fine-tune the latest run
   ssl train method=simclr dataset=cifar10 backbone=resnet18 trainer.epochs=200
   ssl train -m method=simclr,supervised seed=1,2,3          a sweep: six runs and a table
   ssl train resume=last
@@ -51,6 +55,8 @@ examples
 
 def command_help(command: str, purpose: str, conf: Path) -> str:
     """Return the help text of one command."""
+    if not (conf / f"{command}.yaml").is_file():
+        return f"ssl {command}: {purpose}\n\n{importlib.import_module(f'ssl_cli.commands.{command}').HELP.strip()}\n"
     used = _groups(conf / f"{command}.yaml")
     lines = [f"ssl {command}: {purpose}", "", f"usage: ssl {command} [GROUP=OPTION] [KEY=VALUE] [FLAGS]", ""]
     lines += ["groups and their options (* is the default; a data set or a method may bring another)"]

@@ -29,8 +29,10 @@ def run(config: DictConfig) -> int:
         if run_dir.summary.get("state") == "finished" and not config_changed(run_dir, config):
             print(f"{run_dir.path} is finished; nothing to do. To train longer: add trainer.epochs=N")
             return 0
-    check(config)
     hydra_config = HydraConfig.get()
+    if config.init is not None and run_dir is None:
+        config = with_init(config)
+    check(config)
     target = run_dir.path if run_dir else shown(Path(hydra_config.runtime.output_dir))
     chosen_by_user = any("run.dir=" in item for item in hydra_config.overrides.hydra)
     if run_dir is None and chosen_by_user:
@@ -38,10 +40,9 @@ def run(config: DictConfig) -> int:
 
     from ssl_cli.setup import plan, prepare  # torch comes in here
 
-    experiment = prepare(config)
-    resumed = None
-    if run_dir is not None and run_dir.checkpoint_file().is_file():
-        resumed = resumed_state(run_dir, experiment)
+    resumable = run_dir is not None and run_dir.checkpoint_file().is_file()
+    experiment = prepare(config, resuming=resumable)
+    resumed = resumed_state(run_dir, experiment) if resumable else None
     for term, value in plan(experiment, str(target)):
         print(f"{term:>17}  {value}")
     if config.trainer.dry_run:
@@ -76,6 +77,22 @@ def check(config: DictConfig) -> None:
         raise UserError(f"dataset.root={root} does not exist; write dataset.root=DIR with the directory of the images")
 
 
+def with_init(config: DictConfig) -> DictConfig:
+    """Return the config with what ``init=RUN`` brings; what cannot be one is refused before torch is imported."""
+    from ssl_cli.rundir import checkpoint_file
+
+    checkpoint_file(str(config.init), "init")
+    hydra_config = HydraConfig.get()
+    typed = list(hydra_config.overrides.task)
+    chosen = {item.lstrip("+~").split("=")[0].split("@")[0] for item in typed}
+    if hydra_config.runtime.choices.get("experiment"):
+        chosen |= {"dataset", "backbone", "augment"}
+
+    from ssl_cli.initial import initialised
+
+    return initialised(config, typed, chosen)
+
+
 def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None) -> int:
     """Fit, then score the test split; ``summary.json`` tells at any time which state the run is in."""
     from ssl_cli.measure import measure
@@ -95,6 +112,7 @@ def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None) ->
         "dataset": experiment.data.name,
         "labels": str(config.dataset.labels),
         "seed": config.seed,
+        "splits": experiment.info.splits,
         "overrides": run_dir.summary.get("overrides", []) + list(HydraConfig.get().overrides.task),
         "results": [],
     }
@@ -106,6 +124,7 @@ def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None) ->
             "seconds": round(done.seconds, 3),
             "images_per_second": round(done.step * images / max(done.seconds, 1e-9), 1),
             "steps": done.step,
+            "images_seen": done.step * images,
             "epochs": round(done.step / experiment.steps_per_epoch, 4),
             "best_val_knn": done.best_knn if done.best_knn >= 0 else None,
             "collapsed": done.collapsed,

@@ -9,7 +9,7 @@ from ssl_cli.data.budget import parse_budget
 from ssl_cli.data.images import ImageData
 
 # Keys of the node that the program reads itself; the rest are the arguments of its `_target_`.
-PROGRAM_KEYS = ("labels", "label_seed", "val_fraction", "test_fraction", "split_seed")
+PROGRAM_KEYS = ("labels", "label_seed", "val_fraction", "test_fraction", "split_seed", "mean", "std")
 
 
 def load(config: Mapping[str, Any]) -> ImageData:
