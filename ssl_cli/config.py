@@ -42,6 +42,8 @@ class TrainerConfig:
     precision: str = MISSING
     channels_last: bool = MISSING
     threads: int | None = _limited(">= 1", default=None)
+    keep_memory: bool = True
+    profile: bool = False
     dry_run: bool = False
 
 

@@ -12,6 +12,7 @@ from ssl_cli.batch import Batch
 from ssl_cli.data.loader import mix
 from ssl_cli.errors import RunError
 from ssl_cli.probes.monitor import monitor_collapse, monitor_knn, monitor_pictures, monitor_pseudo_labels
+from ssl_cli.profile import Stopwatch
 from ssl_cli.progress import Progress
 from ssl_cli.report.pictures import save_grid
 from ssl_cli.rundir import RunDir
@@ -29,6 +30,8 @@ class Progressed:
     last_knn: float = -1.0  # of the latest evaluation
     collapsed: bool = False  # whether the embedding was, at the latest evaluation
     warned: bool = False  # whether that has been said
+    step_seconds: float = 0.0  # of a training step, mean of this part of the run
+    data_share: float = 0.0  # of it, spent waiting for data
 
 
 COLLAPSE = (
@@ -69,7 +72,9 @@ def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRe
         checkpoint.save(run.checkpoint_file(name), {**describe(e), "env": run.env, **state})
 
     generator = torch.Generator()  # on the CPU: the same draws on every device
-    started = time.perf_counter() - done.seconds
+    began = time.perf_counter()
+    started = began - done.seconds
+    watch = Stopwatch(e.device, trainer.profile, run.path / "plots" / "trace.json" if trainer.profile else None)
     sums: dict[str, torch.Tensor] = {}
     first_step = done.step
     logged_step, logged_at, rate, loss = done.step, time.perf_counter(), 0.0, math.nan
@@ -87,22 +92,28 @@ def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRe
                 group["lr"] = group["initial_lr"] * lr
             torch.manual_seed(mix(e.config.seed, 1, done.step))  # dropout and whatever else a method draws
             generator.manual_seed(mix(e.config.seed, 2, done.step))
-            batch = e.loader.batch(done.step)
+            with watch.part("data"):
+                batch = e.loader.batch(done.step)
             for part in split(batch, trainer.accumulate):
-                task = e.pretext(part, generator)
-                if trainer.channels_last:
-                    task.views = [view.contiguous(memory_format=torch.channels_last) for view in task.views]
-                with torch.autocast(e.device.type, torch.bfloat16, enabled=e.precision == torch.bfloat16):
+                with watch.part("augment"):
+                    task = e.pretext(part, generator)
+                    if trainer.channels_last:
+                        task.views = [view.contiguous(memory_format=torch.channels_last) for view in task.views]
+                bf16 = torch.autocast(e.device.type, torch.bfloat16, enabled=e.precision == torch.bfloat16)
+                with watch.part("forward"), bf16:
                     outputs = method(task)
-                (outputs["loss"] / trainer.accumulate).backward()
+                with watch.part("backward"):
+                    (outputs["loss"] / trainer.accumulate).backward()
                 for key, value in outputs.items():
                     sums[key] = sums.get(key, 0) + value.detach() / trainer.accumulate
-            if trainer.clip_grad:
-                torch.nn.utils.clip_grad_norm_(method.parameters(), trainer.clip_grad)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            done.step += 1
-            method.after_step(done.step / e.total_steps)
+            with watch.part("optimizer"):
+                if trainer.clip_grad:
+                    torch.nn.utils.clip_grad_norm_(method.parameters(), trainer.clip_grad)
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+                done.step += 1
+                method.after_step(done.step / e.total_steps)
+            watch.step()
 
             finished = done.step == e.total_steps
             last = finished or stop.requested
@@ -125,6 +136,7 @@ def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRe
                 sums, logged_step, logged_at = {}, done.step, now
                 progress.update(done.step, loss, row["lr"], rate, done.last_knn)
             if epoch_ends and round(epoch) % trainer.eval_every == 0 or finished:
+                evaluating = time.perf_counter()
                 knn = monitor_knn(method, e.data, e.labelled, e.info, e.device)
                 report = monitor_collapse(method, e.data, e.pretext.augment, e.info, e.device)
                 report |= monitor_pseudo_labels(method, e.data, e.labelled, e.info, e.device)
@@ -143,11 +155,20 @@ def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRe
                         done.best_knn, done.seconds = knn, time.perf_counter() - started
                         save("best")
                 logged_at = time.perf_counter()  # evaluation is not training speed
+                watch.add("evaluation", logged_at - evaluating)
             if epoch_ends and round(epoch) % trainer.save_every == 0 or last:
                 done.seconds = time.perf_counter() - started
-                save("last")
+                with watch.part("checkpoint"):
+                    save("last")
             if last:
                 break
+    watch.stop()
+    trained = sum(watch.seconds.get(name, 0.0) for name in ("data", "augment", "forward", "backward", "optimizer"))
+    done.step_seconds = trained / max(1, done.step - first_step)
+    done.data_share = watch.seconds.get("data", 0.0) / max(trained, 1e-9)
+    if trainer.profile:
+        for line in watch.table(time.perf_counter() - began, done.step - first_step):
+            progress.warn(line)
     return done
 
 

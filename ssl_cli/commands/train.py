@@ -11,6 +11,7 @@ from ssl_cli import config as cfg
 from ssl_cli.build import check_targets
 from ssl_cli.data.budget import parse_budget
 from ssl_cli.errors import RunError, UserError
+from ssl_cli.memory import keep_freed_memory
 from ssl_cli.rundir import RunDir, environment
 from ssl_cli.schedule import parse_duration
 
@@ -38,6 +39,8 @@ def run(config: DictConfig) -> int:
     if run_dir is None and chosen_by_user:
         RunDir.check_free(target)
 
+    if config.trainer.keep_memory:
+        keep_freed_memory()
     from ssl_cli.setup import plan, prepare  # torch comes in here
 
     resumable = run_dir is not None and run_dir.checkpoint_file().is_file()
@@ -96,6 +99,7 @@ def with_init(config: DictConfig) -> DictConfig:
 def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None) -> int:
     """Fit, then score the test split; ``summary.json`` tells at any time which state the run is in."""
     from ssl_cli.measure import measure
+    from ssl_cli.memory import peak_memory
     from ssl_cli.signals import StopRequest, terminate_as_interrupt
     from ssl_cli.trainer import fit
 
@@ -125,6 +129,9 @@ def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None) ->
             "images_per_second": round(done.step * images / max(done.seconds, 1e-9), 1),
             "steps": done.step,
             "images_seen": done.step * images,
+            "seconds_per_step": round(done.step_seconds, 5),
+            "data_wait_share": round(done.data_share, 4),
+            "peak_memory_mb": round(peak_memory() / 2**20, 1),
             "epochs": round(done.step / experiment.steps_per_epoch, 4),
             "best_val_knn": done.best_knn if done.best_knn >= 0 else None,
             "collapsed": done.collapsed,
