@@ -2,6 +2,10 @@
 
 import hashlib
 import io
+import os
+import re
+import secrets
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +33,57 @@ def save(file: Path, content: Mapping[str, Any]) -> None:
     old = sums.read_text().split()[0] if sums.is_file() else "none"
     replace(sums, f"{hashlib.sha256(payload).hexdigest()}  {file.name}\n# before: {old}\n".encode())
     replace(file, payload)
+
+
+def keep_previous(file: Path, previous: Path) -> None:
+    """Let ``previous`` be what ``file`` is now, before a new ``file`` is written; both are whole at every moment."""
+    if not file.is_file():
+        return
+    link = previous.with_name(f".{previous.name}.{secrets.token_hex(6)}")
+    try:
+        os.link(file, link)
+    except OSError:  # a file system without links
+        shutil.copy2(file, link)
+    sums = file.with_name(file.name + ".sha256")
+    if sums.is_file():
+        old = previous.with_name(previous.name + ".sha256")
+        known = old.read_text() if old.is_file() else ""
+        newest, *others = _hashes(sums.read_text()) + _hashes(known)[:1]
+        replace(old, f"{newest}  {previous.name}\n# before: {' '.join(others)}\n".encode())
+    link.replace(previous)
+
+
+def newest_sound(directory: Path) -> tuple[Path, dict[str, Any], list[str]]:
+    """Return the checkpoint of a run that has come farthest and is whole, its content, and what was wrong with others.
+
+    ``last.pt`` is taken without a look at the others if it is sound.
+
+    Raises:
+        UserError: none is; the message is that of ``last.pt``.
+    """
+    problems: list[str] = []
+    try:
+        return directory / "last.pt", load(directory / "last.pt"), problems
+    except UserError as error:
+        problems.append(str(error))
+    found = None
+    for file in sorted(directory.glob("*.pt")):
+        if file.name == "last.pt":
+            continue
+        try:
+            content = load(file)
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        if found is None or content["progress"]["step"] > found[1]["progress"]["step"]:
+            found = file, content
+    if found is None:
+        raise UserError(problems[0])
+    return *found, problems
+
+
+def _hashes(text: str) -> list[str]:
+    return re.findall(r"\b[0-9a-f]{64}\b", text)
 
 
 def load(file: Path) -> dict[str, Any]:

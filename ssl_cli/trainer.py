@@ -68,6 +68,8 @@ def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRe
     def save(name: str) -> None:
         if not all(p.isfinite().all() for p in method.parameters()):
             raise RunError(diverged(math.nan, done.step, run, "weights"))
+        if name == "last":
+            checkpoint.keep_previous(run.checkpoint_file("last"), run.checkpoint_file("previous"))
         state = {"model": method.state_dict(), "optimizer": optimizer.state_dict(), "progress": asdict(done)}
         checkpoint.save(run.checkpoint_file(name), {**describe(e), "env": run.env, **state})
 

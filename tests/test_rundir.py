@@ -103,3 +103,22 @@ def test_the_latest_run_is_found_in_sweeps_too(tmp_path):
         file.touch()
         os.utime(file, (i, i))
     assert latest_run(tmp_path).name == "0-seed-1"
+
+
+def test_the_save_before_the_last_is_kept_and_stands_in_for_a_damaged_one(tmp_path):
+    last, previous = tmp_path / "last.pt", tmp_path / "previous.pt"
+    for step in range(1, 5):
+        checkpoint.keep_previous(last, previous)
+        checkpoint.save(last, {**REST, "progress": {"step": step}, "model": {"w": torch.full((500,), float(step))}})
+    assert checkpoint.load(previous)["progress"]["step"] == 3
+    assert checkpoint.newest_sound(tmp_path)[0] == last
+    payload = last.read_bytes()
+    for damage in (b"", payload[:700], payload[:-40], bytes([payload[0] ^ 1]) + payload[1:]):
+        last.write_bytes(damage)
+        file, content, problems = checkpoint.newest_sound(tmp_path)
+        assert file == previous and content["model"]["w"][0] == 3 and "last.pt" in problems[0]
+    last.unlink()
+    assert checkpoint.newest_sound(tmp_path)[0] == previous
+    previous.write_bytes(b"torn")
+    with pytest.raises(UserError, match="last.pt"):
+        checkpoint.newest_sound(tmp_path)

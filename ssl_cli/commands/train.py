@@ -43,7 +43,7 @@ def run(config: DictConfig) -> int:
         keep_freed_memory()
     from ssl_cli.setup import plan, prepare  # torch comes in here
 
-    resumable = run_dir is not None and run_dir.checkpoint_file().is_file()
+    resumable = run_dir is not None and any(run_dir.checkpoint_file().parent.glob("*.pt"))
     experiment = prepare(config, resuming=resumable)
     resumed = resumed_state(run_dir, experiment) if resumable else None
     for term, value in plan(experiment, str(target)):
@@ -207,7 +207,13 @@ def resumed_state(run_dir: RunDir, experiment: Any) -> dict:
     """Load the checkpoint to go on from, and make sure that it is of this data."""
     from ssl_cli import checkpoint
 
-    state = checkpoint.load(run_dir.checkpoint_file())
+    file, state, problems = checkpoint.newest_sound(run_dir.checkpoint_file().parent)
+    if file != run_dir.checkpoint_file():
+        for line in (*problems, f"going on from {file} instead, step {state['progress']['step']}"):
+            run_dir.log(line)
+            print(line)
+        if run_dir.checkpoint_file().is_file():  # else the next save would put it in the place of the sound one
+            run_dir.checkpoint_file().rename(run_dir.checkpoint_file().with_suffix(".damaged"))
     for key, value in experiment.info.to_dict().items():
         if state["data"][key] != value:
             raise UserError(

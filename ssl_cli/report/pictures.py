@@ -1,10 +1,13 @@
 """Images side by side in one PNG file."""
 
+import io
 from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor
+
+from ssl_cli.atomic import replace
 
 SIDE = 64  # pixels that a small image is enlarged to, at least
 GAP = 2  # pixels between images
@@ -18,9 +21,9 @@ def save_grid(file: Path, images: Tensor) -> None:
         images: [rows, columns, C, H, W] in [0, 1], C = 1 or 3.
     """
     file.parent.mkdir(exist_ok=True)
-    unfinished = file.with_name(f".{file.name}.tmp")
-    grid(images).save(unfinished, format="PNG")
-    unfinished.replace(file)
+    payload = io.BytesIO()
+    grid(images).save(payload, format="PNG")
+    replace(file, payload.getvalue())
 
 
 def grid(images: Tensor) -> Image.Image:
