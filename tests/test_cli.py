@@ -15,7 +15,7 @@ from ssl_cli import __version__, checkpoint
 TORCH = {"torch", "torchvision"}
 RUN_FILES = {
     *("config.yaml", "env.json", "labels.json", "metrics.jsonl", "summary.json", "train.log", "checkpoints"),
-    *(f"checkpoints/{name}.pt{suffix}" for name in ("last", "best") for suffix in ("", ".sha256")),
+    *(f"checkpoints/{name}.pt{suffix}" for name in ("last", "previous", "best") for suffix in ("", ".sha256")),
 }
 
 

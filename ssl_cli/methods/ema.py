@@ -35,6 +35,8 @@ class EMA(nn.Module):
         end: m at the end, for the schedules that move.
         schedule: how m moves, see `ema_momentum`.
         buffers: ``own`` or ``copy``.
+        warm: at step t = 0, 1, ... keep at most ``1 - 1/(t + 1)``: the mean of all weights so far, until m is reached
+            (Mean Teacher). The random weights of the beginning are soon forgotten.
     """
 
     def __init__(
@@ -44,10 +46,12 @@ class EMA(nn.Module):
         end: float = 1.0,
         schedule: Literal["constant", "linear", "cosine"] = "constant",
         buffers: Literal["own", "copy"] = "own",
+        warm: bool = False,
     ):
         super().__init__()
         self.module = copy.deepcopy(online).requires_grad_(False)
         self.start, self.end, self.schedule, self.buffers_mode = start, end, schedule, buffers
+        self.register_buffer("updates", torch.zeros((), dtype=torch.float64) if warm else None)
 
     @torch.no_grad()
     def forward(self, *args: Any) -> Any:
@@ -59,7 +63,14 @@ class EMA(nn.Module):
         """Follow the online network by one step."""
         momentum = ema_momentum(progress, self.start, self.end, self.schedule)
         own, followed = list(self.module.parameters()), list(online.parameters())
-        torch._foreach_lerp_(own, followed, 1 - momentum)
+        if self.updates is None:
+            torch._foreach_lerp_(own, followed, 1 - momentum)
+        else:  # on the device, so that nothing waits for it
+            share = torch.maximum(1 / (self.updates + 1), self.updates.new_tensor(1 - momentum))
+            steps = torch._foreach_sub(followed, own)
+            torch._foreach_mul_(steps, share.to(own[0].dtype))
+            torch._foreach_add_(own, steps)
+            self.updates += 1
         if self.buffers_mode == "copy":
             for mine, theirs in zip(self.module.buffers(), online.buffers(), strict=True):
                 mine.copy_(theirs)

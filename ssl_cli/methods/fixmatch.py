@@ -1,0 +1,79 @@
+"""FixMatch (Sohn et al. 2020, arXiv:2001.07685): a sure guess on a weak view is the label of a strong one."""
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ssl_cli.backbones.base import Backbone
+from ssl_cli.batch import Task
+from ssl_cli.data.info import DataInfo
+from ssl_cli.methods.base import Method
+from ssl_cli.methods.ema import EMA
+from ssl_cli.methods.semi import check_labels, guess, in_float32, labelled_rows, masked_cross_entropy
+
+
+class FixMatch(Method):
+    """``CE(weak x, y) + weight (1/mu B) sum_b 1[max q_b >= tau] CE(strong u_b, argmax q_b)`` (equations 3 and 4).
+
+    One forward pass takes all views, so BatchNorm sees them together. What is measured is an average of the weights.
+
+    Args:
+        backbone: the network to train.
+        data: facts about the images.
+        mu: unlabelled images per labelled one in a batch.
+        threshold: tau, least probability of a guess that is learned from.
+        weight: of the unlabelled images, lambda_u.
+        momentum: share of itself that the average keeps per step; ``min(1 - 1/(t + 1), momentum)`` at step t.
+    """
+
+    learns_from: ClassVar = "mixed"
+
+    def __init__(
+        self, backbone: Backbone, data: DataInfo, *, mu: int, threshold: float, weight: float, momentum: float
+    ):
+        super().__init__(backbone, data)
+        check_labels(data, "fixmatch")
+        self.mu, self.threshold, self.weight = mu, threshold, weight
+        self.classifier = nn.Linear(backbone.dim, len(data.classes))
+        self.average = EMA(self.network, momentum, buffers="copy", warm=True)
+
+    @property
+    def network(self) -> nn.Sequential:
+        """Images to class logits."""
+        return nn.Sequential(self.backbone, self.classifier)
+
+    def forward(self, task: Task) -> dict[str, Tensor]:
+        """Take a weak and a strong view [B, C, H, W], and labels [B], of which the first 1 / (1 + mu) are known."""
+        weak, strong = task.views
+        n, rows = labelled_rows(len(weak), self.mu), len(weak)
+        logits = in_float32(self.network(torch.cat([weak, strong[n:]])))
+        supervised = F.cross_entropy(logits[:n], task.labels[:n])
+        classes, confidence = guess(logits[n:rows])
+        mask = confidence >= self.threshold
+        unsupervised = masked_cross_entropy(logits[rows:], classes, mask)
+        return {
+            "loss": supervised + self.weight * unsupervised,
+            "supervised_loss": supervised.detach(),
+            "unsupervised_loss": unsupervised.detach(),
+            "mask_rate": mask.to(logits.dtype).mean(),
+        }
+
+    def after_step(self, progress: float) -> None:
+        """Let the average follow."""
+        self.average.update(self.network, progress)
+
+    @property
+    def measured(self) -> Backbone:
+        """The average's backbone."""
+        return self.average.module[0]
+
+    def predict(self, features: Tensor) -> Tensor:
+        """Class logits [B, K] by the average, of its features [B, dim]."""
+        return self.average.module[1](features)
+
+    def pseudo_labels(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return guesses [B] and whether they are sure enough to be learned from [B]."""
+        classes, confidence = guess(in_float32(self.predict(features)))
+        return classes, confidence >= self.threshold

@@ -1,0 +1,110 @@
+"""Pseudo-labels (Lee 2013, ICML workshop): what the network is surest of becomes the label of an unlabelled image.
+
+Batch by batch (the classical form), or in rounds of self-training with a fixed teacher (Noisy Student,
+arXiv:1911.04252; Curriculum Labeling, arXiv:2001.06001).
+"""
+
+import copy
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ssl_cli.backbones.base import Backbone
+from ssl_cli.batch import Task
+from ssl_cli.data.info import DataInfo
+from ssl_cli.errors import UserError
+from ssl_cli.methods.base import Method
+from ssl_cli.methods.semi import check_labels, guess, in_float32, labelled_rows, masked_cross_entropy, ramp
+from ssl_cli.probes.features import evaluating
+
+
+class PseudoLabel(Method):
+    """``CE(x, y) + alpha(t) CE(u, argmax f(u))`` on labelled x and unlabelled u, the guesses without gradient.
+
+    With ``rounds`` > 1 the training is cut into equal rounds. The first learns from human labels alone. At the start of
+    each other round the network becomes the fixed teacher whose guesses are learned from, and training starts again
+    from the initial weights (the optimizer's state carries over); the schedule of the learning rate is over all rounds.
+
+    Args:
+        backbone: the network to train.
+        data: facts about the images.
+        mu: unlabelled images per labelled one in a batch.
+        threshold: least probability of a guess that is learned from; 0 takes all.
+        weight: of the guesses once ramped up, alpha_f.
+        ramp_start: share of the training until which they do not count (T1), for ``rounds`` = 1.
+        ramp_end: share of the training from which they count fully (T2).
+        rounds: of self-training; 1 guesses anew in every batch.
+    """
+
+    learns_from: ClassVar = "mixed"
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        data: DataInfo,
+        *,
+        mu: int,
+        threshold: float,
+        weight: float,
+        ramp_start: float,
+        ramp_end: float,
+        rounds: int,
+    ):
+        super().__init__(backbone, data)
+        check_labels(data, "pseudo_label")
+        if ramp_start > ramp_end:
+            raise UserError(
+                f"method.ramp_start={ramp_start} is after method.ramp_end={ramp_end}; write a smaller method.ramp_start"
+            )
+        self.mu, self.threshold, self.weight, self.rounds = mu, threshold, weight, rounds
+        self.ramp_start, self.ramp_end = ramp_start, ramp_end
+        self.classifier = nn.Linear(backbone.dim, len(data.classes))
+        self.register_buffer("progress", torch.zeros((), dtype=torch.float64))
+        if rounds > 1:
+            self.initial = copy.deepcopy(self.network).requires_grad_(False)
+            self.teacher = copy.deepcopy(self.network).requires_grad_(False)
+
+    @property
+    def network(self) -> nn.Sequential:
+        """Images to class logits."""
+        return nn.Sequential(self.backbone, self.classifier)
+
+    def forward(self, task: Task) -> dict[str, Tensor]:
+        """Take one view [B, C, H, W] and labels [B], of which the first 1 / (1 + mu) are known."""
+        images, n = task.views[0], labelled_rows(len(task.labels), self.mu)
+        logits = in_float32(self.network(images))
+        supervised = F.cross_entropy(logits[:n], task.labels[:n])
+        if self.rounds == 1:
+            classes, confidence = guess(logits[n:])
+            alpha = self.weight * ramp(self.progress, self.ramp_start, self.ramp_end)
+        else:
+            with torch.no_grad(), evaluating(self.teacher):
+                classes, confidence = guess(in_float32(self.teacher(images[n:])))
+            alpha = self.weight * (self.progress * self.rounds >= 1)
+        mask = confidence >= self.threshold
+        unsupervised = masked_cross_entropy(logits[n:], classes, mask)
+        return {
+            "loss": supervised + alpha.to(logits.dtype) * unsupervised,
+            "supervised_loss": supervised.detach(),
+            "unsupervised_loss": unsupervised.detach(),
+            "mask_rate": mask.to(logits.dtype).mean(),
+        }
+
+    def after_step(self, progress: float) -> None:
+        """Remember how far training is, and begin a round where one begins."""
+        before = self.progress.item() if self.rounds > 1 else progress
+        self.progress.fill_(progress)
+        if int(before * self.rounds) < int(progress * self.rounds) < self.rounds:
+            self.teacher.load_state_dict(self.network.state_dict())
+            self.network.load_state_dict(self.initial.state_dict())
+
+    def predict(self, features: Tensor) -> Tensor:
+        """Class logits [B, K] of features [B, dim]."""
+        return self.classifier(features)
+
+    def pseudo_labels(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return guesses [B] and whether they are sure enough to be learned from [B]."""
+        classes, confidence = guess(in_float32(self.classifier(features)))
+        return classes, confidence >= self.threshold

@@ -1,0 +1,44 @@
+"""A weak and a strong view of each image: what FixMatch compares (arXiv:2001.07685, section 2.3)."""
+
+import torch
+
+from ssl_cli.augment import colour
+from ssl_cli.augment.augment import Augment
+from ssl_cli.augment.randaugment import cutout, randaugment
+from ssl_cli.batch import Batch, Task
+from ssl_cli.data.info import DataInfo
+from ssl_cli.pretext.base import Pretext
+
+
+class WeakStrong(Pretext):
+    """The weak view is shifted a little, and mirrored where the recipe mirrors; the strong one is changed beyond that.
+
+    Args:
+        augment: the run's recipe.
+        data: facts about the images.
+        weak: ``shift``: only shifted and mirrored, as published; ``recipe``: the run's recipe.
+        shift: farthest shift of a weak view, as a fraction of the side.
+        operations: of RandAugment, on top of a weak view of its own.
+        cutout: largest side of the blanked square, as a fraction of the image's.
+    """
+
+    def __init__(self, augment: Augment, data: DataInfo, *, weak: str, shift: float, operations: int, cutout: float):
+        super().__init__(augment, data)
+        shifted = {
+            "affine": {"translate": shift, "p": 1.0},
+            "flip": augment.flip,
+            "vertical_flip": augment.vertical_flip,
+        }
+        self.weak = augment if weak == "recipe" else Augment(**shifted)
+        self.operations, self.cutout = operations, cutout
+
+    def __call__(self, batch: Batch, generator: torch.Generator) -> Task:
+        """Return the weak and the strong view [B, C, H, W]; row i of both shows the same image."""
+        mean, std = self.data.mean, self.data.std
+        zero, one = [0.0] * self.data.channels, [1.0] * self.data.channels
+        weak, strong = self.weak(batch.images, zero, one, generator, views=2)
+        with torch.no_grad():
+            strong = randaugment(strong, self.operations, generator)
+            strong = cutout(strong, self.cutout, generator) if self.cutout else strong
+            views = [colour.normalize(view, mean, std) for view in (weak, strong)]
+        return Task(views, None, batch.labels, batch.indices)
