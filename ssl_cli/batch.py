@@ -43,4 +43,5 @@ class Target:
     classes: int  # pseudo-classes or bins; for pixels, the channels C
     pieces: int = 1  # views per example whose features are taken together (9 tiles, 2 patches)
     size: int | None = None  # side of the views in pixels, where it is not the image's
-    weights: tuple[float, ...] = ()  # of each class in the loss, mean 1 over the data; (): equal
+    centres: tuple[tuple[float, float], ...] = ()  # of bins: what they stand for, in the ab plane
+    smoothing: float = 1.0  # of bins: lambda in [0, 1] of their weights in the loss; 1: all equal, 0: by rarity

@@ -24,8 +24,8 @@ class PseudoLabel(Method):
     """``CE(x, y) + alpha(t) CE(u, argmax f(u))`` on labelled x and unlabelled u, the guesses without gradient.
 
     With ``rounds`` > 1 the training is cut into equal rounds. The first learns from human labels alone. At the start of
-    each other round the network becomes the fixed teacher whose guesses are learned from, and training starts again
-    from the initial weights (the optimizer's state carries over); the schedule of the learning rate is over all rounds.
+    each other round the network becomes the fixed teacher whose guesses are learned from. The schedule of the learning
+    rate runs over all rounds, so with ``restart`` choose ``schedule=constant``; the optimizer's state carries over.
 
     Args:
         backbone: the network to train.
@@ -36,6 +36,7 @@ class PseudoLabel(Method):
         ramp_start: share of the training until which they do not count (T1), for ``rounds`` = 1.
         ramp_end: share of the training from which they count fully (T2).
         rounds: of self-training; 1 guesses anew in every batch.
+        restart: begin each round with the initial weights.
     """
 
     learns_from: ClassVar = "mixed"
@@ -51,6 +52,7 @@ class PseudoLabel(Method):
         ramp_start: float,
         ramp_end: float,
         rounds: int,
+        restart: bool,
     ):
         super().__init__(backbone, data)
         check_labels(data, "pseudo_label")
@@ -62,8 +64,8 @@ class PseudoLabel(Method):
         self.ramp_start, self.ramp_end = ramp_start, ramp_end
         self.classifier = nn.Linear(backbone.dim, len(data.classes))
         self.register_buffer("progress", torch.zeros((), dtype=torch.float64))
+        self.initial = copy.deepcopy(self.network).requires_grad_(False) if rounds > 1 and restart else None
         if rounds > 1:
-            self.initial = copy.deepcopy(self.network).requires_grad_(False)
             self.teacher = copy.deepcopy(self.network).requires_grad_(False)
 
     @property
@@ -98,7 +100,8 @@ class PseudoLabel(Method):
         self.progress.fill_(progress)
         if int(before * self.rounds) < int(progress * self.rounds) < self.rounds:
             self.teacher.load_state_dict(self.network.state_dict())
-            self.network.load_state_dict(self.initial.state_dict())
+            if self.initial is not None:
+                self.network.load_state_dict(self.initial.state_dict())
 
     def predict(self, features: Tensor) -> Tensor:
         """Class logits [B, K] of features [B, dim]."""

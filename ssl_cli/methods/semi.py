@@ -17,8 +17,8 @@ def check_labels(data: DataInfo, method: str) -> None:
         )
     if data.labelled == data.train_size:
         raise UserError(
-            f"dataset.labels leaves no image of {data.name} unlabelled: method={method} learns from some labelled images "
-            "and from the rest; write dataset.labels=10/class, or method=supervised to use all labels"
+            f"dataset.labels leaves no image of {data.name} unlabelled: method={method} learns from some labels and "
+            "from the rest of the images; write dataset.labels=10/class, or method=supervised to use all labels"
         )
 
 

@@ -73,7 +73,7 @@ def test_labels_are_needed_and_images_without_them_too(name):
     with pytest.raises(UserError, match=f"method={name} needs labels"):
         built(name, info=none)
     all_ = DataInfo("full", 1, 16, ("a", "b"), 64, 64, 64, (0.5,), (0.25,))
-    with pytest.raises(UserError, match="leaves no image unlabelled.*method=supervised"):
+    with pytest.raises(UserError, match="leaves no image of full unlabelled.*method=supervised"):
         built(name, info=all_)
 
 
@@ -156,7 +156,7 @@ def test_teacher_of_other_views_disagrees_after_steps():
 
 
 def test_rounds_begin_anew_with_a_fixed_teacher():
-    method = built("pseudo_label", "method.rounds=2", "method.threshold=0.0")
+    method = built("pseudo_label", "method.rounds=2", "method.restart=true", "method.threshold=0.0")
     initial = {k: v.clone() for k, v in method.network.state_dict().items()}
     assert method(task())["loss"] == method(task())["supervised_loss"]  # the first round: human labels alone
     with torch.no_grad():
@@ -172,6 +172,11 @@ def test_rounds_begin_anew_with_a_fixed_teacher():
     assert outputs["loss"] > outputs["supervised_loss"]
     method.after_step(0.6)
     assert torch.equal(method.teacher[1].bias, trained["1.bias"])
+    goes_on = built("pseudo_label", "method.rounds=2")
+    with torch.no_grad():
+        goes_on.classifier.bias.add_(1.0)
+    goes_on.after_step(0.5)
+    assert torch.equal(goes_on.teacher[1].bias, goes_on.classifier.bias)
     with pytest.raises(UserError, match="ramp_start=0.9"):
         built("pseudo_label", "method.ramp_start=0.9")
 

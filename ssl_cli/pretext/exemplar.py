@@ -1,0 +1,20 @@
+"""Which image is it? Each is a class of its own (Exemplar-CNN, Dosovitskiy et al. 2014, arXiv:1406.6909)."""
+
+import torch
+
+from ssl_cli.augment.augment import Augment
+from ssl_cli.batch import Batch, Target, Task
+from ssl_cli.data.info import DataInfo
+from ssl_cli.pretext.base import Pretext
+
+
+class Exemplar(Pretext):
+    """Each image, augmented: the label is its place in the data set. The head grows with the number of images."""
+
+    def __init__(self, augment: Augment, data: DataInfo):
+        super().__init__(augment, data)
+        self.target = Target("class", data.images)
+
+    def __call__(self, batch: Batch, generator: torch.Generator) -> Task:
+        """Return one view [B, C, H, W] and the images' positions [B]."""
+        return Task(self.views(batch.images, generator), batch.indices, batch.labels, batch.indices)

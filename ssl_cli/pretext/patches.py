@@ -1,0 +1,61 @@
+"""Square pieces of images: cut with a gap and jitter between them, so that no edge runs on from one into the next."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ssl_cli.errors import UserError
+
+
+def cut(images: Tensor, grid: int, tile: int, generator: torch.Generator) -> list[Tensor]:
+    """Return a random ``tile`` x ``tile`` piece from each cell of a ``grid`` x ``grid`` cut, row by row.
+
+    Args:
+        images: [B, C, H, H].
+        grid: cells a side.
+        tile: pixels; at most a cell's side. What a cell has more is gap and room for jitter.
+        generator: of the place within the cell, drawn for each image and cell.
+
+    Returns:
+        grid^2 tensors [B, C, tile, tile].
+    """
+    n, cell = len(images), images.shape[-1] // grid
+    room = cell - tile + 1
+    offsets = torch.randint(room, (2, grid * grid, n), generator=generator, device=generator.device)
+    offsets = offsets.to(images.device, non_blocking=True)
+    span = torch.arange(tile, device=images.device)
+    row = torch.arange(n, device=images.device)[:, None, None]
+    tiles = []
+    for place in range(grid * grid):
+        top, left = divmod(place, grid)
+        y = (top * cell + offsets[0, place])[:, None] + span  # [B, tile]
+        x = (left * cell + offsets[1, place])[:, None] + span
+        tiles.append(images.permute(0, 2, 3, 1)[row, y[:, :, None], x[:, None, :]].permute(0, 3, 1, 2))
+    return tiles
+
+
+def standardise(tiles: Tensor) -> Tensor:
+    """Give each tile [B, C, h, w] mean 0 and deviation 1 of its own, so that brightness does not tell its place."""
+    mean, std = tiles.mean((1, 2, 3), keepdim=True), tiles.std((1, 2, 3), keepdim=True)
+    return (tiles - mean) / (std + 1e-2)
+
+
+def enlarge(tiles: Tensor, size: int) -> Tensor:
+    """Return tiles [B, C, size, size], for backbones that need larger images than a tile is."""
+    return tiles if tiles.shape[-1] == size else F.interpolate(tiles, (size, size), mode="bilinear", antialias=True)
+
+
+def check_tiles(image_size: int, grid: int, gap: int) -> int:
+    """Return the side of the tiles in pixels.
+
+    Raises:
+        UserError: so many cells with such a gap leave no tile of at least 3 pixels.
+    """
+    tile = image_size // grid - gap
+    if tile < 3:
+        raise UserError(
+            f"tiles do not fit: in a {grid}x{grid} grid images of {image_size} pixels have cells of "
+            f"{image_size // grid}, and a gap of {gap} leaves less than 3; write a smaller pretext.grid or "
+            "pretext.gap, or a larger dataset.storage_size"
+        )
+    return tile

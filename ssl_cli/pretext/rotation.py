@@ -1,0 +1,40 @@
+"""By how much was the image turned? Gidaris et al. 2018, arXiv:1803.07728."""
+
+import torch
+
+from ssl_cli.augment.augment import Augment
+from ssl_cli.batch import Batch, Target, Task
+from ssl_cli.data.info import DataInfo
+from ssl_cli.pretext.base import Pretext
+
+
+class Rotation(Pretext):
+    """Each image turned counter-clockwise by 0, 90, 180 or 270 degrees: the label is 0, 1, 2 or 3.
+
+    The turns are exact moves of pixels, so no interpolation gives them away.
+
+    Args:
+        augment: the recipe, applied before.
+        data: facts about the images.
+        all_four: give all four turns of each image, image after image, instead of a random one.
+    """
+
+    target = Target("class", 4)
+
+    def __init__(self, augment: Augment, data: DataInfo, *, all_four: bool):
+        super().__init__(augment, data)
+        self.all_four = all_four
+
+    def __call__(self, batch: Batch, generator: torch.Generator) -> Task:
+        """Return one view [B', C, H, W] and labels [B'], with B' = 4 B where all four are given."""
+        (images,) = self.views(batch.images, generator)
+        turned = torch.stack([torch.rot90(images, turns, (2, 3)) for turns in range(4)], dim=1)  # [B, 4, C, H, W]
+        if self.all_four:
+            targets = torch.arange(4, device=images.device).repeat(len(images))
+            repeated = (tensor.repeat_interleave(4) for tensor in (batch.labels, batch.indices))
+            return Task([turned.flatten(0, 1)], targets, *repeated)
+        targets = torch.randint(4, (len(images),), generator=generator, device=generator.device)
+        targets = targets.to(images.device, non_blocking=True)
+        return Task(
+            [turned[torch.arange(len(images), device=images.device), targets]], targets, batch.labels, batch.indices
+        )
