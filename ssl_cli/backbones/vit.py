@@ -1,0 +1,96 @@
+"""Vision transformers (Dosovitskiy et al. 2021, arXiv:2010.11929) for images of any size that the patch divides."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ssl_cli.backbones.base import Backbone
+from ssl_cli.errors import UserError
+
+
+def positions(height: int, width: int, dim: int) -> Tensor:
+    """Return fixed sine and cosine positions [height * width, dim], row by row (as in MoCo v3 and MAE).
+
+    A quarter each of the numbers are sines and cosines of the row and of the column, at frequencies from 1 to 1/10000.
+    """
+    omega = 1 / 10_000 ** (torch.arange(dim // 4, dtype=torch.float64) / (dim // 4))
+    y, x = torch.meshgrid(torch.arange(height).double(), torch.arange(width).double(), indexing="ij")
+    angles = [place.flatten()[:, None] * omega for place in (x, y)]
+    return torch.cat([part for angle in angles for part in (angle.sin(), angle.cos())], dim=1)
+
+
+class Block(nn.Module):
+    """Attention and a two-layer network, each after a LayerNorm and beside a shortcut: [B, N, dim] to the same."""
+
+    def __init__(self, dim: int, heads: int, mlp_ratio: float = 4.0):
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(dim, eps=1e-6), nn.LayerNorm(dim, eps=1e-6)
+        self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, int(dim * mlp_ratio)), nn.GELU(), nn.Linear(int(dim * mlp_ratio), dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the tokens, each having looked at all."""
+        batch, tokens, dim = x.shape
+        q, k, v = self.qkv(self.norm1(x)).view(batch, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        seen = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, tokens, dim)
+        x = x + self.out(seen)
+        return x + self.mlp(self.norm2(x))
+
+
+class ViT(Backbone):
+    """Patches, fixed positions, blocks, a LayerNorm; the features are the mean over patches.
+
+    Args:
+        in_channels: colour channels of the images.
+        patch_size: side of a patch, in pixels; divides the image's.
+        dim: width of the tokens and of the features; a multiple of 4 and of ``heads``.
+        depth: blocks.
+        heads: of the attention.
+    """
+
+    def __init__(self, in_channels: int, patch_size: int = 4, dim: int = 128, depth: int = 4, heads: int = 4):
+        super().__init__()
+        if dim % 4 or dim % heads:
+            raise UserError(f"backbone.dim={dim} is not a multiple of 4 and of backbone.heads={heads}")
+        self.in_channels, self.patch_size, self.dim = in_channels, patch_size, dim
+        self.min_size = 2 * patch_size
+        self.embed = nn.Conv2d(in_channels, dim, patch_size, stride=patch_size)
+        nn.init.xavier_uniform_(self.embed.weight.view(dim, -1))
+        self.layers = nn.ModuleList(Block(dim, heads) for _ in range(depth))
+        self.norm = nn.LayerNorm(dim, eps=1e-6)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+
+    def tokens(self, images: Tensor) -> Tensor:
+        """Return patches with their positions [B, N, dim], row by row, of images [B, in_channels, H, W]."""
+        if images.shape[2] % self.patch_size or images.shape[3] % self.patch_size:
+            raise UserError(
+                f"images of {images.shape[2]}x{images.shape[3]} pixels cannot be cut into patches of "
+                f"{self.patch_size}; write a backbone.patch_size that divides the side, or another dataset.storage_size"
+            )
+        x = self.embed(images)
+        height, width = x.shape[2:]
+        x = x.flatten(2).transpose(1, 2)
+        return x + positions(height, width, self.dim).to(x)
+
+    def encode(self, tokens: Tensor) -> Tensor:
+        """Return what the blocks make of any set of tokens [B, N, dim]: MAE gives the visible ones alone."""
+        for layer in self.layers:
+            tokens = layer(tokens)
+        return self.norm(tokens)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return features [B, dim] of normalised images [B, in_channels, H, W]."""
+        return self.encode(self.tokens(images)).mean(1)
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """Return the tokens in their places [B, dim, H / patch_size, W / patch_size]."""
+        encoded = self.encode(self.tokens(images))
+        return encoded.transpose(1, 2).unflatten(2, (images.shape[2] // self.patch_size, -1))
+
+    def blocks(self) -> list[nn.Module]:
+        """Return the patches' embedding and each block, the last with the norm after it."""
+        return [self.embed, *self.layers[:-1], nn.ModuleList([self.layers[-1], self.norm])]

@@ -1,0 +1,123 @@
+"""Contrastive predictive coding (van den Oord et al. 2018, arXiv:1807.03748; of images: Henaff et al. 2020)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ssl_cli.backbones.base import Backbone
+from ssl_cli.batch import Task
+from ssl_cli.data.info import DataInfo
+from ssl_cli.distributed import gather
+from ssl_cli.errors import UserError
+from ssl_cli.methods.base import Method
+
+
+def info_nce(predicted: Tensor, positives: Tensor, candidates: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the loss and the accuracy of picking the right patch out of all (equation 4; scores are dot products).
+
+    ``-log exp(p.z+) / sum_z exp(p.z)`` over the positive and all other candidates.
+
+    Args:
+        predicted: [M, d] what is expected.
+        positives: [M, d] what is there; one of the candidates.
+        candidates: [N, d] patches of all places and images.
+        own: [M] the positive's number among them.
+    """
+    scores = predicted @ candidates.T
+    scores = scores.scatter(1, own.unsqueeze(1), (predicted * positives).sum(1, keepdim=True))
+    return F.cross_entropy(scores, own), (scores.argmax(1) == own).to(scores.dtype).mean()
+
+
+class Downward(nn.Module):
+    """A convolution over places [B, d, G, G] that sees its own row and those above it, three columns wide."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.conv = nn.Conv2d(dim, dim, (2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the same shape, with what was there added."""
+        return x + F.relu(self.conv(F.pad(x, (1, 1, 1, 0))))
+
+
+class CPC(Method):
+    """Patches of a grid, each through the backbone; from the rows down to one, predict those further below.
+
+    All other patches of the batch are negatives: of other images, and of other places of the same one. BatchNorm would
+    tell the patches of one image from others, so the backbone must have none.
+
+    Args:
+        backbone: the network for a patch; without BatchNorm.
+        data: facts about the images.
+        patch_size: side of a patch, in pixels.
+        stride: between patches, in pixels; less than ``patch_size``, they overlap.
+        steps: rows below that are predicted.
+        skip: rows between the context and the first that is predicted: what overlaps is too easy.
+        dim: width of the compared vectors.
+        layers: of the context network; each sees one row further up.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        data: DataInfo,
+        *,
+        patch_size: int,
+        stride: int,
+        steps: int,
+        skip: int,
+        dim: int,
+        layers: int,
+    ):
+        super().__init__(backbone, data)
+        if any(isinstance(module, _BatchNorm) for module in backbone.modules()):
+            raise UserError(
+                "method=cpc needs a backbone without BatchNorm, through which patches of one image would show; write "
+                "backbone.norm=group"
+            )
+        if patch_size < backbone.min_size or patch_size > data.image_size:
+            raise UserError(
+                f"method.patch_size={patch_size} does not fit: this backbone needs {backbone.min_size} pixels at least, "
+                f"the images have {data.image_size}; write method.patch_size={backbone.min_size}"
+            )
+        self.patch_size, self.stride, self.steps, self.skip = patch_size, stride, steps, skip
+        self.grid = (data.image_size - patch_size) // stride + 1
+        if self.grid <= steps + skip:
+            raise UserError(
+                f"method.stride={stride} gives a {self.grid}x{self.grid} grid of patches, too few rows for "
+                f"method.steps={steps} and method.skip={skip}; write a smaller stride, or a larger dataset.storage_size"
+            )
+        self.project = nn.Conv2d(backbone.dim, dim, 1)
+        self.context = nn.Sequential(*(Downward(dim) for _ in range(layers)))
+        self.predictors = nn.ModuleList(nn.Conv2d(dim, dim, 1, bias=False) for _ in range(steps))
+
+    def forward(self, task: Task) -> dict[str, Tensor]:
+        """Take one view [B, C, H, W]."""
+        z = self.encode(task.views[0])  # [B, d, G, G]
+        c = self.context(z)
+        z, c = (x if x.dtype == torch.float64 else x.float() for x in (z, c))
+        candidates = gather(z.permute(0, 2, 3, 1).contiguous())  # [B, G, G, d] of all processes
+        number = torch.arange(candidates.shape[:3].numel(), device=z.device).view(candidates.shape[:3])
+        outputs, losses = {}, []
+        for step, predictor in enumerate(self.predictors, 1):
+            down = step + self.skip
+            predicted = gather(predictor(c[:, :, : self.grid - down]).permute(0, 2, 3, 1).contiguous())
+            positives, own = candidates[:, down:], number[:, down:]
+            with torch.autocast(z.device.type, enabled=False):  # scores are not bounded: bf16 would tell few apart
+                loss, accuracy = info_nce(
+                    predicted.to(z.dtype).flatten(0, 2),
+                    positives.flatten(0, 2),
+                    candidates.flatten(0, 2),
+                    own.flatten(),
+                )
+            losses.append(loss)
+            outputs[f"accuracy_{down}"] = accuracy.detach()
+        return {"loss": torch.stack(losses).mean(), **outputs}
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Return the vectors of the patches [B, d, G, G]."""
+        patches = images.unfold(2, self.patch_size, self.stride).unfold(3, self.patch_size, self.stride)
+        patches = patches.permute(0, 2, 3, 1, 4, 5).flatten(0, 2).contiguous(memory_format=torch.channels_last)
+        features = self.backbone(patches).unflatten(0, (len(images), self.grid, self.grid))
+        return self.project(features.permute(0, 3, 1, 2))

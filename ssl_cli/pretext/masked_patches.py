@@ -1,0 +1,41 @@
+"""What is behind the mask? Patches of each image are hidden at random (He et al. 2022, arXiv:2111.06377)."""
+
+import torch
+
+from ssl_cli.augment.augment import Augment
+from ssl_cli.batch import Batch, Task
+from ssl_cli.data.info import DataInfo
+from ssl_cli.errors import UserError
+from ssl_cli.pretext.base import Pretext
+
+
+class MaskedPatches(Pretext):
+    """One view of each image, whole, and which of its patches the method must not look at: equally many of each image.
+
+    Args:
+        augment: the recipe, applied before.
+        data: facts about the images.
+        patch_size: side of a patch, in pixels.
+        ratio: share of the patches that is hidden, in (0, 1).
+    """
+
+    def __init__(self, augment: Augment, data: DataInfo, *, patch_size: int, ratio: float):
+        super().__init__(augment, data)
+        if data.image_size % patch_size:
+            raise UserError(
+                f"pretext.patch_size={patch_size} does not divide the images' {data.image_size} pixels; write another, "
+                "or another dataset.storage_size"
+            )
+        self.side = data.image_size // patch_size
+        self.hidden = round(ratio * self.side**2)
+        if not 0 < self.hidden < self.side**2:
+            raise UserError(
+                f"pretext.ratio={ratio} hides {self.hidden} of {self.side**2} patches: some must be hidden, some seen"
+            )
+
+    def __call__(self, batch: Batch, generator: torch.Generator) -> Task:
+        """Return one view [B, C, H, W] and masks [B, H / patch_size, W / patch_size], True where hidden."""
+        views = self.views(batch.images, generator)
+        order = torch.rand(len(batch.images), self.side**2, generator=generator, device=generator.device).argsort(1)
+        masks = (order < self.hidden).view(-1, self.side, self.side)
+        return Task(views, None, batch.labels, batch.indices, masks.to(batch.images.device, non_blocking=True))
