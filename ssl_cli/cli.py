@@ -15,11 +15,8 @@ from ssl_cli.errors import RunError, UserError, did_you_mean
 COMMANDS = {
     "train": "train a representation (or resume a run), then measure it on the test split",
     "probe": "measure a trained run or checkpoint on a downstream task",
-    "compare": "runs or groups of runs side by side, with what is within noise",
-    "runs": "the runs there are",
-    "report": "a run or a sweep as one page with pictures",
-    "views": "what a pretext makes of images, before any training",
-    "embed": "write the features of images to a file",
+    "views": "draw what a pretext makes of images, before any training",
+    "runs": "list the runs there are",
 }
 
 HELP = """\

@@ -79,6 +79,34 @@ BAD = {
         False,
     ),
     "resume nothing": (["train", "resume=nowhere"], ["nowhere"], False),
+    "pretext without pseudo-labels": (
+        ["train", "method=predict", "pretext=two_views"],
+        ["pseudo_labels", "pretext=", "rotation"],
+        False,
+    ),
+    "tiles that do not fit": (
+        ["train", "method=predict", "pretext=jigsaw", "pretext.grid=8"],
+        ["tiles do not fit", "pretext.grid"],
+        True,
+    ),
+    "colours of grey images": (["train", "method=predict", "pretext=colorization"], ["grey", "pretext=rotation"], True),
+    "transformer's patches for a convnet": (["train", "method=mae", "backbone=convnet"], ["vit_small_images"], True),
+    "labels missing for a semi-supervised method": (
+        ["train", "method=fixmatch", "dataset=folder", "dataset.root=flat", "trainer.batch_size=8"],
+        ["method=fixmatch needs labels", "one folder a class"],
+        True,
+    ),
+    "nothing left unlabelled": (
+        ["train", "method=fixmatch"],
+        ["no image of digits unlabelled", "dataset.labels=10/class", "method=supervised"],
+        True,
+    ),
+    "a batch without the ratio": (
+        ["train", "method=fixmatch", "dataset.labels=4/class", "trainer.batch_size=100"],
+        ["method.mu=7", "trainer.batch_size=96"],
+        True,
+    ),
+    "norms in an energy": (["train", "method=ebm", "backbone=convnet"], ["backbone=convnet_plain"], True),
     "start from nothing": (["train", "method=supervised", "init=nowhere"], ["init=nowhere", "does not exist"], False),
     "start from another backbone": (
         ["train", "method=supervised", "init=good.pt", "backbone=resnet18"],

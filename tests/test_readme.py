@@ -55,14 +55,7 @@ def test_every_option_on_disk_is_in_the_readme_and_the_other_way_round():
 
 
 def test_the_example_of_contributing_works_from_outside_the_package(ssl):
-    (code,) = (b for b in blocks("CONTRIBUTING.md", "python"))
-    (yaml,) = (b for b in blocks("CONTRIBUTING.md", "yaml"))
-    (ssl.cwd / "my_package").mkdir()
-    (ssl.cwd / "my_package/__init__.py").touch()
-    (ssl.cwd / "my_package/brightness.py").write_text(code)
-    (ssl.cwd / "mine/method").mkdir(parents=True)
-    (ssl.cwd / "mine/method/brightness.yaml").write_text(yaml)
-    train, probe = (shlex.split(line)[1:] for line in commands("CONTRIBUTING.md"))
+    train, probe, _ = own_package(ssl.cwd)
     outcome = ssl(*train, *QUICK, PYTHONPATH=str(ssl.cwd))
     assert outcome.status == 0, outcome.err
     assert "brightness" in outcome.out
@@ -74,6 +67,35 @@ def test_the_example_of_contributing_works_from_outside_the_package(ssl):
     assert refused.status == 2 and "method.weight=0" in refused.err
     missing = ssl(*train, *QUICK)
     assert missing.status == 2 and "my_package.brightness.Brightness" in missing.err
+
+
+def own_package(cwd: Path) -> list[list[str]]:
+    """Write the examples of CONTRIBUTING.md as it says, and return its commands."""
+    method, pretext = blocks("CONTRIBUTING.md", "python")
+    method_yaml, pretext_yaml = blocks("CONTRIBUTING.md", "yaml")
+    (cwd / "my_package").mkdir()
+    (cwd / "my_package/__init__.py").touch()
+    for group, name, code, yaml in (
+        ("method", "brightness", method, method_yaml),
+        ("pretext", "mirrored", pretext, pretext_yaml),
+    ):
+        (cwd / f"my_package/{name}.py").write_text(code)
+        (cwd / "mine" / group).mkdir(parents=True)
+        (cwd / "mine" / group / f"{name}.yaml").write_text(yaml)
+    return [shlex.split(line)[1:] for line in commands("CONTRIBUTING.md")]
+
+
+def test_the_pretext_of_contributing_works_from_outside_the_package(ssl):
+    _, _, train = own_package(ssl.cwd)
+    outcome = ssl(*train, *QUICK, "hydra.run.dir=run", PYTHONPATH=str(ssl.cwd))
+    assert outcome.status == 0, outcome.err
+    assert "pretext_accuracy" in (ssl.cwd / "run/metrics.jsonl").read_text()
+    refused = ssl(*train, "pretext.share=1", PYTHONPATH=str(ssl.cwd))
+    assert refused.status == 2 and "pretext.share=1" in refused.err
+    probed = ssl("probe", "ckpt=run", "probe=knn", "trusted_modules=[my_package]", PYTHONPATH=str(ssl.cwd))
+    assert probed.status == 0, probed.err
+    two_views = ssl("train", "--config-dir", "mine", "method=simclr", "pretext=mirrored", PYTHONPATH=str(ssl.cwd))
+    assert two_views.status == 2 and "two_views" in two_views.err
 
 
 @pytest.mark.parametrize("file", ["README.md", "CONTRIBUTING.md"])
