@@ -15,7 +15,8 @@ from ssl_cli.setup import build_method
 
 def built(*overrides, size=16):
     info = DataInfo("tiny", 1, size, (), 64, 64, 0, (0.5,), (0.25,))
-    return build_method(composed("train", ["method=cpc", *overrides]), info).eval()
+    grid = ["method.stride=2", "method.steps=2"]
+    return build_method(composed("train", ["method=cpc", *grid, *overrides]), info).eval()
 
 
 def test_info_nce_of_one_right_and_three_wrong():
