@@ -87,7 +87,18 @@ class ProbeConfig:
     trainer: DeviceConfig = field(default_factory=DeviceConfig)
 
 
-SCHEMAS = {"train": TrainConfig, "probe": ProbeConfig}
+@dataclass
+class ViewsConfig:
+    """``ssl views``. Values and meanings: ``conf/views.yaml``."""
+
+    seed: int = _limited("0 <= x < 4294967296", default=MISSING)
+    images: int = _limited("1 <= x <= 64", default=MISSING)
+    dataset: Any = MISSING
+    augment: Any = MISSING
+    pretext: Any = MISSING
+
+
+SCHEMAS = {"train": TrainConfig, "probe": ProbeConfig, "views": ViewsConfig}
 MEANT = {
     "resume": "RUN (a run directory, or `last`)",
     "init": "RUN (a run directory, a checkpoint file, or `last`)",
@@ -105,7 +116,7 @@ def check(config: DictConfig, defaults: DictConfig) -> None:
         defaults: the same groups composed without the user's values: the types of the plug-ins' keys.
     """
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
-    schema = SCHEMAS["train" if "method" in plain else "probe"]
+    schema = SCHEMAS["train" if "method" in plain else "views" if "pretext" in plain else "probe"]
     for key in plain:
         if key not in schema.__dataclass_fields__:
             raise UserError(f"there is no setting '{key}'{did_you_mean(key, schema.__dataclass_fields__)}")
@@ -119,7 +130,7 @@ def check(config: DictConfig, defaults: DictConfig) -> None:
         _check_type(key, value, reference.get(key))
     _check_limits(plain, schema)
     for key, allowed in CHOICES.items():
-        if plain["trainer"].get(key, allowed[0]) not in allowed:
+        if plain.get("trainer", {}).get(key, allowed[0]) not in allowed:
             raise UserError(f"trainer.{key}={plain['trainer'][key]} is not one of {', '.join(allowed)}")
 
 

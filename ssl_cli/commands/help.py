@@ -30,6 +30,19 @@ examples
   ssl train -m method=simclr,supervised seed=1,2,3          a sweep: six runs and a table
   ssl train resume=last
 """,
+    "views": """\
+the settings people change most
+  dataset.root=DIR           where the images are (with dataset=folder)
+  images=8                   how many are drawn
+  augment.jitter.hue=0.2     any key of the recipe
+  hydra.run.dir=DIR          where to write; default outputs/DATE/TIME-views-PRETEXT-DATASET
+  (all of them, with values: ssl views --cfg job)
+
+examples
+  ssl views
+  ssl views dataset=folder dataset.root=DIR augment=byol
+  ssl views pretext=jigsaw
+""",
     "probe": """\
 the settings people change most
   ckpt=RUN                   a run directory, a checkpoint file, or `last`: the latest run

@@ -1,0 +1,70 @@
+"""``ssl views`` and ``ssl runs`` as a user runs them."""
+
+import json
+
+import numpy as np
+import pytest
+from experiments import CONF
+from PIL import Image
+
+PRETEXTS = sorted(f.stem for f in (CONF / "pretext").glob("*.yaml"))
+
+
+def test_the_first_column_is_the_image_itself(ssl):
+    outcome = ssl("views", "images=3", "hydra.run.dir=out", "dataset.storage_size=32")
+    assert outcome.status == 0, outcome.err
+    assert "out/views.png" in outcome.out
+    picture = np.asarray(Image.open(ssl.cwd / "out/views.png"))
+    assert picture.shape == (3 * 100 - 4, 3 * 100, 3)
+    tiles = picture[:96, :96, 0].reshape(32, 3, 32, 3)
+    assert (tiles == tiles[:, :1, :, :1]).all() and len(np.unique(tiles)) > 20
+    assert [f.name for f in (ssl.cwd / "out").iterdir()] == ["views.png"]
+    again = ssl("views", "hydra.run.dir=out")
+    assert again.status == 2 and "nothing was overwritten" in again.err
+
+
+@pytest.mark.parametrize("pretext", PRETEXTS)
+def test_every_pretext_can_be_drawn(pretext, tmp_path, monkeypatch):
+    from ssl_cli.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["ssl"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    shapes = ["dataset=shapes", "dataset.num_images=70", "images=4", "hydra.run.dir=out"]
+    assert main(["views", f"pretext={pretext}", *shapes]) == 0
+    assert Image.open(tmp_path / "out/views.png").width >= 200
+
+
+def test_bad_input_to_views(ssl):
+    for args, text in (
+        (["images=0"], "images=0"),
+        (["pretext=rotate"], "rotat"),
+        (["imags=3"], "did you mean 'images'"),
+        (["pretext=colorization"], "grey"),
+    ):
+        outcome = ssl("views", *args)
+        assert outcome.status == 2 and text in outcome.err and len(outcome.err.strip().splitlines()) == 1, outcome.err
+    assert not ssl.files()
+
+
+def test_runs_are_listed_newest_first_without_torch(ssl):
+    for number, (state, collapsed) in enumerate((("finished", False), ("finished", True), ("failed", False))):
+        run = ssl.cwd / f"outputs/2026-01-0{number + 1}/12-00-00-[red]x"
+        run.mkdir(parents=True)
+        summary = {"state": state, "collapsed": collapsed, "method": "simclr", "dataset": "<b>", "best_val_knn": 0.5}
+        (run / "summary.json").write_text(json.dumps(summary))
+        import os
+
+        os.utime(run / "summary.json", (number * 1000, number * 1000))
+    (ssl.cwd / "outputs/torn").mkdir()
+    (ssl.cwd / "outputs/torn/summary.json").write_text('{"state": "fin')
+    outcome = ssl("runs", "--to", "json")
+    assert outcome.status == 0, outcome.err
+    assert [record["state"] for record in json.loads(outcome.out)] == ["unreadable", "failed", "collapsed", "finished"]
+    assert "torch" not in outcome.modules and "hydra" not in outcome.modules
+    table = ssl("runs", "-n", "2", COLUMNS="160")
+    assert "[red]x" in table.out and "<b>" in table.out and "collapsed" not in table.out
+    for args, text in ((["nowhere"], "nowhere"), (["-n", "0"], "-n 0"), (["--to", "xml"], "xml"), (["-q"], "-q")):
+        outcome = ssl("runs", *args)
+        assert outcome.status == 2 and text in outcome.err and len(outcome.err.strip().splitlines()) == 1
+    assert "usage: ssl runs" in ssl("runs", "--help").out
