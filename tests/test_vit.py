@@ -5,7 +5,7 @@ import pytest
 import torch
 from experiments import composed
 
-from ssl_cli.backbones.vit import ViT, positions
+from ssl_cli.backbones.vit import ViT, attention, positions
 from ssl_cli.build import instantiate
 from ssl_cli.errors import UserError
 
@@ -53,6 +53,11 @@ def test_a_block_is_torchs_own_transformer_layer(vit):
     reference.load_state_dict(state)
     x = torch.randn(3, 5, 16).double()
     torch.testing.assert_close(block(x), reference(x))
+
+
+def test_attention_on_a_cpu_is_torchs_own():
+    q, k, v = (torch.randn(2, 3, 7, 4).double() for _ in range(3))
+    torch.testing.assert_close(attention(q, k, v), torch.nn.functional.scaled_dot_product_attention(q, k, v))
 
 
 def test_a_token_that_is_left_out_is_not_looked_at(vit):

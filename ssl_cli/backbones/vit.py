@@ -19,6 +19,14 @@ def positions(height: int, width: int, dim: int) -> Tensor:
     return torch.cat([part for angle in angles for part in (angle.sin(), angle.cos())], dim=1)
 
 
+def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Return ``softmax(q k^T / sqrt(d)) v`` of queries, keys and values [B, heads, N, d]."""
+    if q.device.type != "cpu":
+        return F.scaled_dot_product_attention(q, k, v)
+    # Torch's fused kernel takes up to 8 times as long on a CPU, in the backward pass in bfloat16.
+    return (q * q.shape[-1] ** -0.5 @ k.transpose(-2, -1)).softmax(-1) @ v
+
+
 class Block(nn.Module):
     """Attention and a two-layer network, each after a LayerNorm and beside a shortcut: [B, N, dim] to the same."""
 
@@ -33,7 +41,7 @@ class Block(nn.Module):
         """Return the tokens, each having looked at all."""
         batch, tokens, dim = x.shape
         q, k, v = self.qkv(self.norm1(x)).view(batch, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        seen = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, tokens, dim)
+        seen = attention(q, k, v).transpose(1, 2).reshape(batch, tokens, dim)
         x = x + self.out(seen)
         return x + self.mlp(self.norm2(x))
 
@@ -74,7 +82,7 @@ class ViT(Backbone):
         x = self.embed(images)
         height, width = x.shape[2:]
         x = x.flatten(2).transpose(1, 2)
-        return x + positions(height, width, self.dim).to(x)
+        return x + positions(height, width, self.dim).to(x, non_blocking=True)
 
     def encode(self, tokens: Tensor) -> Tensor:
         """Return what the blocks make of any set of tokens [B, N, dim]: MAE gives the visible ones alone."""

@@ -13,19 +13,17 @@ from ssl_cli.errors import UserError
 from ssl_cli.methods.base import Method
 
 
-def info_nce(predicted: Tensor, positives: Tensor, candidates: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+def info_nce(predicted: Tensor, candidates: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
     """Return the loss and the accuracy of picking the right patch out of all (equation 4; scores are dot products).
 
-    ``-log exp(p.z+) / sum_z exp(p.z)`` over the positive and all other candidates.
+    ``-log exp(p.z+) / sum_z exp(p.z)`` over all candidates z, the positive z+ among them.
 
     Args:
         predicted: [M, d] what is expected.
-        positives: [M, d] what is there; one of the candidates.
         candidates: [N, d] patches of all places and images.
-        own: [M] the positive's number among them.
+        own: [M] which of them the positive is.
     """
     scores = predicted @ candidates.T
-    scores = scores.scatter(1, own.unsqueeze(1), (predicted * positives).sum(1, keepdim=True))
     return F.cross_entropy(scores, own), (scores.argmax(1) == own).to(scores.dtype).mean()
 
 
@@ -103,13 +101,9 @@ class CPC(Method):
         for step, predictor in enumerate(self.predictors, 1):
             down = step + self.skip
             predicted = gather(predictor(c[:, :, : self.grid - down]).permute(0, 2, 3, 1).contiguous())
-            positives, own = candidates[:, down:], number[:, down:]
             with torch.autocast(z.device.type, enabled=False):  # scores are not bounded: bf16 would tell few apart
                 loss, accuracy = info_nce(
-                    predicted.to(z.dtype).flatten(0, 2),
-                    positives.flatten(0, 2),
-                    candidates.flatten(0, 2),
-                    own.flatten(),
+                    predicted.to(z.dtype).flatten(0, 2), candidates.flatten(0, 2), number[:, down:].flatten()
                 )
             losses.append(loss)
             outputs[f"accuracy_{down}"] = accuracy.detach()

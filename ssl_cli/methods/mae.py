@@ -94,7 +94,7 @@ class MAE(Method):
         hidden = self.mask_token.to(encoded.dtype).expand(len(tokens), tokens.shape[1] - encoded.shape[1], -1)
         decoded = torch.cat([encoded, hidden], dim=1)
         decoded = decoded.gather(1, self._index(order.argsort(1), decoded))
-        decoded = decoded + positions(*masks.shape[1:], decoded.shape[2]).to(decoded)
+        decoded = decoded + positions(*masks.shape[1:], decoded.shape[2]).to(decoded, non_blocking=True)
         pixels = self.to_pixels(self.decoder(decoded))
         return pixels if pixels.dtype == torch.float64 else pixels.float()
 

@@ -22,12 +22,29 @@ def built(*overrides, size=16):
 def test_info_nce_of_one_right_and_three_wrong():
     candidates = torch.eye(4, dtype=torch.float64)
     own = torch.arange(4)
-    loss, accuracy = info_nce(5 * candidates, candidates, candidates, own)
+    loss, accuracy = info_nce(5 * candidates, candidates, own)
     assert loss.item() == pytest.approx(0.020012, abs=1e-6) and accuracy == 1
-    wrong, accuracy = info_nce(5 * candidates.roll(1, 0), candidates, candidates, own)
+    wrong, accuracy = info_nce(5 * candidates.roll(1, 0), candidates, own)
     assert wrong.item() == pytest.approx(5.020012, abs=1e-6) and accuracy == 0
-    zero, _ = info_nce(0 * candidates, candidates, candidates, own)
+    zero, _ = info_nce(0 * candidates, candidates, own)
     assert zero.item() == pytest.approx(math.log(4))
+
+
+@pytest.mark.parametrize("candidates", [17, 64, 128])
+def test_knowing_nothing_costs_the_log_of_the_candidates(candidates):
+    loss, _ = info_nce(torch.zeros(3, 8), torch.randn(candidates, 8), torch.arange(3))
+    assert loss.item() == pytest.approx({17: 2.833213, 64: 4.158883, 128: 4.852030}[candidates], abs=1e-5)
+
+
+def test_info_nce_equals_the_equation_row_by_row():
+    generator = torch.Generator().manual_seed(0)
+    predicted, z = (torch.randn(n, 4, generator=generator, dtype=torch.float64) for n in (5, 9))
+    own = torch.tensor([8, 0, 3, 3, 5])
+    rows = []
+    for p, i in zip(predicted, own.tolist(), strict=True):
+        scores = [math.exp(float(p @ candidate)) for candidate in z]
+        rows.append(-math.log(scores[i] / sum(scores)))
+    assert info_nce(predicted, z, own)[0].item() == pytest.approx(sum(rows) / 5, abs=1e-10)
 
 
 @pytest.mark.parametrize(("size", "patch", "stride", "grid"), [(64, 16, 8, 7), (32, 8, 4, 7), (16, 8, 2, 5)])
