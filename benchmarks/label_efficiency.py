@@ -45,7 +45,8 @@ How each row was made:
   features of a run that saw no label (`method=simclr`; `method=predict pretext=rotation`). Its L2 penalty was chosen on
   the `val` split, which has {val} labelled images: more than most budgets.
 - **supervised**, **pseudo_label**, **fixmatch**: the method's own classifier after its last step, with its shipped
-  settings and the data set's augmentation; nothing was chosen on `val`. With all labels nothing is left to pseudo-label.
+  settings and the data set's augmentation; nothing was chosen on `val` by the run. With all labels nothing is left to
+  pseudo-label.
 - **simclr, fine-tuned**: `method=supervised init=RUN`, all weights, the same number of steps as `supervised`.
 
 A pretext task can be easy to solve and useless. The network learns to tell by how much a digit was turned, and what it
