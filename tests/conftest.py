@@ -33,7 +33,7 @@ class CommandLine:
 
     def __init__(self, cwd: Path, scratch: Path):
         self.cwd, self.modules = cwd, scratch / "modules.txt"
-        self.env = {**os.environ, "OMP_NUM_THREADS": "2", "COLUMNS": "120", "SSL_TEST_MODULES": str(self.modules)}
+        self.env = {"OMP_NUM_THREADS": "2", **os.environ, "COLUMNS": "120", "SSL_TEST_MODULES": str(self.modules)}
         self.env.pop("HYDRA_FULL_ERROR", None)
 
     def __call__(self, *args: str, timeout: float = 300, **env: str) -> Outcome:
