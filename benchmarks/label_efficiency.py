@@ -44,8 +44,8 @@ python benchmarks/label_efficiency.py
 How each row was made:
 
 - **raw pixels, linear**, **simclr, linear**, **rotation, linear**: logistic regression on pixels, or on the frozen
-  features of a run that saw no label (`method=simclr`; `method=predict pretext=rotation`; shipped settings). Its L2 penalty was chosen on
-  the `val` split, which has {val} labelled images: more than most budgets.
+  features of a run that saw no label (`method=simclr`; `method=predict pretext=rotation`; shipped settings). Its L2
+  penalty was chosen on the `val` split, which has {val} labelled images: more than most budgets.
 - **supervised**, **pseudo_label**, **fixmatch**: the method's own classifier after its last step, with its shipped
   settings and the data set's augmentation, except `trainer.epochs=30 trainer.batch_size=128` (270 steps); nothing was
   chosen on `val` by the run. With all labels nothing is left to pseudo-label.
