@@ -175,8 +175,9 @@ def labelled_per_batch(batch_size: int, parts: int, mu: int) -> int:
 
 
 def build_pretext(config: DictConfig, info: DataInfo) -> Pretext:
-    """Build the pretext with the run's recipe of augmentations."""
-    return instantiate(config.pretext, augment=instantiate(config.augment), data=info)
+    """Build the pretext with the run's recipe of augmentations, or with the one that it brings itself."""
+    own = config.pretext.get("augment")
+    return instantiate(config.pretext, augment=instantiate(config.augment if own is None else own), data=info)
 
 
 def build_method(config: DictConfig, info: DataInfo, initial: dict[str, Tensor] | None = None) -> Method:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from experiments import composed
 
+from ssl_cli.augment.augment import Augment
 from ssl_cli.augment.lab import lab_to_rgb, rgb_to_lab
 from ssl_cli.batch import Batch
 from ssl_cli.build import instantiate
@@ -14,6 +15,7 @@ from ssl_cli.errors import UserError
 from ssl_cli.pretext.colorization import colour_bins, soft_encode
 from ssl_cli.pretext.jigsaw import permutation_set
 from ssl_cli.pretext.patches import cut, standardise
+from ssl_cli.setup import build_pretext
 
 
 def made(name, images, *overrides, seed=0):
@@ -127,6 +129,21 @@ def test_the_hole_is_empty_and_the_rest_is_there(centred):
 def test_each_image_is_its_own_class():
     pretext, task = made("exemplar", noise())
     assert torch.equal(task.targets, task.indices) and pretext.target.classes == 500
+
+
+def test_the_recipe_that_a_pretext_brings_is_the_one_it_uses():
+    info = DataInfo("tiny", 3, 24, (), 500, 500, 0, (0.0,) * 3, (1.0,) * 3)
+    own, plain, given = (
+        build_pretext(composed("train", ["method=predict", "dataset=shapes", *overrides]), info)
+        for overrides in (
+            ["pretext=colorization"],
+            ["pretext=inpainting"],
+            ["pretext=colorization", "augment@pretext.augment=supervised"],
+        )
+    )
+    assert vars(own.augment) == vars(Augment())  # colours are the label
+    assert plain.augment.crop.p == 1 and plain.augment.jitter.p > 0
+    assert given.augment.flip == 0.5
 
 
 def test_lab_of_known_colours():
