@@ -101,8 +101,8 @@ class ViewsConfig:
 SCHEMAS = {"train": TrainConfig, "probe": ProbeConfig, "views": ViewsConfig}
 MEANT = {
     "resume": "RUN (a run directory, or `last`)",
-    "init": "RUN (a run directory, a checkpoint file, or `last`)",
-    "ckpt": "RUN (a run directory, a checkpoint file, or `last`)",
+    "init": "RUN (a run directory, a checkpoint file, `last` or `best`)",
+    "ckpt": "RUN (a run directory, a checkpoint file, `last` or `best`)",
     "dataset.root": "DIR (the directory of your images)",
 }
 CHOICES = {"device": ("auto", "cpu", "cuda", "mps"), "precision": ("auto", "fp32", "bf16")}

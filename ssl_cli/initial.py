@@ -11,7 +11,7 @@ from ssl_cli import checkpoint
 from ssl_cli.build import check_targets
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError, did_you_mean
-from ssl_cli.rundir import checkpoint_file
+from ssl_cli.runs import checkpoint_file
 from ssl_cli.setup import build_method
 
 

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from ssl_cli import __version__
 from ssl_cli.atomic import replace, write_json
 from ssl_cli.errors import UserError
+from ssl_cli.runs import find_run
 
 
 class RunDir:
@@ -68,12 +69,10 @@ class RunDir:
 
     @classmethod
     def open(cls, reference: str) -> "RunDir":
-        """Open an existing run directory, or the latest below ``outputs/`` for ``last``."""
-        path = latest_run() if reference == "last" else Path(reference)
+        """Open an existing run directory: its path, that of one of its checkpoints, or ``last``."""
+        path = find_run(reference, "resume")
         if path.is_file() and path.parent.name == "checkpoints":
             path = path.parent.parent
-        if not path.exists():
-            raise UserError(f"there is no run at {path}; write the directory that a run has printed, or `last`")
         if not (path / "config.yaml").is_file():
             raise UserError(f"{path} is not a run directory: it has no config.yaml")
         return cls(path)
@@ -130,33 +129,6 @@ class RunDir:
                 if keep:
                     rows.append(line + "\n")
             replace(file, "".join(rows).encode())
-
-
-def latest_run(root: Path = Path("outputs")) -> Path:
-    """Return the run below ``root`` whose checkpoint is the newest, sweeps included."""
-    checkpoints = [*root.glob("*/*/checkpoints/last.pt"), *root.glob("*/*/*/checkpoints/last.pt")]
-    if not checkpoints:
-        raise UserError(f"there is no run below {root.resolve()}; train one first: ssl train method=simclr")
-    return max(checkpoints, key=lambda file: file.stat().st_mtime).parent.parent
-
-
-def checkpoint_file(reference: str, setting: str = "ckpt") -> Path:
-    """Return the checkpoint that a setting means: a file, a run's last one, or for ``last`` the latest run's.
-
-    Raises:
-        UserError: there is none; the message names the setting.
-    """
-    path = latest_run() if reference == "last" else Path(reference)
-    if not path.exists():
-        raise UserError(
-            f"{setting}={reference} does not exist; write a run directory, a checkpoint file, or {setting}=last"
-        )
-    if path.is_file():
-        return path
-    file = path / "checkpoints" / "last.pt"
-    if not file.is_file():
-        raise UserError(f"{setting}={reference} is not a run with a checkpoint: there is no {file}")
-    return file
 
 
 def environment() -> dict[str, Any]:

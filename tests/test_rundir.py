@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from ssl_cli import checkpoint
 from ssl_cli.errors import UserError
-from ssl_cli.rundir import RunDir, latest_run
+from ssl_cli.rundir import RunDir
 
 CONFIG = OmegaConf.create({"seed": 0})
 REST = {"config": {}, "data": {}, "progress": {}}
@@ -92,17 +92,6 @@ def test_a_crash_between_the_sum_and_the_file_leaves_a_sound_pair(tmp_path, monk
     with pytest.raises(KeyboardInterrupt):
         checkpoint.save(file, {**REST, "model": {}, "step": 2})
     assert checkpoint.load(file)["step"] == 1
-
-
-def test_the_latest_run_is_found_in_sweeps_too(tmp_path):
-    import os
-
-    for i, name in enumerate(("2026-01-01/10-00-00-simclr-digits", "2026-01-02/09-00-00-sweep/0-seed-1")):
-        file = tmp_path / name / "checkpoints/last.pt"
-        file.parent.mkdir(parents=True)
-        file.touch()
-        os.utime(file, (i, i))
-    assert latest_run(tmp_path).name == "0-seed-1"
 
 
 def test_the_save_before_the_last_is_kept_and_stands_in_for_a_damaged_one(tmp_path):

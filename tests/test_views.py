@@ -1,6 +1,4 @@
-"""``ssl views`` and ``ssl runs`` as a user runs them."""
-
-import json
+"""``ssl views`` as a user runs it."""
 
 import numpy as np
 import pytest
@@ -45,26 +43,3 @@ def test_bad_input_to_views(ssl):
         outcome = ssl("views", *args)
         assert outcome.status == 2 and text in outcome.err and len(outcome.err.strip().splitlines()) == 1, outcome.err
     assert not ssl.files()
-
-
-def test_runs_are_listed_newest_first_without_torch(ssl):
-    for number, (state, collapsed) in enumerate((("finished", False), ("finished", True), ("failed", False))):
-        run = ssl.cwd / f"outputs/2026-01-0{number + 1}/12-00-00-[red]x"
-        run.mkdir(parents=True)
-        summary = {"state": state, "collapsed": collapsed, "method": "simclr", "dataset": "<b>", "best_val_knn": 0.5}
-        (run / "summary.json").write_text(json.dumps(summary))
-        import os
-
-        os.utime(run / "summary.json", (number * 1000, number * 1000))
-    (ssl.cwd / "outputs/torn").mkdir()
-    (ssl.cwd / "outputs/torn/summary.json").write_text('{"state": "fin')
-    outcome = ssl("runs", "--to", "json")
-    assert outcome.status == 0, outcome.err
-    assert [record["state"] for record in json.loads(outcome.out)] == ["unreadable", "failed", "collapsed", "finished"]
-    assert "torch" not in outcome.modules and "hydra" not in outcome.modules
-    table = ssl("runs", "-n", "2", COLUMNS="160")
-    assert "[red]x" in table.out and "<b>" in table.out and "collapsed" not in table.out
-    for args, text in ((["nowhere"], "nowhere"), (["-n", "0"], "-n 0"), (["--to", "xml"], "xml"), (["-q"], "-q")):
-        outcome = ssl("runs", *args)
-        assert outcome.status == 2 and text in outcome.err and len(outcome.err.strip().splitlines()) == 1
-    assert "usage: ssl runs" in ssl("runs", "--help").out

@@ -17,7 +17,7 @@ the settings people change most
   method.temperature=0.2     the method's own settings
   hydra.run.dir=DIR          where to write; default outputs/DATE/TIME-METHOD-DATASET
   resume=RUN                 go on with a run that stopped (a directory, or `last`)
-  init=RUN                   start from the backbone of another run: fine-tuning
+  init=RUN                   start from the backbone of another run, or of `last` or `best`: fine-tuning
   (all of them, with values: ssl train --cfg job)
 
 examples
@@ -45,7 +45,7 @@ examples
 """,
     "probe": """\
 the settings people change most
-  ckpt=RUN                   a run directory, a checkpoint file, or `last`: the latest run
+  ckpt=RUN                   a run directory, a checkpoint file, `last` or `best` (see ssl runs --help)
   probe=linear               the downstream task
   dataset=NAME               another data set than the run's own
   dataset.root=DIR           where its images are (beside dataset=NAME)

@@ -9,7 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 from ssl_cli.atomic import write_json
 from ssl_cli.data.budget import parse_budget
 from ssl_cli.errors import UserError
-from ssl_cli.rundir import RunDir, latest_run
+from ssl_cli.rundir import RunDir
+from ssl_cli.runs import checkpoint_file
 
 
 def run(config: DictConfig) -> int:
@@ -39,19 +40,6 @@ def run(config: DictConfig) -> int:
     print(f"test split of {result['dataset']}; the backbone stayed frozen (sha256 {sha} before and after)")
     print(f"result: {directory / 'result.json'}")
     return 0
-
-
-def checkpoint_file(ckpt: str) -> Path:
-    """Return the checkpoint that ``ckpt`` means: a file, a run's last one, or the latest run's."""
-    path = latest_run() if ckpt == "last" else Path(ckpt)
-    if not path.exists():
-        raise UserError(f"ckpt={ckpt} does not exist; write a run directory, a checkpoint file, or ckpt=last")
-    if path.is_file():
-        return path
-    file = path / "checkpoints" / "last.pt"
-    if not file.is_file():
-        raise UserError(f"ckpt={ckpt} is not a run with a checkpoint: there is no {file}")
-    return file
 
 
 def result_dir(file: Path, name: str) -> Path:

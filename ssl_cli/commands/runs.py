@@ -2,12 +2,12 @@
 
 import argparse
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from ssl_cli.errors import UserError
+from ssl_cli.runs import find_runs
 
 HELP = """\
 usage: ssl runs [DIR] [-n N] [--to json]
@@ -16,9 +16,13 @@ usage: ssl runs [DIR] [-n N] [--to json]
   -n N         only the newest N
   --to json    one JSON list, for other programs
 
-Each run with its date, method, data set, labels, state, best kNN on val, and where it is. The state is that of
-summary.json: running, finished, interrupted, failed; or collapsed, where a finished run's embedding had collapsed. A
-run that was killed says running, with the time since its last sign of life.
+Each run with its date, method, data set, labels, seed, state, score on test (of the linear probe, with the most labels;
+else of its own classifier, else of kNN), best kNN on val, and where it is. The state is that of summary.json: running,
+finished, interrupted, failed; or collapsed, where a finished run's embedding had collapsed, and killed, where a running
+run's process is gone (for one of another machine: the time since its last sign of life).
+
+ckpt=last, init=last and resume=last mean the first in this list that has a checkpoint; ckpt=best and init=best the
+best.pt of the run with the highest kNN on val, among those on the same images, splits and labels as the latest.
 """
 QUIET = 120  # seconds without a sign of life after which a running run is said to be silent
 
@@ -52,42 +56,6 @@ def main(args: Sequence[str]) -> int:
     return 0
 
 
-def find_runs(root: Path) -> list[dict[str, Any]]:
-    """Return a plain record of each run below ``root``, those of sweeps included, newest first."""
-    files = {
-        *root.glob("summary.json"),
-        *(f for depth in ("*", "*/*", "*/*/*") for f in root.glob(f"{depth}/summary.json")),
-    }
-    records = []
-    for file in files:
-        try:
-            summary = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError):
-            summary = {}
-        run = file.parent
-        last_sign = max(f.stat().st_mtime for f in (file, run / "metrics.jsonl", run / "train.log") if f.is_file())
-        state = summary.get("state", "unreadable")
-        if state == "finished" and summary.get("collapsed"):
-            state = "collapsed"
-        started = (run / "config.yaml") if (run / "config.yaml").is_file() else file
-        records.append(
-            {
-                "date": time.strftime("%Y-%m-%d %H:%M", time.localtime(started.stat().st_mtime)),
-                "method": summary.get("method", ""),
-                "dataset": summary.get("dataset", ""),
-                "labels": summary.get("labels", ""),
-                "seed": summary.get("seed"),
-                "state": state,
-                "silent_seconds": round(time.time() - last_sign) if state == "running" else None,
-                "val_knn": summary.get("best_val_knn"),
-                "run": str(run),
-                "_changed": last_sign,
-            }
-        )
-    records.sort(key=lambda record: (record.pop("_changed"), record["run"]), reverse=True)
-    return records
-
-
 def show(records: list[dict[str, Any]]) -> None:
     """Print records as a table; names from data are never read as markup."""
     from rich import box
@@ -96,13 +64,18 @@ def show(records: list[dict[str, Any]]) -> None:
     from rich.text import Text
 
     console = Console()
-    table = Table("date", "method", "data", "labels", "state", "val kNN", "run", box=box.SIMPLE_HEAD)
+    table = Table("date", "method", "data", "labels", "seed", "state", "test", "val kNN", "run", box=box.SIMPLE_HEAD)
     table.columns[-1].overflow = "fold"
     for record in records:
-        state = record["state"]
+        state, test, knn = record["state"], record["test"], record["val_knn"]
         if record["silent_seconds"] is not None and record["silent_seconds"] > QUIET:
             state += f", silent for {record['silent_seconds'] // 60} min"
-        knn = "" if record["val_knn"] is None else f"{100 * record['val_knn']:.1f}"
-        cells = (record["date"], record["method"], record["dataset"], record["labels"], state, knn, record["run"])
-        table.add_row(*(Text(str(cell)) for cell in cells))
+        cells = [record["date"], record["method"], record["dataset"], record["labels"], record["seed"], state]
+        cells += [test and f"{_shown(test)} {test['probe']}", knn and f"{100 * knn:.1f}", record["run"]]
+        table.add_row(*(Text("" if cell is None else str(cell)) for cell in cells))
     console.print(table)
+
+
+def _shown(row: dict[str, Any]) -> str:
+    """Return accuracies in percent; what is no share (an error in pixels) as it is."""
+    return f"{100 * row['mean']:.1f}" if 0 <= row["mean"] <= 1 else f"{row['mean']:.3g}"

@@ -1,5 +1,7 @@
 """``ssl train``: a config becomes a run directory with a trained, measured representation."""
 
+import os
+import platform
 import shlex
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from ssl_cli.data.budget import parse_budget
 from ssl_cli.errors import RunError, UserError
 from ssl_cli.memory import keep_freed_memory
 from ssl_cli.rundir import RunDir, environment
+from ssl_cli.runs import checkpoint_file
 from ssl_cli.schedule import parse_duration
 
 # What may be given beside resume=: how long to train, where, and how often to look; nothing of what is learned from.
@@ -82,9 +85,8 @@ def check(config: DictConfig) -> None:
 
 def with_init(config: DictConfig) -> DictConfig:
     """Return the config with what ``init=RUN`` brings; what cannot be one is refused before torch is imported."""
-    from ssl_cli.rundir import checkpoint_file
-
-    checkpoint_file(str(config.init), "init")
+    config = config.copy()
+    config.init = str(checkpoint_file(str(config.init), "init"))
     hydra_config = HydraConfig.get()
     typed = list(hydra_config.overrides.task)
     chosen = {item.lstrip("+~").split("=")[0].split("@")[0] for item in typed}
@@ -112,6 +114,8 @@ def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None) ->
 
     summary: dict[str, Any] = {
         "state": "running",
+        "pid": os.getpid(),  # `ssl runs` asks whether it still lives
+        "host": platform.node(),
         "method": config.name,
         "dataset": experiment.data.name,
         "labels": str(config.dataset.labels),
