@@ -15,8 +15,10 @@ from ssl_cli import __version__, checkpoint
 TORCH = {"torch", "torchvision"}
 RUN_FILES = {
     *("config.yaml", "env.json", "labels.json", "metrics.jsonl", "summary.json", "train.log", "checkpoints"),
+    "predictions.npz",
     *(f"checkpoints/{name}.pt{suffix}" for name in ("last", "previous", "best") for suffix in ("", ".sha256")),
 }
+BEST = {"checkpoints/best.pt", "checkpoints/best.pt.sha256"}
 
 
 def below(directory: Path) -> set[str]:
@@ -111,7 +113,9 @@ def test_probe_writes_a_result_of_the_documented_form(ssl, trained, probe):
     assert outcome.status == 0, outcome.err
     new = sorted(below(run) - before)
     (result_file,) = (run / name for name in new if name.endswith("result.json"))
-    assert {Path(name).name for name in new if "." in Path(name).name} == {"config.yaml", "result.json"}
+    assert {Path(name).name for name in new if "." in Path(name).name} == {
+        *("config.yaml", "result.json", "predictions.npz")
+    }
     result = json.loads(result_file.read_text())
     assert result["frozen"]["before"] == result["frozen"]["after"]
     trained_rows = json.loads((run / "summary.json").read_text())["results"]
@@ -202,7 +206,7 @@ def test_unlabelled_images_are_learned_from_and_nothing_that_needs_labels_runs(s
     outcome = ssl("train", "dataset=folder", f"dataset.root={flat}", *quick, "hydra.run.dir=run")
     assert outcome.status == 0, outcome.err
     assert "no labels" in outcome.out and summary(ssl.cwd / "run")["results"] == []
-    assert below(ssl.cwd / "run") == RUN_FILES - {"checkpoints/best.pt", "checkpoints/best.pt.sha256"}
+    assert below(ssl.cwd / "run") == RUN_FILES - {*BEST, "predictions.npz"}
     refused = ssl("probe", "ckpt=run")
     assert refused.status == 2 and "no labels" in refused.err
     refused = ssl("train", "method=supervised", "dataset=folder", f"dataset.root={flat}", *quick)

@@ -7,6 +7,7 @@ import pytest
 from experiments import composed, train
 
 from ssl_cli import checkpoint
+from ssl_cli.data.labels import fingerprint
 from ssl_cli.errors import RunError
 from ssl_cli.measure import compare, measure, own_classifier
 from ssl_cli.methods.simclr import SimCLR
@@ -38,7 +39,7 @@ def test_a_backbone_that_changes_while_it_is_probed_is_found_out(experiment):
     hook = e.method.backbone.register_forward_hook(drift)
     try:
         with pytest.raises(RunError, match="changed while it was probed"):
-            compare(e.config, e.method, e.data, e.info, e.labelled, e.probes, e.device, print)
+            compare(e.config, e.method, e.data, e.info, e.labelled, e.probes, e.device, print, e.config.dataset)
     finally:
         hook.remove()
 
@@ -55,17 +56,18 @@ def test_the_own_classifier_is_scored_on_test(experiment):
     at = e.data.splits["test"]
     features = extract(e.method.backbone, e.data.images, at, e.info.mean, e.info.std, "cpu")
     expected = (e.method.eval().classifier(features).argmax(1) == e.data.labels[at]).double().mean().item()
-    (row,) = own_classifier(e)
-    assert row["mean"] == pytest.approx(expected) and row["split"] == "test"
+    row = own_classifier(e).row
+    assert row["mean"] == pytest.approx(expected) and row["split"] == "test" and row["labels"] == "4/class"
 
 
 def test_the_rows_of_a_run_name_its_label_budget_and_none_twice(experiment):
-    rows = measure(experiment, print)
+    rows = measure(experiment, print).rows
     keys = [(row["model"], row["probe"], row["labels"]) for row in rows]
     assert len(set(keys)) == len(keys)
     assert {labels for _, _, labels in keys} == {"4/class"}
     assert {model for model, _, _ in keys} == {"pixels", "random", "supervised"}
-    assert all(row["settings"].get("train_images", 40) == 40 for row in rows)
+    assert all(row["settings"]["train_images"] == 40 for row in rows)
+    assert all(row["settings"]["label_fingerprint"] == fingerprint(experiment.labelled) for row in rows)
 
 
 def test_the_splits_are_part_of_what_a_checkpoint_knows(experiment):

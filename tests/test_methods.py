@@ -87,7 +87,7 @@ def test_a_checkpoint_alone_rebuilds_its_model(finished):
 def test_the_backbone_stays_frozen_while_it_is_probed(finished):
     run = finished[2]
     config = composed("probe", ["ckpt=unused", "probe=linear", "probe.draws=2"])
-    result = measure_checkpoint(run.checkpoint_file(), config)
+    _, result = measure_checkpoint(run.checkpoint_file(), config)
     assert result["frozen"]["before"] == result["frozen"]["after"]
     models = [row["model"] for row in result["results"]]
     assert models == sorted(models, key=["pixels", "random", finished[0]].index) and len(set(models)) == 3

@@ -28,12 +28,13 @@ def run(config: DictConfig) -> int:
     chosen = Path(HydraConfig.get().runtime.output_dir) if given else None
     if chosen:
         RunDir.check_free(chosen)
-    result = measure_checkpoint(file, config)
+    measured, result = measure_checkpoint(file, config)
     if not result["results"]:
         raise UserError(f"nothing could be measured with probe.labels={config.probe.get('labels')}; write [all]")
     name = f"{HydraConfig.get().runtime.choices.probe}-{result['dataset']}"
     directory = chosen or result_dir(file, name)
     OmegaConf.save(config, directory / "config.yaml", resolve=True)
+    measured.write_predictions(directory / "predictions.npz")
     write_json(directory / "result.json", result)
     print_table(result["results"], Console(), result["backbone"])
     sha = result["frozen"]["before"][:12]

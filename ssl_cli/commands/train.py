@@ -146,7 +146,9 @@ def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None) ->
             print(f"  {resume_command(run_dir)}")
             return 128 + (stop.signal or 0)
         with terminate_as_interrupt():
-            summary["results"] = measure(experiment, tell)
+            measured = measure(experiment, tell)
+            measured.write_predictions(run_dir.path / "predictions.npz")
+            summary["results"] = measured.rows
         run_dir.write("summary.json", {**summary, "state": "finished"})
     except KeyboardInterrupt:
         run_dir.write("summary.json", {**summary, "state": "interrupted"})

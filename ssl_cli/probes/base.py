@@ -1,10 +1,17 @@
 """What every probe is: features of a frozen backbone to rows of results."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
+import torch
 from torch import Tensor
+
+from ssl_cli.data.budget import parse_budget
+from ssl_cli.data.labels import draw, fingerprint
+from ssl_cli.errors import UserError
+from ssl_cli.probes.metrics import classification
 
 
 @dataclass
@@ -13,6 +20,7 @@ class Split:
 
     features: Tensor  # [n, d] float32
     labels: Tensor  # [n] int64 in 0..C-1
+    positions: Tensor | None = None  # [n] int64, in the data set
 
 
 @dataclass
@@ -23,6 +31,41 @@ class Features:
     val: Split
     test: Split
     classes: int  # C
+    budget: str = "all"  # which labels ``train`` has: the budget of the run
+    label_seed: int | None = None  # that drew them, where the budget is not ``all``
+
+
+@dataclass
+class Result:
+    """What a probe found at one label budget. ``metrics`` begins with the headline; see `Probe.run`."""
+
+    probe: str
+    labels: str  # the budget
+    metrics: dict[str, dict]  # name -> {"mean", "std", "ci"}
+    settings: dict[str, Any]  # the protocol: what is equal for all models
+    n: int = 1  # draws of the labels
+    chosen: dict[str, Any] = field(default_factory=dict)  # what the fit chose for this model, one value a draw
+    target: str | None = None  # of a regression
+    predicted: Tensor | None = None  # [n draws, test images]: class or value
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """The row of ``summary.json`` and ``result.json``, without ``model`` and ``protocol``."""
+        headline, scores = next(iter(self.metrics.items()))
+        return {
+            "probe": self.probe,
+            "labels": self.labels,
+            "split": "test",
+            "target": self.target,
+            "metric": headline,
+            "mean": scores["mean"],
+            "std": scores["std"],
+            "n": self.n,
+            "ci": scores["ci"],
+            "metrics": self.metrics,
+            "settings": self.settings,
+            "chosen": self.chosen,
+        }
 
 
 class Probe(ABC):
@@ -32,14 +75,77 @@ class Probe(ABC):
     notices: Sequence[str] = ()  # one line for each thing that the last run left out
 
     @abstractmethod
-    def run(self, features: Features) -> list[dict]:
+    def run(self, features: Features) -> list[Result]:
         """Fit on train, choose on val, score test once.
 
         Returns:
-            One row per label budget::
+            One result per label budget (and target). Its row, once ``model`` and ``protocol`` are added, is what is
+            stored::
 
-                {"probe", "labels", "split", "metric", "mean", "std", "n", "settings"}
+                {"model": "pixels" | "random" | NAME, "probe": "linear", "labels": "10/class", "split": "test",
+                 "target": None | "x", "metric": "accuracy", "mean": 0.96, "std": 0.009, "n": 10, "ci": [0.94, 0.97],
+                 "metrics": {"accuracy": {"mean", "std", "ci"}, "balanced_accuracy": ..., "macro_f1": ..., "ece": ...},
+                 "settings": {...}, "chosen": {"penalty": [...]}, "protocol": "12 hex digits"}
 
-            ``mean`` and ``std`` (sample standard deviation; None when ``n`` is 1) are over ``n`` draws of the
-            labels; an accuracy is a fraction in [0, 1]; ``settings`` holds the protocol.
+            ``mean`` and ``std`` (sample standard deviation; None when ``n`` is 1) of the headline ``metric`` are over
+            ``n`` draws of the labels; an accuracy is a fraction in [0, 1]. ``ci`` is a 95% bootstrap interval of the
+            mean over test images. ``settings`` holds the protocol, what is equal for all models; ``chosen`` what the
+            fit chose for this one. ``protocol`` is their digest (`ssl_cli.probes.protocol`): rows with different ones
+            never share a column.
         """
+
+    def classified(
+        self,
+        features: Features,
+        labels: str,
+        predicted: Tensor,
+        settings: dict[str, Any],
+        confidence: Tensor | None = None,
+        chosen: dict[str, Any] | None = None,
+    ) -> Result:
+        """Return the result of predicted classes [draws, n] of the test images; see `metrics.classification`."""
+        metrics = classification(predicted, features.test.labels, features.classes, confidence)
+        return Result(self.name, labels, metrics, settings, len(predicted), chosen or {}, predicted=predicted)
+
+    def draws(self, features: Features, budgets: Sequence[str], count: int) -> Iterator[tuple[str, Tensor, dict]]:
+        """Yield for each label budget its name, ``count`` seeded draws, and how they were made.
+
+        One seed orders the images of each class and every budget takes the first, so smaller draws are inside larger.
+        ``all`` is one draw, named by the run's own budget; a budget of that name is not drawn again. What the labels
+        cannot fill becomes a notice.
+
+        Yields:
+            name; positions [draws, n] into the train split; ``{"train_images", "label_seeds", "label_fingerprint"}``,
+            the latter two where labels were drawn: with the seeds they tell which images had a label.
+        """
+        train = features.train
+        at = train.positions if train.positions is not None else torch.arange(len(train.labels))
+        for budget in budgets:
+            if budget == "all":
+                drawn, name = torch.arange(len(train.labels))[None], features.budget
+                seeds = [] if name == "all" else [features.label_seed]
+            elif budget == features.budget:
+                continue
+            else:
+                name, seeds = budget, list(range(count))
+                try:
+                    drawn = torch.stack([draw(train.labels.cpu(), budget, seed) for seed in seeds])
+                except UserError:
+                    self.notices = [*self.notices, f"{self.name} probe with {budget} labels: left out, {TOO_FEW}"]
+                    continue
+            how: dict[str, Any] = {"train_images": drawn.shape[1]}
+            if seeds:
+                how |= {"label_seeds": seeds, "label_fingerprint": fingerprint(at.cpu()[drawn])}
+            if name not in ("all", features.budget) and features.budget != "all":
+                how["drawn_from"] = features.budget
+            yield name, drawn.to(train.labels.device), how
+
+
+TOO_FEW = "for a class has fewer"
+
+
+def check_budgets(labels: Sequence[str]) -> list[str]:
+    """Return the budgets as a list; raise ``UserError`` for one that cannot be read."""
+    for budget in labels:
+        parse_budget(budget)
+    return [str(budget) for budget in labels]

@@ -1,13 +1,15 @@
 """Weighted k nearest neighbours on cosine similarity (Wu et al. 2018, arXiv:1805.01978): nothing to train."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_cli.probes.base import Features, Probe
+from ssl_cli.probes.base import Features, Probe, Result, check_budgets
 
 
-def knn_predict(
+def knn_vote(
     bank: Tensor,
     bank_labels: Tensor,
     queries: Tensor,
@@ -15,8 +17,8 @@ def knn_predict(
     temperature: float,
     classes: int,
     chunk_bytes: int = 256 * 2**20,
-) -> Tensor:
-    """Return the class with the largest sum of exp(s / T) over the k neighbours of each query.
+) -> tuple[Tensor, Tensor]:
+    """Return the class with the largest sum of exp(s / T) over the k neighbours of each query, and its share of all.
 
     Args:
         bank: [n, d] float; any length of vector, for s is the cosine.
@@ -28,17 +30,22 @@ def knn_predict(
         chunk_bytes: bound on the similarities held at a time.
 
     Returns:
-        [m] int64.
+        [m] int64, and [m] in (0, 1].
     """
     bank, queries = F.normalize(bank, dim=1), F.normalize(queries, dim=1)
     rows = max(1, chunk_bytes // (bank.element_size() * len(bank)))
-    predictions = []
+    votes = []
     for chunk in queries.split(rows):
         similarity, neighbours = (chunk @ bank.T).topk(k, dim=1)
         weights = (similarity / temperature).softmax(dim=1)  # exp(s / T) up to a factor per query; cannot overflow
         scores = weights.new_zeros(len(chunk), classes).scatter_add_(1, bank_labels[neighbours], weights)
-        predictions.append(scores.argmax(1))
-    return torch.cat(predictions)
+        votes.append(scores.max(1))
+    return torch.cat([vote.indices for vote in votes]), torch.cat([vote.values for vote in votes])
+
+
+def knn_predict(*args, **kwargs) -> Tensor:
+    """Return only the classes [m] of `knn_vote`."""
+    return knn_vote(*args, **kwargs)[0]
 
 
 def shrunk_k(k: int, bank: int, classes: int) -> int:
@@ -47,40 +54,54 @@ def shrunk_k(k: int, bank: int, classes: int) -> int:
 
 
 class KNN(Probe):
-    """Accuracy on the test split with the labelled training images as the bank.
+    """Class of the test images by their nearest labelled training images.
 
     Args:
         k: neighbours. It shrinks to n / (5 C) when the bank is small, so that the neighbours of one class suffice.
         temperature: of the weights exp(s / T).
+        labels: budgets: ``all``, ``10/class``, ``10%``.
+        draws: random draws of each budget other than ``all``, with seeds 0, 1, ...
         chunk: bound on the similarities held at a time, in MiB.
+
+    Raises:
+        UserError: a budget cannot be read.
     """
 
     name = "knn"
 
-    def __init__(self, k: int = 200, temperature: float = 0.07, chunk: int = 256):
-        self.k = k
-        self.temperature = temperature
-        self.chunk = chunk
+    def __init__(
+        self,
+        k: int = 200,
+        temperature: float = 0.07,
+        labels: Sequence[str] = ("all",),
+        draws: int = 10,
+        chunk: int = 256,
+    ):
+        self.k, self.temperature, self.chunk = k, temperature, chunk
+        self.labels, self.count = check_budgets(labels), draws
 
-    def run(self, features: Features) -> list[dict]:
-        """Score the test split; see `Probe.run`."""
-        train, test = features.train, features.test
-        k = shrunk_k(self.k, len(train.labels), features.classes)
-        predicted = knn_predict(
-            train.features, train.labels, test.features, k, self.temperature, features.classes, self.chunk * 2**20
-        )
-        settings = {"k": k, "temperature": self.temperature, "similarity": "cosine", "train_images": len(train.labels)}
-        if k < self.k:
-            settings["notice"] = f"k={self.k} reduced to {k}: a fifth of the labelled training images per class"
-        return [
-            {
-                "probe": self.name,
-                "labels": "all",
-                "split": "test",
-                "metric": "accuracy",
-                "mean": (predicted == test.labels).double().mean().item(),
-                "std": None,
-                "n": 1,
-                "settings": settings,
-            }
-        ]
+    def run(self, features: Features) -> list[Result]:
+        """Vote on the test split at each budget; see `Probe.run`."""
+        train, test, classes = features.train, features.test, features.classes
+        results, self.notices = [], []
+        for budget, draws, how in self.draws(features, self.labels, self.count):
+            k = shrunk_k(self.k, draws.shape[1], classes)
+            votes = [
+                knn_vote(
+                    train.features[drawn],
+                    train.labels[drawn],
+                    test.features,
+                    k,
+                    self.temperature,
+                    classes,
+                    self.chunk * 2**20,
+                )
+                for drawn in draws
+            ]
+            predicted, confidence = (torch.stack(parts) for parts in zip(*votes, strict=True))
+            settings = {"k": k, "temperature": self.temperature, "similarity": "cosine", **how}
+            if k < self.k:
+                settings["notice"] = f"k={self.k} reduced to {k}: a fifth of the labelled training images per class"
+                self.notices += [f"knn probe with {budget} labels: {settings['notice']}"]
+            results.append(self.classified(features, budget, predicted, settings, confidence))
+        return results

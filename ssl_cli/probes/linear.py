@@ -1,16 +1,13 @@
 """Linear classification of frozen features, with all labels and with few."""
 
-import statistics
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_cli.data.budget import parse_budget
-from ssl_cli.data.labels import draw
 from ssl_cli.errors import UserError
-from ssl_cli.probes.base import Features, Probe, Split
+from ssl_cli.probes.base import Features, Probe, Result, Split, check_budgets
 from ssl_cli.probes.logistic import fit_logistic
 
 
@@ -42,39 +39,26 @@ class Linear(Probe):
         max_iter: int = 200,
         tol: float = 1e-4,
     ):
-        for budget in labels:
-            parse_budget(budget)
         if not penalties or not all(isinstance(penalty, (int, float)) and penalty > 0 for penalty in penalties):
             raise UserError(
                 f"the penalties of the linear probe are {list(penalties)}; write positive numbers: [0.01, 0.1]"
             )
-        self.labels = list(labels)
-        self.draws = draws
+        self.labels, self.count = check_budgets(labels), draws
         self.penalties = sorted(penalties)
         self.max_iter = max_iter
         self.tol = tol
 
-    def run(self, features: Features) -> list[dict]:
+    def run(self, features: Features) -> list[Result]:
         """Score the test split at each budget; see `Probe.run`. What cannot be fitted becomes a notice."""
         if len(self.penalties) > 1 and not len(features.val.labels):
             self.notices = ["linear probe: left out, for its penalty is chosen on val, which has no labelled image"]
             return []
-        rows, self.notices = [], []
-        for budget in self.labels:
-            try:
-                rows.append(self._run_budget(features, budget))
-            except UserError:
-                self.notices.append(f"linear probe with {budget} labels: left out, for a class has fewer")
-        return rows
+        self.notices = []
+        return [self._fitted(features, *drawn) for drawn in self.draws(features, self.labels, self.count)]
 
-    def _run_budget(self, features: Features, budget: str) -> dict:
-        train = features.train
-        if budget == "all":
-            x, y = train.features[None], train.labels[None]
-        else:
-            drawn = torch.stack([draw(train.labels.cpu(), budget, seed) for seed in range(self.draws)])
-            drawn = drawn.to(train.labels.device)
-            x, y = train.features[drawn], train.labels[drawn]  # [G, n, d], [G, n]
+    def _fitted(self, features: Features, budget: str, drawn: Tensor, how: dict) -> Result:
+        train, test = features.train, features.test
+        x, y = train.features[drawn], train.labels[drawn]  # [G, n, d], [G, n]
         # By all training features, not by the few drawn: their scale needs no label, and ten images tell it badly.
         mean, std = train.features.mean(0), train.features.std(0, correction=0)
         std = torch.where(std > 1e-6, std, 1.0)  # a constant feature gets no weight anyway
@@ -84,30 +68,22 @@ class Linear(Probe):
         # Standardisation folded into the model, so that the other splits are used as they are.
         weight = weight / std[:, None]
         bias = bias - mean @ weight
-        accuracies, chosen = [], []
+        predictions, chosen = [], []
         for w, b in zip(weight, bias, strict=True):  # a draw: [P, d, C], [P, C]
             best = _choose(w, b, features.val)
-            accuracies.append(_score(w[best], b[best], features.test)[0])
+            predictions.append((test.features @ w[best] + b[best]).softmax(1).max(1))
             chosen.append(self.penalties[best])
-        return {
-            "probe": self.name,
-            "labels": budget,
-            "split": "test",
-            "metric": "accuracy",
-            "mean": statistics.fmean(accuracies),
-            "std": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
-            "n": len(accuracies),
-            "settings": {
-                "train_images": y.shape[1],
-                "standardised_by": "all training features",
-                "fitted_on": "train",
-                "penalty_chosen_on": "val",
-                "penalties": self.penalties,
-                "chosen": chosen,
-                "max_iter": self.max_iter,
-                "tol": self.tol,
-            },
+        predicted, confidence = (torch.stack([p[part] for p in predictions]) for part in (1, 0))
+        settings = {
+            **how,
+            "standardised_by": "all training features",
+            "fitted_on": "train",
+            "penalty_chosen_on": "val",
+            "penalties": self.penalties,
+            "max_iter": self.max_iter,
+            "tol": self.tol,
         }
+        return self.classified(features, budget, predicted, settings, confidence, {"penalty": chosen})
 
 
 def _choose(weight: Tensor, bias: Tensor, val: Split) -> int:

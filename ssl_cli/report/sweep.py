@@ -22,19 +22,20 @@ def show(directory: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ssl_cli.report.table import cell, header
+    from ssl_cli.probes.protocol import column
+    from ssl_cli.report.table import cell, headers
 
     jobs = sorted(directory.glob("*/summary.json"), key=lambda file: (_number(file.parent.name), file.parent.name))
     summaries = [(file.parent.name, json.loads(file.read_text(encoding="utf-8"))) for file in jobs]
     own = [(name, s, [r for r in s["results"] if r["model"] not in ("pixels", "random")]) for name, s in summaries]
-    columns = list(dict.fromkeys(header(row["probe"], row["labels"]) for _, _, rows in own for row in rows))
+    heads = headers([row for _, _, rows in own for row in rows])
     common = set.intersection(*(set(summary.get("overrides", [])) for _, summary in summaries)) if summaries else set()
-    table = Table("job", "state", *columns, box=box.SIMPLE_HEAD)
+    table = Table("job", "state", *heads.values(), box=box.SIMPLE_HEAD)
     for name, summary, rows in own:
         swept = [item for item in summary.get("overrides", []) if item not in common]
         name = " ".join([name.split("-")[0], *swept])
-        cells = {header(row["probe"], row["labels"]): cell(row) for row in rows}
-        table.add_row(name, summary["state"], *(cells.get(title, "") for title in columns))
+        cells = {column(row): cell(row) for row in rows}
+        table.add_row(name, summary["state"], *(cells.get(key, "") for key in heads))
     console = Console()
     console.print(table)
     for name, summary, _ in own:

@@ -6,30 +6,61 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from ssl_cli.probes.protocol import column
+
+METRICS = {"balanced_accuracy": "balanced accuracy", "r2": "R²"}  # those that are not called what they are shown as
+PERCENT = ("accuracy", "balanced_accuracy")  # shares of the images, shown in percent
+
 
 def results_table(rows: Sequence[dict], backbone: str = "backbone") -> Table:
-    """Return one line per model and one column per probe and label budget; the best of a column is bold.
+    """Return one line per model and one column per probe, label budget, target and protocol; a column's best is bold.
 
     Args:
-        rows: as `ssl_cli.probes.evaluate.evaluate` returns them; the order of first appearance is kept.
+        rows: as `ssl_cli.probes.base.Probe.run` documents them; the order of first appearance is kept.
         backbone: the name shown for the baseline with random weights.
     """
     models = list(dict.fromkeys(row["model"] for row in rows))
-    columns = list(dict.fromkeys((row["probe"], row["labels"]) for row in rows))
-    cells = {(row["model"], row["probe"], row["labels"]): row for row in rows}
-    table = Table(box=box.SIMPLE_HEAD, title="accuracy on the test split, %", title_justify="left")
+    columns = list(dict.fromkeys(column(row) for row in rows))
+    cells = {(row["model"], column(row)): row for row in rows}
+    heads = headers(rows)
+    metrics = list(dict.fromkeys(row["metric"] for row in rows))
+    title = f"{METRICS.get(metrics[0], metrics[0])} on the test split" if len(metrics) == 1 else "on the test split"
+    title += ", %" if all(metric in PERCENT for metric in metrics) else ""
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
     table.add_column("", overflow="fold")  # the only column that may wrap
     for key in columns:
-        table.add_column(header(*key), justify="right", no_wrap=True)
-    best = {c: max(_shown(row) for row in rows if (row["probe"], row["labels"]) == c) for c in columns}
+        table.add_column(heads[key], justify="right", no_wrap=True)
+    best = {c: max(_shown(row) for row in rows if column(row) == c) for c in columns}
     for model in models:
         line = [_label(model, backbone)]
         for key in columns:
-            row = cells.get((model, *key))
+            row = cells.get((model, key))
             text = cell(row) if row else ""
             line.append(f"[bold]{text}[/bold]" if row and _shown(row) == best[key] else text)
         table.add_row(*line)
     return table
+
+
+def headers(rows: Sequence[dict]) -> dict[tuple, str]:
+    """Return the header of each column of `column`; of those that would look alike, with what sets them apart."""
+    first = {column(row): row for row in reversed(rows)}
+    several = len({row["metric"] for row in rows}) > 1
+    heads = {}
+    for key in dict.fromkeys(column(row) for row in rows):
+        row = first[key]
+        heads[key] = header(row["probe"], row["labels"], row.get("target"))
+        if several:
+            heads[key] += f",\n{METRICS.get(row['metric'], row['metric'])}" + (" %" if row["metric"] in PERCENT else "")
+    for key, text in list(heads.items()):
+        alike = [first[other] for other in first if heads[other].startswith(text) and other[:3] == key[:3]]
+        if len(alike) > 1:
+            names = sorted({name for row in alike for name in row.get("settings", {})})
+            differ = [n for n in names if len({str(row["settings"].get(n)) for row in alike}) > 1 and n != "notice"]
+            shown = [
+                f"{n}={first[key]['settings'].get(n)}" for n in differ if len(str(first[key]["settings"].get(n))) < 20
+            ]
+            heads[key] = f"{text},\n" + ("\n".join(shown[:2]) or f"protocol\n{key[3]}")
+    return heads
 
 
 def print_table(rows: Sequence[dict], console: Console, backbone: str = "backbone") -> None:
@@ -39,24 +70,26 @@ def print_table(rows: Sequence[dict], console: Console, backbone: str = "backbon
 
 
 def _shown(row: dict) -> float:
-    """Return the percentage as displayed, so that equal cells are equally bold."""
-    return round(100 * row["mean"], 1)
+    """Return the number as displayed, so that equal cells are equally bold."""
+    return round(100 * row["mean"], 1) if row["metric"] in PERCENT else round(row["mean"], 3)
 
 
 def cell(row: dict) -> str:
-    """Return for example ``70.1 ± 4.2``, in percent."""
-    return f"{_shown(row):.1f}" + (f" ± {100 * row['std']:.1f}" if row["std"] is not None else "")
+    """Return for example ``70.1 ± 4.2``: shares in percent, other metrics as they are."""
+    scale, digits = (100, 1) if row["metric"] in PERCENT else (1, 3)
+    return f"{_shown(row):.{digits}f}" + (f" ± {scale * row['std']:.{digits}f}" if row["std"] is not None else "")
 
 
 def _label(model: str, backbone: str) -> str:
     return {"pixels": "raw pixels", "random": f"{backbone}, random weights"}.get(model, model)
 
 
-def header(probe: str, labels: str) -> str:
+def header(probe: str, labels: str, target: str | None = None) -> str:
     """Return for example ``linear, 10 labels per class``, in short lines."""
     name = {"knn": "kNN", "classifier": "own classifier"}.get(probe, probe)
+    name += f" of\n{target}" if target else ""
     if labels == "all":
-        return name if probe == "knn" else f"{name},\nall labels"
+        return name if probe == "knn" or target else f"{name},\nall labels"
     if labels.endswith("%"):
         return f"{name},\n{labels} of\nlabels"
     count = labels.removesuffix("/class")

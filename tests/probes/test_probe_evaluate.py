@@ -1,12 +1,15 @@
-from types import SimpleNamespace
+from dataclasses import replace
 
+import numpy as np
 import torch
 
 from ssl_cli.backbones.convnet import ConvNet
+from ssl_cli.data.images import ImageData
 from ssl_cli.probes.evaluate import evaluate
 from ssl_cli.probes.features import extract, fingerprint, pixels
 from ssl_cli.probes.knn import KNN
 from ssl_cli.probes.linear import Linear
+from ssl_cli.probes.protocol import LABEL_DRAW, protocol
 
 
 def stripes(n=240, unlabelled=40):
@@ -18,7 +21,7 @@ def stripes(n=240, unlabelled=40):
     labels[n - unlabelled :] = -1
     splits = {"train": torch.cat([torch.arange(100), torch.arange(n - unlabelled, n)])}
     splits |= {"val": torch.arange(100, 150), "test": torch.arange(150, n - unlabelled)}
-    return SimpleNamespace(images=images, labels=labels, splits=splits, num_classes=3)
+    return ImageData("stripes", images, labels, ("a", "b", "c"), splits)
 
 
 class Recorder(KNN):
@@ -26,8 +29,9 @@ class Recorder(KNN):
 
     def run(self, features):
         self.features = features
+        results = super().run(features)
         self.notices = ["something was left out"]
-        return super().run(features)
+        return results
 
 
 def test_every_model_meets_every_probe_and_the_backbone_stays_frozen():
@@ -40,7 +44,7 @@ def test_every_model_meets_every_probe_and_the_backbone_stays_frozen():
         "simclr": lambda p: extract(backbone, data.images, p, (0.3,), (0.2,), "cpu"),
     }
     probes = {"knn": KNN(), "linear": Linear(labels=["all", "1/class"], draws=2)}
-    rows = evaluate(models, data, data.splits["train"], probes, log=print)
+    rows = evaluate(models, data, data.splits["train"], probes, log=print).rows
     assert [(r["model"], r["probe"], r["labels"]) for r in rows] == [
         (m, p, b) for m in models for p, b in (("knn", "all"), ("linear", "all"), ("linear", "1/class"))
     ]
@@ -63,5 +67,61 @@ def test_probes_see_the_budget_and_nothing_unlabelled():
 def test_without_labels_there_is_nothing_to_probe():
     data, lines = stripes(), []
     data.labels.fill_(-1)
-    assert evaluate({"pixels": lambda p: pixels(data.images, p)}, data, data.splits["train"], {}, lines.append) == []
+    assert (
+        evaluate({"pixels": lambda p: pixels(data.images, p)}, data, data.splits["train"], {}, lines.append).rows == []
+    )
     assert "no labelled image in train and test" in lines[0]
+
+
+def test_predictions_are_of_the_rows_and_load_without_pickle(tmp_path):
+    data = stripes()
+    probes = {"knn": KNN(), "linear": Linear(labels=["all", "1/class"], draws=2)}
+    measured = evaluate({"pixels": lambda p: pixels(data.images, p)}, data, data.splits["train"], probes, print)
+    measured.write_predictions(tmp_path / "predictions.npz")
+    stored = np.load(tmp_path / "predictions.npz", allow_pickle=False)
+    assert set(stored) == {"positions", "labels", *(f"pixels/{r['probe']}/{r['labels']}" for r in measured.rows)}
+    assert (stored["positions"] == data.splits["test"].numpy()).all()
+    assert (stored["labels"] == data.labels[data.splits["test"]].numpy()).all()
+    for row in measured.rows:
+        right = stored[f"pixels/{row['probe']}/{row['labels']}"] == stored["labels"]
+        assert right.shape == (row["n"], 50) and np.isclose(right.mean(), row["mean"])
+
+
+def test_the_protocol_is_that_of_the_measurement_and_not_of_the_model():
+    data = stripes()
+    models = {name: (lambda p, s=s: pixels(data.images, p) * s) for name, s in (("a", 1.0), ("b", -0.5))}
+
+    def rows(train, **options):
+        probes = {"knn": KNN(**options), "linear": Linear(labels=["1/class"], draws=2)}
+        return evaluate(models, data, train, probes, print).rows
+
+    train = data.splits["train"]
+    (knn_a, linear_a, knn_b, linear_b), (other, *_), (_, fewer, *_) = (
+        rows(train),
+        rows(train, temperature=0.1),
+        rows(train[9:]),
+    )
+    assert knn_a["protocol"] == knn_b["protocol"] and linear_a["protocol"] == linear_b["protocol"]
+    assert len({row["protocol"] for row in (knn_a, linear_a, other, fewer)}) == 4  # fewer: other labels were drawn
+    assert linear_a["chosen"] != {} and "chosen" not in linear_a["settings"]
+    splits = "0" * 12
+    assert protocol(linear_a, splits) != protocol(fewer, splits)
+    assert protocol(linear_a, splits, LABEL_DRAW) == protocol(fewer, splits, LABEL_DRAW)
+    assert protocol(linear_a, splits, LABEL_DRAW) != protocol(linear_a, "1" * 12, LABEL_DRAW)
+
+
+def test_imbalanced_classes_put_balanced_accuracy_first_and_say_so():
+    data, lines = stripes(), []
+    keep = torch.cat(
+        [data.splits["test"][data.labels[data.splits["test"]] == c][:n] for c, n in ((0, 16), (1, 4), (2, 8))]
+    )
+    data = replace(data, splits={**data.splits, "test": keep})
+    (row,) = evaluate(
+        {"m": lambda p: data.labels[p, None].float() + 1},
+        data,
+        data.splits["train"],
+        {"k": Linear(labels=["all"])},
+        lines.append,
+    ).rows
+    assert row["metric"] == "balanced_accuracy" and row["mean"] == row["metrics"]["balanced_accuracy"]["mean"]
+    assert any("4 to 16 test images" in line for line in lines)

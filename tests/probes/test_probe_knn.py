@@ -55,17 +55,17 @@ def blobs(n, classes=5, dim=16, seed=0, spread=0.3):
 
 def test_probe_solves_blobs_and_is_at_chance_on_random_labels():
     train, test = blobs(500, seed=0), blobs(500, seed=1)
-    (row,) = KNN().run(Features(train, test, test, 5))
+    row = KNN().run(Features(train, test, test, 5))[0].row
     assert row["mean"] > 0.95
     assert (row["probe"], row["labels"], row["split"], row["std"], row["n"]) == ("knn", "all", "test", None, 1)
     shuffled = train.labels[torch.randperm(500, generator=torch.Generator().manual_seed(2))]
-    (row,) = KNN().run(Features(Split(train.features, shuffled), test, test, 5))
+    row = KNN().run(Features(Split(train.features, shuffled), test, test, 5))[0].row
     assert 0.1 < row["mean"] < 0.3
 
 
 @pytest.mark.parametrize(("n", "k"), [(10_000, 200), (500, 20), (10, 1)])
 def test_k_shrinks_with_the_bank_and_says_so(n, k):
     test = blobs(5)
-    (row,) = KNN(k=200).run(Features(blobs(n), test, test, 5))
+    row = KNN(k=200).run(Features(blobs(n), test, test, 5))[0].row
     assert row["settings"]["k"] == k
     assert ("notice" in row["settings"]) == (k < 200)

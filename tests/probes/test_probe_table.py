@@ -63,3 +63,20 @@ def test_a_model_without_a_result_gets_an_empty_cell_and_no_rows_no_table():
 def test_the_module_is_free_of_torch():
     code = "import sys, ssl_cli.report.table; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_unlike_protocols_never_share_a_column():
+    rows = [row("a", "all", 0.5, probe="knn") | {"protocol": "1" * 12, "settings": {"k": 20, "temperature": 0.07}}]
+    rows += [row("b", "all", 0.7, probe="knn") | {"protocol": "2" * 12, "settings": {"k": 5, "temperature": 0.07}}]
+    table = results_table(rows)
+    assert [" ".join(column.header.split()) for column in table.columns[1:]] == ["kNN, k=20", "kNN, k=5"]
+    assert [list(column.cells) for column in table.columns[1:]] == [
+        ["[bold]50.0[/bold]", ""],
+        ["", "[bold]70.0[/bold]"],
+    ]
+
+
+def test_other_metrics_are_named_and_not_in_percent():
+    table = results_table([row("a", "all", 0.81234, probe="regression") | {"metric": "r2", "target": "x"}])
+    assert table.title == "R² on the test split" and list(table.columns[1].cells) == ["[bold]0.812[/bold]"]
+    assert table.columns[1].header == "regression of\nx"
