@@ -151,6 +151,8 @@ def measure_checkpoint(file: Path, config: DictConfig) -> tuple[Measured, dict[s
     method = build_method(run_config, info).to(device)
     method.load_state_dict(state["model"])  # strict: every weight or none
     method.requires_grad_(False)
+    if run_config.trainer.channels_last:  # as it was measured at the end of the run, to the last bit
+        method = method.to(memory_format=torch.channels_last)
 
     node = config.dataset if config.dataset is not None else run_config.dataset
     data = load(OmegaConf.to_container(node, resolve=True))
