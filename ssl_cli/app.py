@@ -77,8 +77,6 @@ def run_app(
             f"cannot make the run directory: {error.strerror} ({error.filename}); write hydra.run.dir=DIR"
         ) from error
     failed = [outcome for outcome in outcomes if outcome != 0]
-    if any(arg in ("-m", "--multirun") for arg in args):
-        return 1 if failed else 0
     if failed and isinstance(failed[0], Exception):
         raise failed[0]
     return failed[0] if failed else 0
@@ -100,7 +98,7 @@ def _run_job(
         if sweep and outcomes[-1] >= 128:  # a signal means the whole sweep
             raise KeyboardInterrupt
     except (UserError, RunError) as error:
-        outcomes.append(error)
+        outcomes.append(1 if sweep else error)
         if sweep:
             print(f"error: {error}", file=sys.stderr, flush=True)
             _record_failure(output_dir, str(error))
