@@ -5,6 +5,7 @@ Hydra composes the config, makes the run directory and runs sweeps; the command 
 
 import os
 import re
+import shlex
 import sys
 import traceback
 from collections.abc import Callable
@@ -77,6 +78,8 @@ def run_app(
             f"cannot make the run directory: {error.strerror} ({error.filename}); write hydra.run.dir=DIR"
         ) from error
     failed = [outcome for outcome in outcomes if outcome != 0]
+    if any(arg in ("-m", "--multirun") for arg in args):
+        return 1 if failed else 0
     if failed and isinstance(failed[0], Exception):
         raise failed[0]
     return failed[0] if failed else 0
@@ -95,22 +98,30 @@ def _run_job(
     try:
         cfg.check(config, _without_values(command, list(hydra_config.overrides.task)))
         outcomes.append(run(config))
-        if sweep and outcomes[-1] >= 128:  # a signal means the whole sweep
+        if sweep and outcomes[-1] >= 124:  # a signal, or the end of the time, means the whole sweep
+            print(f"to go on with the sweep: {again(output_dir.parent)}", flush=True)
             raise KeyboardInterrupt
     except (UserError, RunError) as error:
-        outcomes.append(1 if sweep else error)
+        outcomes.append(error)
         if sweep:
             print(f"error: {error}", file=sys.stderr, flush=True)
-            _record_failure(output_dir, str(error))
+            record_failure(output_dir, str(error), list(hydra_config.overrides.task))
     except BrokenPipeError:
         raise SystemExit(141) from None  # nobody reads on
     except Exception as error:
         outcomes.append(1)
         traceback.print_exc()
         if sweep:
-            _record_failure(output_dir, f"{type(error).__name__}: {error}")
+            record_failure(output_dir, f"{type(error).__name__}: {error}", list(hydra_config.overrides.task))
     finally:
         _remove_if_empty(output_dir, kept)
+
+
+def again(sweep_dir: Path) -> str:
+    """Return what to type to go on with a sweep: what is finished is left, what was begun goes on."""
+    typed = [arg for arg in sys.argv[1:] if not arg.startswith("hydra.sweep.dir=")]
+    shown = sweep_dir.relative_to(Path.cwd()) if sweep_dir.is_relative_to(Path.cwd()) else sweep_dir
+    return shlex.join([*sys.argv[0].split(), *typed, f"hydra.sweep.dir={shown}"])
 
 
 def _without_values(command: str, overrides: list[str]) -> DictConfig:
@@ -120,11 +131,10 @@ def _without_values(command: str, overrides: list[str]) -> DictConfig:
     return hydra.compose(config_name=command, overrides=chosen)
 
 
-def _record_failure(output_dir: Path, error: str) -> None:
+def record_failure(output_dir: Path, error: str, overrides: list[str]) -> None:
     """A job that failed before it had a run directory of its own still counts in the sweep's table."""
     if not (output_dir / "summary.json").exists():
         output_dir.mkdir(parents=True, exist_ok=True)
-        overrides = list(HydraConfig.get().overrides.task)
         summary = {"state": "failed", "error": error, "overrides": overrides, "results": []}
         write_json(output_dir / "summary.json", summary)
 

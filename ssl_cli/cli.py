@@ -6,6 +6,7 @@ Neither torch nor hydra is imported at the top: ``ssl --help`` answers at once.
 import importlib
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from ssl_cli import __version__
@@ -17,7 +18,6 @@ COMMANDS = {
     "probe": "measure a trained run or checkpoint on a downstream task",
     "views": "draw what a pretext makes of images, before any training",
     "runs": "list the runs there are",
-    "compare": "put runs, or groups of them, beside each other, with the noise of their differences",
 }
 
 HELP = """\
@@ -64,9 +64,11 @@ def main(argv: list[str] | None = None) -> int:
         module = importlib.import_module(f"ssl_cli.commands.{args[0]}")
         if hasattr(module, "main"):  # reads what runs have written: no config to compose
             return module.main(args[1:])
+        from ssl_cli import launch
         from ssl_cli.app import run_app
 
-        return run_app(args[0], args[1:], module.run, conf_dir())
+        compose = partial(run_app, args[0], args[1:], module.run, conf_dir())
+        return launch.main(compose) if args[0] == "train" else compose()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -42,6 +42,9 @@ class TrainerConfig:
     precision: str = MISSING
     channels_last: bool = MISSING
     threads: int | None = _limited(">= 1", default=None)
+    devices: int = _limited(">= 1", default=1)
+    synchronise_norms: bool = True
+    rank_timeout: float = _limited("> 0", default=600.0)
     keep_memory: bool = True
     profile: bool = False
     dry_run: bool = False
@@ -64,6 +67,7 @@ class TrainConfig:
     schedule: Any = MISSING
     method: Any = MISSING
     probes: Any = MISSING
+    launcher: Any = None
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
 

@@ -5,12 +5,104 @@ loss of the whole batch. DDP averages the ranks' gradients; the gather's backwar
 the gradient of one process.
 """
 
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
+
+_LOST = re.compile(r"gloo|NCCL|[Cc]onnection|[Tt]imed out|timeout")
+_store: Any = None  # where ranks of this group leave word for each other
+_waited = 0  # how many times rank 0 has been waited for
+_threads = 1  # before joining
+
+
+def meet(rank: int, world: int, rendezvous: str = "env://") -> Any:
+    """Find the other ranks: return the store in which they leave word for each other.
+
+    Args:
+        rank: this process's number, from 0.
+        world: how many there are.
+        rendezvous: ``env://`` (the address in MASTER_ADDR and MASTER_PORT) or ``file:///PATH``.
+    """
+    # They may start far apart, where one has been waiting in a queue.
+    return next(dist.rendezvous(rendezvous, rank, world, timeout=timedelta(minutes=30)))[0]
+
+
+def join(store: Any, rank: int, world: int, device: str, timeout: float, threads: int) -> None:
+    """Form a group with the ranks that have met: gloo on CPUs, NCCL between GPUs.
+
+    Args:
+        store: where they met.
+        rank: this process's number.
+        world: how many there are.
+        device: ``cuda``, or anything else for CPUs.
+        timeout: seconds after which a rank that others wait for in a collective is given up.
+        threads: of each rank; when it leaves, it has as many as before.
+    """
+    global _store, _waited, _threads
+    _store, _waited, _threads = store, 0, torch.get_num_threads()
+    torch.set_num_threads(threads)
+    backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
+    limit = timedelta(seconds=timeout)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=limit)
+
+
+def leave() -> None:
+    """End the group: from here on this process is alone."""
+    global _store
+    if world_size() > 1:
+        dist.destroy_process_group()
+        torch.set_num_threads(_threads)
+    _store = None
+
+
+def wait_for_first() -> None:
+    """Let all ranks wait, without limit, for rank 0 to come here: it may have had an hour of data to decode."""
+    global _waited
+    if world_size() == 1 or _store is None:
+        return
+    _waited += 1
+    if rank() == 0:
+        _store.set(f"ssl/first/{_waited}", "here")
+    else:
+        _store.wait([f"ssl/first/{_waited}"], timedelta(days=365))
+
+
+@contextlib.contextmanager
+def first_alone() -> Iterator[None]:
+    """Let rank 0 do what is inside before the others do: what it leaves on the disk they need not make again."""
+    if rank() > 0:
+        wait_for_first()
+    yield
+    if rank() == 0:
+        wait_for_first()
+
+
+def lost_ranks(error: BaseException, patience: float = 3.0) -> list[int] | None:
+    """Return which ranks are gone or hang, if ``error`` tells of one that does not answer; else None.
+
+    Every rank that lost the others says so in the store; those that do not, within ``patience`` seconds, are meant.
+    """
+    known = isinstance(error, dist.DistError) or isinstance(error, RuntimeError) and _LOST.search(str(error))
+    if not known or _store is None:
+        return None
+    silent = []
+    with contextlib.suppress(RuntimeError):  # the store has gone with the rank that kept it: then nobody can tell
+        _store.set(f"ssl/lost/{dist.get_rank()}", "here")
+        for other in range(dist.get_world_size()):
+            try:
+                _store.wait([f"ssl/lost/{other}"], timedelta(seconds=patience))
+            except RuntimeError:
+                silent.append(other)
+                patience = 0.1
+    return silent
 
 
 def world_size() -> int:
@@ -31,6 +123,57 @@ def gather(x: Tensor) -> Tensor:
 def all_reduce_sum(x: Tensor) -> Tensor:
     """Sum over ranks, with gradient."""
     return _AllReduceSum.apply(x) if world_size() > 1 else x
+
+
+def own_rows(rows: Tensor, parts: int = 1) -> Tensor:
+    """Return this rank's rows [B / world, ...] of a global batch [B, ...] that is worked through in ``parts`` parts.
+
+    Every world-th row, so that each rank begins with its share of the labelled ones; and such that part p of all ranks
+    together (every ``parts``-th of their rows) is part p of one process.
+    """
+    return rows.unflatten(0, (-1, world_size(), parts))[:, rank()].flatten(0, 1) if world_size() > 1 else rows
+
+
+def average(values: Mapping[str, Tensor]) -> dict[str, float]:
+    """Return the mean over ranks of scalars that every rank has under the same names; in one message."""
+    if world_size() == 1 or not values:
+        return {key: value.item() for key, value in values.items()}
+    means = torch.stack([value.detach().float() for value in values.values()])
+    dist.all_reduce(means)
+    return dict(zip(values, (means / world_size()).tolist(), strict=True))
+
+
+def largest(value: int) -> int:
+    """Return the largest value that any rank has: so all hear of a signal that one of them got, at the same step."""
+    if world_size() == 1:
+        return value
+    shared = torch.tensor(value)  # on the CPU: a GPU would have to finish its step first
+    dist.all_reduce(shared, dist.ReduceOp.MAX)
+    return int(shared)
+
+
+def data_parallel(method: nn.Module, synchronised: bool) -> nn.Module:
+    """Return what is called in the place of ``method`` so that its gradients become the mean over ranks.
+
+    Args:
+        method: equal on all ranks.
+        synchronised: whether its norms are. If not, each rank's running statistics would be its own: then those of rank
+            0 go to all before each step, so that what rank 0 saves is what all have.
+    """
+    if world_size() == 1:
+        return method
+    if not synchronised:
+        norms = [name for name, part in method.named_modules() if isinstance(part, _BatchNorm)]
+        others = [name for name, _ in method.named_buffers() if name.rpartition(".")[0] not in norms]
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(method, others)
+    model = DistributedDataParallel(method)
+    model.broadcast_buffers = not synchronised
+    return model
+
+
+def averaging(model: nn.Module, now: bool) -> contextlib.AbstractContextManager:
+    """Return the context of a forward pass: gradients are averaged after the last part of a step, not after each."""
+    return contextlib.nullcontext() if now or world_size() == 1 else model.no_sync()
 
 
 class _Gather(torch.autograd.Function):
@@ -73,11 +216,14 @@ class SyncedBatchNorm(_BatchNorm):
             return super().forward(x)
         dims = [d for d in range(x.ndim) if d != 1]
         wide = x if x.dtype == torch.float64 else x.float()
-        count = x.numel() / x.shape[1] * world_size()
-        mean = all_reduce_sum(wide.sum(dims)) / count
+        count = x.numel() // x.shape[1] * world_size()
+        # One message: each rank's mean and variance; the variance of all is that within ranks and that between them.
+        own = torch.stack(torch.var_mean(wide, dims, correction=0))
+        variances, means = gather(own.unsqueeze(0)).unbind(1)  # [world, C] each
+        mean = means.mean(0)
+        variance = (variances + (means - mean).square()).mean(0)
         shape = [1, -1] + [1] * (x.ndim - 2)
         centred = wide - mean.view(shape)
-        variance = all_reduce_sum(centred.square().sum(dims)) / count
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)

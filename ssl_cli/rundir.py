@@ -131,6 +131,22 @@ class RunDir:
             replace(file, "".join(rows).encode())
 
 
+class Unwritten(RunDir):
+    """The run directory as ranks other than 0 have it: they read it and leave it as it is."""
+
+    def write(self, name: str, content: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+    def log(self, line: str) -> None:
+        """Do nothing."""
+
+    def log_metrics(self, row: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+    def drop_metrics_after(self, step: int) -> None:
+        """Do nothing."""
+
+
 def environment() -> dict[str, Any]:
     """Return what is needed to repeat a run: versions, command, git state, machine."""
     from importlib.metadata import version

@@ -15,6 +15,7 @@ from ssl_cli.data.labels import draw
 from ssl_cli.data.load import load
 from ssl_cli.data.loader import Loader
 from ssl_cli.device import choose_device, choose_precision
+from ssl_cli.distributed import synchronise_norms, world_size
 from ssl_cli.errors import UserError
 from ssl_cli.methods.base import Method
 from ssl_cli.optim import layer_decayed
@@ -80,6 +81,8 @@ def prepare(config: DictConfig, resuming: bool = False) -> Experiment:
         method.backbone.requires_grad_(False)
     if trainer.channels_last:
         method = method.to(memory_format=torch.channels_last)
+    if trainer.synchronise_norms and world_size() > 1:
+        synchronise_norms(method)
     method.check_batch(trainer.batch_size // trainer.accumulate)
     sees_labels = method.learns_from in ("labels", "mixed")
     visible = torch.full_like(data.labels, -1)
@@ -87,7 +90,7 @@ def prepare(config: DictConfig, resuming: bool = False) -> Experiment:
         visible[labelled] = data.labels[labelled]
     mixed = {}
     if method.learns_from == "mixed":
-        count = labelled_per_batch(trainer.batch_size, trainer.accumulate, method.mu)
+        count = labelled_per_batch(trainer.batch_size, trainer.accumulate * world_size(), method.mu)
         mixed = {"labelled": labelled, "labelled_per_batch": count}
     loader = Loader(
         data.images,
@@ -97,6 +100,7 @@ def prepare(config: DictConfig, resuming: bool = False) -> Experiment:
         steps_per_epoch=steps_per_epoch,
         seed=config.seed,
         device=device,
+        parts=trainer.accumulate,
         **mixed,
     )
     return Experiment(

@@ -10,6 +10,7 @@ import torch
 from ssl_cli import checkpoint
 from ssl_cli.batch import Batch
 from ssl_cli.data.loader import mix
+from ssl_cli.distributed import average, averaging, data_parallel, largest, rank, wait_for_first
 from ssl_cli.errors import RunError
 from ssl_cli.probes.monitor import monitor_collapse, monitor_knn, monitor_pictures, monitor_pseudo_labels
 from ssl_cli.profile import Stopwatch
@@ -43,7 +44,8 @@ COLLAPSE = (
 def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRequest) -> Progressed:
     """Train until the last step, or until a stop is asked for; write metrics and checkpoints to ``run``.
 
-    All randomness of a step is drawn from (seed, step), so a resumed run does bit for bit what an unbroken one does.
+    All randomness of a step is drawn from (seed, step), so a resumed run does bit for bit what an unbroken one does. Of
+    several ranks each runs this function, on its rows of each batch, and all stop at the same step; rank 0 writes.
 
     Args:
         e: the experiment.
@@ -80,6 +82,7 @@ def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRe
     sums: dict[str, torch.Tensor] = {}
     first_step = done.step
     logged_step, logged_at, rate, loss = done.step, time.perf_counter(), 0.0, math.nan
+    model = data_parallel(method, trainer.synchronise_norms)  # forward passes go through it
     method.train()
     if trainer.freeze_backbone:
         method.backbone.eval()  # the statistics of its norms, too
@@ -93,17 +96,17 @@ def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRe
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * lr
             torch.manual_seed(mix(e.config.seed, 1, done.step))  # dropout and whatever else a method draws
-            generator.manual_seed(mix(e.config.seed, 2, done.step))
+            generator.manual_seed(mix(e.config.seed, 2, done.step) + rank())  # other changes on each rank
             with watch.part("data"):
                 batch = e.loader.batch(done.step)
-            for part in split(batch, trainer.accumulate):
+            for number, part in enumerate(split(batch, trainer.accumulate), 1):
                 with watch.part("augment"):
                     task = e.pretext(part, generator)
                     if trainer.channels_last:
                         task.views = [view.contiguous(memory_format=torch.channels_last) for view in task.views]
                 bf16 = torch.autocast(e.device.type, torch.bfloat16, enabled=e.precision == torch.bfloat16)
-                with watch.part("forward"), bf16:
-                    outputs = method(task)
+                with watch.part("forward"), bf16, averaging(model, number == trainer.accumulate):
+                    outputs = model(task)
                 with watch.part("backward"):
                     (outputs["loss"] / trainer.accumulate).backward()
                 for key, value in outputs.items():
@@ -118,13 +121,13 @@ def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRe
             watch.step()
 
             finished = done.step == e.total_steps
-            last = finished or stop.requested
+            last = finished or bool(largest(stop.requested))
             epoch_ends = done.step % e.steps_per_epoch == 0
             epoch = done.step / e.steps_per_epoch
             # Reading a value waits for the device: only every few steps, and before weights are saved.
             if done.step % trainer.log_every == 0 or epoch_ends or last:
                 now, steps = time.perf_counter(), done.step - logged_step
-                means = {key: (value / steps).item() for key, value in sums.items()}
+                means = average({key: value / steps for key, value in sums.items()})
                 loss, rate = means["loss"], steps * trainer.batch_size / (now - logged_at)
                 if not math.isfinite(loss):
                     raise RunError(diverged(loss, done.step, run))
@@ -137,7 +140,9 @@ def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRe
                 run.log_metrics({**row, "images_per_second": round(rate, 1), "seconds": round(now - started, 3)})
                 sums, logged_step, logged_at = {}, done.step, now
                 progress.update(done.step, loss, row["lr"], rate, done.last_knn)
-            if epoch_ends and round(epoch) % trainer.eval_every == 0 or finished:
+            evaluates = epoch_ends and round(epoch) % trainer.eval_every == 0 or finished
+            saves = epoch_ends and round(epoch) % trainer.save_every == 0 or last
+            if evaluates and rank() == 0:
                 evaluating = time.perf_counter()
                 knn = monitor_knn(method, e.data, e.labelled, e.info, e.device)
                 report = monitor_collapse(method, e.data, e.pretext.augment, e.info, e.device)
@@ -158,10 +163,12 @@ def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRe
                         save("best")
                 logged_at = time.perf_counter()  # evaluation is not training speed
                 watch.add("evaluation", logged_at - evaluating)
-            if epoch_ends and round(epoch) % trainer.save_every == 0 or last:
+            if saves and rank() == 0:
                 done.seconds = time.perf_counter() - started
                 with watch.part("checkpoint"):
                     save("last")
+            if evaluates or saves:
+                wait_for_first()
             if last:
                 break
     watch.stop()

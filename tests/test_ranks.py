@@ -1,27 +1,31 @@
-"""Two ranks learn what one does: for every method in conf/method the gradients of two gloo processes, averaged as DDP
-does, equal those of one process on the same global batch, to 1e-7 of the largest entry in float64.
+"""Ranks learn what one does: for every method in conf/method the gradients of two gloo processes (of a few: four), mean
+over ranks, equal those of one process on the same global batch, to 1e-7 of the largest entry in float64.
 
 BatchNorm is defined per rank unless it is synchronised, so both sides use the synchronised one. Two rounds are run, so
 that queues, centres and banks that the first round filled take part in the second.
 """
 
+import json
 import os
 import socket
+from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from experiments import CONF, composed
+from experiments import CONF, composed, train
 from omegaconf import OmegaConf
 
 from ssl_cli.batch import Batch, Task
 from ssl_cli.build import instantiate
 from ssl_cli.data.info import DataInfo
-from ssl_cli.distributed import SyncedBatchNorm, gather, synchronise_norms
+from ssl_cli.data.loader import Loader
+from ssl_cli.distributed import SyncedBatchNorm, gather, own_rows, synchronise_norms
 from ssl_cli.setup import build_method
 
 METHODS = sorted(file.stem for file in (CONF / "method").glob("*.yaml") if not file.stem.startswith("_"))
+FEW = ["swav", "moco", "fixmatch"]  # for four ranks, which take their time
 BATCH = 32
 INFO = DataInfo("noise", 1, 16, tuple("0123456789"), 1024, 1024, 512, (0.5,), (0.25,))
 
@@ -37,7 +41,7 @@ def global_task(config, round_: int) -> Task:
     return instantiate(config.pretext, augment=instantiate(config.augment), data=INFO)(batch, generator)
 
 
-def own_rows(task: Task, rank: int, world: int, mixed: bool) -> Task:
+def own_task(task: Task, rank: int, world: int, mixed: bool) -> Task:
     def own(rows):
         rows = rows.view(BATCH, -1, *rows.shape[1:])  # the rotations of one image stay together
         # Of mixed batches every world-th image, so that each rank's rows begin with its share of the labelled ones.
@@ -57,7 +61,7 @@ def gradients(config, rank: int = 0, world: int = 1) -> dict[str, torch.Tensor]:
         method.zero_grad()
         method.start_epoch(round_)
         torch.manual_seed(round_)
-        method(own_rows(global_task(config, round_), rank, world, "mu" in config.method))["loss"].backward()
+        method(own_task(global_task(config, round_), rank, world, "mu" in config.method))["loss"].backward()
         method.after_step((round_ + 1) / 2)
     found = {f"gradient of {k}": p.grad for k, p in method.named_parameters() if p.grad is not None}
     for grad in found.values() if world > 1 else ():
@@ -71,36 +75,98 @@ def worker(rank: int, world: int, port: int, configs: dict, path: str) -> None:
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     dist.init_process_group("gloo", rank=rank, world_size=world)
     found = {name: gradients(OmegaConf.create(config), rank, world) for name, config in configs.items()}
+    found["losses"] = losses(Path(path) / f"run{rank}")
     torch.save(found, f"{path}/{rank}.pt")
     dist.destroy_process_group()
 
 
-@pytest.fixture(scope="module")
-def two_ranks(tmp_path_factory):
-    path = tmp_path_factory.mktemp("ranks")
+def losses(path: Path) -> list[float]:
+    """Return the losses of some steps of the loop; nothing is drawn for the images that depends on the rank."""
+    overrides = ["augment=none", "trainer.batch_size=64", "trainer.accumulate=2", "trainer.max_steps=4"]
+    train(path, [*overrides, "trainer.eval_every=100"])
+    rows = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    return [row["loss"] for row in rows if "loss" in row]
+
+
+def started(path: Path, world: int, names: list[str]) -> tuple[dict, list[dict]]:
     # Few enough clusters that k-means has enough images in the second round.
     few = {"deepcluster": ["method.clusters=10"]}
-    configs = {name: composed("train", [f"method={name}", *few.get(name, [])]) for name in METHODS}
+    configs = {name: composed("train", [f"method={name}", *few.get(name, [])]) for name in names}
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     plain = {name: OmegaConf.to_container(config) for name, config in configs.items()}
-    mp.spawn(worker, (2, port, plain, str(path)), nprocs=2)
-    return configs, [torch.load(path / f"{rank}.pt") for rank in range(2)]
+    mp.spawn(worker, (world, port, plain, str(path)), nprocs=world)
+    return configs, [torch.load(path / f"{rank}.pt") for rank in range(world)]
+
+
+@pytest.fixture(scope="module")
+def two_ranks(tmp_path_factory):
+    return started(tmp_path_factory.mktemp("two"), 2, METHODS)
+
+
+@pytest.fixture(scope="module")
+def four_ranks(tmp_path_factory):
+    return started(tmp_path_factory.mktemp("four"), 4, FEW)
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_two_ranks_give_the_gradients_and_state_of_one(two_ranks, name):
-    configs, (first, second) = two_ranks
+    assert_as_one(name, *two_ranks)
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_four_ranks_give_the_gradients_and_state_of_one(four_ranks, name):
+    assert_as_one(name, *four_ranks)
+
+
+def assert_as_one(name: str, configs: dict, found: list[dict]) -> None:
     expected = gradients(configs[name])
-    assert expected.keys() == first[name].keys() == second[name].keys()
+    assert all(expected.keys() == ranks[name].keys() for ranks in found)
     assert any(key.startswith("gradient") and value.abs().max() > 0 for key, value in expected.items())
     for key, value in expected.items():
-        for found in (first[name][key], second[name][key]):
+        for ranks in found:
             scale = value.abs().max().item() if value.numel() else 0.0
             torch.testing.assert_close(
-                found, value, rtol=0, atol=1e-7 * scale + 1e-12, msg=lambda m, k=key: f"{k}: {m}"
+                ranks[name][key], value, rtol=0, atol=1e-7 * scale + 1e-12, msg=lambda m, k=key: f"{k}: {m}"
             )
+
+
+def test_the_loop_gives_the_losses_of_one_process(two_ranks, four_ranks, tmp_path):
+    """The whole loop in float32: loader, accumulation, DDP, optimizer, averaged metrics."""
+    expected = torch.tensor(losses(tmp_path / "run"))
+    assert len(expected) == 4 and expected[0] != expected[1]
+    for _, found in (two_ranks, four_ranks):
+        for ranks in found:
+            torch.testing.assert_close(torch.tensor(ranks["losses"]), expected, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize(("world", "parts"), [(2, 1), (4, 1), (2, 2), (2, 4), (4, 2)])
+def test_ranks_share_each_batch_and_each_of_its_parts(monkeypatch, world, parts):
+    """Together they see the images of one process in each part, and each rank has its share of the labelled ones."""
+    images = torch.arange(256, dtype=torch.uint8).view(256, 1, 1, 1)
+    every, labelled = torch.arange(256), torch.arange(0, 256, 4)
+    mixed = {"labelled": labelled, "labelled_per_batch": 16}
+    sizes = {"batch_size": 64, "steps_per_epoch": 4, "seed": 3, "device": torch.device("cpu"), "parts": parts}
+
+    def batch(rank: int, world: int, step: int):
+        for name, value in (("world_size", world), ("rank", rank)):
+            monkeypatch.setattr(f"ssl_cli.distributed.{name}", lambda value=value: value)
+        return Loader(images, every % 10, every, **sizes, **mixed).batch(step)
+
+    for step in range(6):
+        whole = batch(0, 1, step)
+        ranks = [batch(rank, world, step) for rank in range(world)]
+        for part in range(parts):
+            together = torch.cat([rank.indices[part::parts] for rank in ranks])
+            assert sorted(together.tolist()) == sorted(whole.indices[part::parts].tolist())
+        for rank in ranks:
+            assert torch.equal(rank.images.flatten().long(), rank.indices) and len(rank.labels) == 64 // world
+            assert ((rank.labels >= 0).nonzero().flatten() == torch.arange(16 // world)).all()
+
+
+def test_rows_of_one_process_are_all_rows():
+    assert torch.equal(own_rows(torch.arange(6), parts=4), torch.arange(6))
 
 
 def test_without_a_process_group_there_is_nothing_to_gather():

@@ -47,7 +47,7 @@ def test_every_option_on_disk_is_in_the_readme_and_the_other_way_round():
     text = (ROOT / "README.md").read_text().split("## What there is")[1].split("`ssl train --help`")[0]
     named = set(re.findall(r"`([a-z0-9_]+)`", text))
     known = {"imagenet", "experiment", *(f.stem for f in (ROOT / "conf/experiment").glob("*.yaml"))}
-    for group in ("method", "dataset", "pretext", "augment", "backbone", "optimizer", "schedule", "probe"):
+    for group in ("method", "dataset", "pretext", "augment", "backbone", "optimizer", "schedule", "probe", "launcher"):
         options = {f.stem for f in (ROOT / "conf" / group).glob("*.yaml") if not f.stem.startswith("_")}
         assert options <= named, group
         known |= options | {group}

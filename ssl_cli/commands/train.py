@@ -3,30 +3,47 @@
 import os
 import platform
 import shlex
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from ssl_cli import config as cfg
+from ssl_cli import launch
 from ssl_cli.build import check_targets
 from ssl_cli.data.budget import parse_budget
 from ssl_cli.errors import RunError, UserError
+from ssl_cli.launch import Job
 from ssl_cli.memory import keep_freed_memory
-from ssl_cli.rundir import RunDir, environment
+from ssl_cli.rundir import RunDir, Unwritten, environment
 from ssl_cli.runs import checkpoint_file
 from ssl_cli.schedule import parse_duration
 
 # What may be given beside resume=: how long to train, where, and how often to look; nothing of what is learned from.
 RESUMABLE = tuple(
     f"trainer.{key}"
-    for key in ("epochs", "max_steps", "device", "threads", "eval_every", "save_every", "log_every", "dry_run")
+    for key in (
+        "epochs",
+        "max_steps",
+        "device",
+        "threads",
+        "devices",
+        "eval_every",
+        "save_every",
+        "log_every",
+        "rank_timeout",
+        "dry_run",
+    )
 )
 
 
 def run(config: DictConfig) -> int:
     """Train, evaluate on the test split once, print the table. Returns the exit status."""
+    launcher = config.get("launcher")
     run_dir = RunDir.open(config.resume) if config.resume else None
     if run_dir is not None:
         config = resumed_config(run_dir, config)
@@ -37,31 +54,104 @@ def run(config: DictConfig) -> int:
     if config.init is not None and run_dir is None:
         config = with_init(config)
     check(config)
+    chosen = any("run.dir=" in item for item in hydra_config.overrides.hydra)
     target = run_dir.path if run_dir else shown(Path(hydra_config.runtime.output_dir))
-    chosen_by_user = any("run.dir=" in item for item in hydra_config.overrides.hydra)
-    if run_dir is None and chosen_by_user:
-        RunDir.check_free(target)
+    plain = OmegaConf.to_container(config, resolve=True)
+    plain["launcher"] = None  # where a run was made is not what it is
+    job = Job(
+        config=plain,
+        target=str(target),
+        chosen=chosen and run_dir is None,
+        overrides=list(hydra_config.overrides.task),
+        resume=run_dir is not None,
+        again=hydra_config.mode == RunMode.MULTIRUN,
+    )
+    return launch.later(job, launcher) if launcher is not None else launch.run(job)
 
+
+def going_on(job: Job) -> tuple[Job, bool]:
+    """Return the job, to be gone on with where it had begun before; and whether it is finished already.
+
+    It had where a sweep is started again in the same directory, and where torchrun or Slurm start a run again.
+    """
+    if job.resume:
+        return job, False
+    target = Path(job.target)
+    found = next((run for run in earlier_runs(job, target) if OmegaConf.to_container(run.config) == job.config), None)
+    if found is None:
+        if job.again and (target / "summary.json").is_file() and not (target / "config.yaml").is_file():
+            (target / "summary.json").unlink()  # of a job that had failed before it had a run
+        if job.chosen:
+            RunDir.check_free(target)
+        return job, False
+    if found.summary.get("state") == "finished":
+        print(f"{found.path} is finished; nothing to do")
+        return job, True
+    print(f"going on with {found.path}")
+    return replace(job, target=str(found.path), resume=True), False
+
+
+def earlier_runs(job: Job, target: Path) -> list[RunDir]:
+    """Return the runs that may be an earlier attempt at the same job, the newest first."""
+    if job.again:
+        return [RunDir(target)] if (target / "config.yaml").is_file() else []
+    if (launched := launch.launch_id()) is None:
+        return []
+    files = [target / "env.json", *Path("outputs").glob("*/*/env.json")]
+    runs = [RunDir(file.parent) for file in files if file.is_file() and (file.parent / "config.yaml").is_file()]
+    same = [run for run in runs if run.env.get("launch") == launched]
+    return sorted(same, key=lambda run: (run.path / "config.yaml").stat().st_mtime, reverse=True)
+
+
+def execute(job: Job, created: Callable[[Path], None] = lambda path: None) -> int:
+    """Do a job in this process, alone or as one of several ranks. Returns the exit status.
+
+    Args:
+        job: what to do.
+        created: gets the directory of a new run.
+    """
+    config = OmegaConf.create(job.config)
     if config.trainer.keep_memory:
         keep_freed_memory()
+    from ssl_cli.distributed import first_alone, rank, world_size
     from ssl_cli.setup import plan, prepare  # torch comes in here
 
-    resumable = run_dir is not None and any(run_dir.checkpoint_file().parent.glob("*.pt"))
-    experiment = prepare(config, resuming=resumable)
-    resumed = resumed_state(run_dir, experiment) if resumable else None
-    for term, value in plan(experiment, str(target)):
+    run_dir = RunDir(Path(job.target)) if job.resume else None
+    with first_alone():
+        resumable = run_dir is not None and any(run_dir.checkpoint_file().parent.glob("*.pt"))
+        experiment = prepare(config, resuming=resumable)
+        resumed = resumed_state(run_dir, experiment) if resumable else None
+    for term, value in plan(experiment, job.target):
         print(f"{term:>17}  {value}")
     if config.trainer.dry_run:
         print("dry run: nothing was trained or written")
         return 0
+    if rank() > 0:
+        return train_and_measure(experiment, Unwritten(Path(job.target)), resumed, job.overrides)
     if run_dir is None:
-        run_dir = RunDir.create(target, config, chosen_by_user=chosen_by_user)
-        run_dir.write("env.json", {**environment(), "device": str(experiment.device)})
+        run_dir = RunDir.create(Path(job.target), config, chosen_by_user=job.chosen)
+        env = {"device": str(experiment.device), "ranks": world_size(), "launch": launch.recorded_launch()}
+        run_dir.write("env.json", {**environment(), **env})
         run_dir.write("labels.json", budget_record(experiment))
     else:
         run_dir.write_config(config)
+        tell_of_ranks(run_dir, world_size())
         run_dir.log(f"resumed at step {resumed['progress']['step'] if resumed else 0}")
-    return train_and_measure(experiment, run_dir, resumed)
+    created(run_dir.path)
+    return train_and_measure(experiment, run_dir, resumed, job.overrides)
+
+
+def tell_of_ranks(run_dir: RunDir, ranks: int) -> None:
+    """Say what may differ where a run goes on with another number of ranks than it had."""
+    if (before := run_dir.env.get("ranks", 1)) == ranks:
+        return
+    line = (
+        f"{ranks} ranks go on where {before} were: the same images in the same batches, but changed by other random "
+        "draws, and sums are rounded in another order, so the weights will not be those of an unbroken run"
+    )
+    run_dir.log(line)
+    print(line)
+    run_dir.write("env.json", {**run_dir.env, "ranks": ranks})
 
 
 def check(config: DictConfig) -> None:
@@ -98,8 +188,9 @@ def with_init(config: DictConfig) -> DictConfig:
     return initialised(config, typed, chosen)
 
 
-def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None) -> int:
-    """Fit, then score the test split; ``summary.json`` tells at any time which state the run is in."""
+def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None, overrides: list[str]) -> int:
+    """Fit, then let rank 0 score the test split; ``summary.json`` tells at any time which state the run is in."""
+    from ssl_cli import distributed
     from ssl_cli.measure import measure
     from ssl_cli.memory import peak_memory
     from ssl_cli.signals import StopRequest, terminate_as_interrupt
@@ -121,13 +212,16 @@ def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None) ->
         "labels": str(config.dataset.labels),
         "seed": config.seed,
         "splits": experiment.info.splits,
-        "overrides": run_dir.summary.get("overrides", []) + list(HydraConfig.get().overrides.task),
+        "overrides": run_dir.summary.get("overrides", []) + overrides,
         "results": [],
     }
     run_dir.write("summary.json", summary)
+    distributed.wait_for_first()
     try:
         with StopRequest() as stop:
             done = fit(experiment, run_dir, resumed, stop)
+        rank = distributed.rank()
+        distributed.leave()
         summary |= {
             "seconds": round(done.seconds, 3),
             "images_per_second": round(done.step * images / max(done.seconds, 1e-9), 1),
@@ -145,6 +239,8 @@ def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None) ->
             print(f"stopped at step {done.step} of {experiment.total_steps}; saved. To go on:")
             print(f"  {resume_command(run_dir)}")
             return 128 + (stop.signal or 0)
+        if rank > 0:
+            return 0
         with terminate_as_interrupt():
             measured = measure(experiment, tell)
             measured.write_predictions(run_dir.path / "predictions.npz")

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from ssl_cli.batch import Batch
+from ssl_cli.distributed import own_rows
 
 
 def mix(seed: int, *keys: int) -> int:
@@ -27,16 +28,19 @@ class Loader:
     Where labelled images are given apart, each batch begins with ``labelled_per_batch`` of them, and the labels of the
     rest are hidden; each of the two streams is gone through in an order of its own.
 
+    Of several ranks each gets its own rows of the same batch.
+
     Args:
         images: [N, C, H, W] uint8, in memory or memory-mapped.
         labels: [N] int64, already without those that the method must not see.
         positions: [n] the images to learn from.
-        batch_size: images a batch.
+        batch_size: images a batch, of all ranks together.
         steps_per_epoch: batches an epoch.
         seed: of the order.
         device: where batches go.
         labelled: [m] the images that begin each batch, with their labels; None: all images come from ``positions``.
         labelled_per_batch: how many of them.
+        parts: that a batch will be worked through in: no part's images depend on the number of ranks.
     """
 
     def __init__(
@@ -51,11 +55,13 @@ class Loader:
         device: torch.device,
         labelled: Tensor | None = None,
         labelled_per_batch: int = 0,
+        parts: int = 1,
     ):
         self.images, self.labels, self.positions = images, labels, positions
         self.batch_size, self.steps_per_epoch = batch_size, steps_per_epoch
         self.seed, self.device = seed, device
         self.labelled, self.labelled_per_batch = labelled, labelled_per_batch
+        self.parts = parts
         self.weights: Tensor | None = None  # [N] how often each image is drawn; None: each once
         self._epoch, self._order, self._labelled_order = -1, positions, positions[:0]
 
@@ -74,6 +80,7 @@ class Loader:
             known = self._labelled_order[index * self.labelled_per_batch : (index + 1) * self.labelled_per_batch]
             labels = torch.cat([self.labels[known], torch.full_like(labels, -1)])
             chosen = torch.cat([known, chosen])
+        chosen, labels = own_rows(chosen, self.parts), own_rows(labels, self.parts)
         images = self.images[chosen]
         if self.device.type == "cuda":
             images = images.pin_memory()

@@ -1,0 +1,89 @@
+"""Two hosts for real: two network namespaces, a cable between them, torchrun on both; the cable is cut."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_launch import assert_equal_runs, overrides, spawned, wait_for_step
+
+ADDRESSES = {"ssl-a": "10.231.77.1", "ssl-b": "10.231.77.2"}
+
+
+def ip(*args: str) -> None:
+    subprocess.run(["ip", *args], check=True, capture_output=True, timeout=20)
+
+
+def unable() -> str | None:
+    if shutil.which("ip") is None or not hasattr(os, "geteuid") or os.geteuid() != 0:
+        return "network namespaces need root, and ip"
+    try:
+        ip("netns", "add", "ssl-try")
+        ip("netns", "del", "ssl-try")
+    except subprocess.CalledProcessError as error:
+        return f"no network namespaces here: {error.stderr.decode().strip()}"
+    return None
+
+
+@pytest.fixture
+def hosts():
+    """Two namespaces, each with one end of a cable."""
+    if reason := unable():
+        pytest.skip(reason)
+    with contextlib.ExitStack() as cleanup:
+        for name in ADDRESSES:
+            ip("netns", "add", name)
+            cleanup.callback(ip, "netns", "del", name)
+        ip("link", "add", "cable-a", "netns", "ssl-a", "type", "veth", "peer", "name", "cable-b", "netns", "ssl-b")
+        for name, address in ADDRESSES.items():
+            end = name.replace("ssl", "cable")
+            ip("-n", name, "address", "add", f"{address}/24", "dev", end)
+            ip("-n", name, "link", "set", end, "up")
+            ip("-n", name, "link", "set", "lo", "up")
+        yield
+
+
+def start_both(cwd: Path, *args: str) -> list[subprocess.Popen]:
+    """Start one rank on each host."""
+    processes = []
+    for name, address in ADDRESSES.items():
+        env = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": name.replace("ssl", "cable")}
+        command = ["ip", "netns", "exec", name, sys.executable, "-m", "torch.distributed.run"]
+        command += ["--nnodes", "2", "--nproc-per-node", "1", "--max-restarts", "0", "--local-addr", address]
+        command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"{ADDRESSES['ssl-a']}:29517", "--rdzv-id", "two"]
+        command += ["-m", "ssl_cli", "train", *args]
+        with (cwd / f"{name}.out").open("a") as out:
+            processes.append(subprocess.Popen(command, cwd=cwd, env=env, stdout=out, stderr=subprocess.STDOUT))
+    return processes
+
+
+@pytest.mark.slow
+def test_a_cut_cable_stops_the_run_and_it_goes_on_exactly(hosts, tmp_path, summary):
+    process = spawned(tmp_path, *overrides("moco"), "hydra.run.dir=straight")
+    assert process.communicate(timeout=300) and process.returncode == 0
+
+    both = start_both(tmp_path, *overrides("moco"), "trainer.rank_timeout=20", "hydra.run.dir=run")
+    try:
+        wait_for_step(tmp_path / "run", 6, both[0])
+        ip("-n", "ssl-b", "link", "set", "cable-b", "down")
+        statuses = [process.wait(timeout=200) for process in both]
+    finally:
+        for process in both:
+            process.kill()
+    first, second = ((tmp_path / f"{name}.out").read_text() for name in ADDRESSES)
+    assert all(status == 1 for status in statuses)
+    assert "error: rank 0 of 2 lost rank 1" in first, first
+    assert "error: rank 1 of 2 lost rank" in second, second
+    assert summary(tmp_path / "run")["state"] == "failed"
+
+    ip("-n", "ssl-b", "link", "set", "cable-b", "up")
+    both = start_both(tmp_path, "resume=run")
+    try:
+        assert [process.wait(timeout=300) for process in both] == [0, 0]
+    finally:
+        for process in both:
+            process.kill()
+    assert_equal_runs(tmp_path / "run", tmp_path / "straight")
