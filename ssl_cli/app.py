@@ -78,8 +78,6 @@ def run_app(
             f"cannot make the run directory: {error.strerror} ({error.filename}); write hydra.run.dir=DIR"
         ) from error
     failed = [outcome for outcome in outcomes if outcome != 0]
-    if any(arg in ("-m", "--multirun") for arg in args):
-        return 1 if failed else 0
     if failed and isinstance(failed[0], Exception):
         raise failed[0]
     return failed[0] if failed else 0
@@ -102,7 +100,7 @@ def _run_job(
             print(f"to go on with the sweep: {again(output_dir.parent)}", flush=True)
             raise KeyboardInterrupt
     except (UserError, RunError) as error:
-        outcomes.append(error)
+        outcomes.append(1 if sweep else error)
         if sweep:
             print(f"error: {error}", file=sys.stderr, flush=True)
             record_failure(output_dir, str(error), list(hydra_config.overrides.task))

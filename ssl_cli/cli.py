@@ -18,6 +18,7 @@ COMMANDS = {
     "probe": "measure a trained run or checkpoint on a downstream task",
     "views": "draw what a pretext makes of images, before any training",
     "runs": "list the runs there are",
+    "compare": "put runs, or groups of them, beside each other, with the noise of their differences",
 }
 
 HELP = """\

@@ -1,5 +1,7 @@
 """The command line by running it: exit codes, messages, and the exact files."""
 
+import csv
+import io
 import json
 import re
 import signal
@@ -162,9 +164,24 @@ def test_a_sweep_gives_each_job_a_directory_and_one_failing_job_loses_no_other(s
     assert "5000 is more than the 1258 images" in summary(jobs[1])["error"]
     assert not any(character in str(job.relative_to(ssl.cwd)) for job in jobs for character in "=,% ")
     table = outcome.out.split("job 3")[1]
-    assert "2 of 4 jobs finished" in table and "method=supervised trainer.batch_size=64" in table
+    assert "2 of 4 jobs finished" in table and "Left out" in table and "5000 is more than" in table
+    compared = ssl("compare", str(sweep), "--against", "supervised", "--to", "csv")
+    assert compared.status == 0 and not compared.modules & {*TORCH, "hydra", "omegaconf", "sklearn"}
+    rows = {(row["name"], row["probe"]): row for row in csv.DictReader(io.StringIO(compared.out))}
+    for row in summary(jobs[0])["results"]:
+        name = {"pixels": "raw pixels", "random": "convnet, random weights"}.get(row["model"], row["model"])
+        assert float(rows[name, row["probe"]]["mean"]) == row["mean"] and row["labels"] == "50%"
+    for name in ("simclr", "raw pixels"):  # one run each: by the predictions that the runs have left
+        assert rows[name, "linear"]["covers"] == "images" and rows[name, "linear"]["low"]
+    assert "own classifier" in ssl("compare", str(sweep)).out and rows["supervised", "classifier"]["difference"] == ""
+    for args, text in ((["nowhere"], "nowhere"), ([], "usage"), ([str(sweep), "--level", "2"], "--level 2")):
+        refused = ssl("compare", *args)
+        assert refused.status == 2 and text in refused.err and len(refused.err.strip().splitlines()) == 1
     survivor = ssl("probe", f"ckpt={jobs[0]}", "probe=knn")
     assert survivor.status == 0
+    probed = ssl("compare", f"{jobs[0]}/probes", str(jobs[2]), "--probe", "knn", "--to", "json")
+    assert probed.status == 0, probed.err
+    assert [row["name"] for row in json.loads(probed.out)["rows"]][2:] == ["simclr", "supervised"]
 
 
 def test_an_interrupted_run_resumes_to_bitwise_the_same_weights(ssl, summary):

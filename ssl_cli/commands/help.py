@@ -28,6 +28,7 @@ examples
   ssl train method=supervised init=last dataset.labels=10%   fine-tune the latest run
   ssl train method=simclr dataset=cifar10 backbone=resnet18 trainer.epochs=200
   ssl train -m method=simclr,supervised seed=1,2,3          a sweep: six runs and a table
+  ssl train experiment=sweep_temperature                     a sweep that is ready: see conf/experiment/sweep_*.yaml
   ssl train resume=last
 """,
     "views": """\

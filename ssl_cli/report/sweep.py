@@ -1,6 +1,5 @@
 """The table at the end of a sweep, read from the jobs' directories, so that any launcher may have run them."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,42 +8,37 @@ from omegaconf import DictConfig
 
 
 class SweepSummary(Callback):
-    """Prints one line a job when all have ended."""
+    """Compares the jobs when all have ended: what `ssl compare` says of the sweep."""
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Find the jobs' summaries below the sweep's directory and show them."""
+        """Find the jobs below the sweep's directory and show them."""
+        directory = Path(config.hydra.sweep.dir)
         if config.get("launcher") is None:  # else they are yet to start
-            show(Path(config.hydra.sweep.dir))
+            show(directory)
+        if [file.name for file in directory.glob("*")] == ["multirun.yaml"]:  # dry runs write nothing
+            (directory / "multirun.yaml").unlink()
+            directory.rmdir()
 
 
 def show(directory: Path) -> None:
-    """Print state, time and results of every job below ``directory``."""
-    from rich import box
+    """Print the comparison of the jobs below ``directory``; of jobs that cannot be compared, what became of each."""
     from rich.console import Console
-    from rich.table import Table
 
-    from ssl_cli.probes.protocol import column
-    from ssl_cli.report.table import cell, headers
+    from ssl_cli.commands.runs import show as show_runs
+    from ssl_cli.errors import UserError
+    from ssl_cli.report.compare import compare
+    from ssl_cli.report.formats import to_terminal
+    from ssl_cli.runs import find_runs
 
-    jobs = sorted(directory.glob("*/summary.json"), key=lambda file: (_number(file.parent.name), file.parent.name))
-    summaries = [(file.parent.name, json.loads(file.read_text(encoding="utf-8"))) for file in jobs]
-    own = [(name, s, [r for r in s["results"] if r["model"] not in ("pixels", "random")]) for name, s in summaries]
-    heads = headers([row for _, _, rows in own for row in rows])
-    common = set.intersection(*(set(summary.get("overrides", [])) for _, summary in summaries)) if summaries else set()
-    table = Table("job", "state", *heads.values(), box=box.SIMPLE_HEAD)
-    for name, summary, rows in own:
-        swept = [item for item in summary.get("overrides", []) if item not in common]
-        name = " ".join([name.split("-")[0], *swept])
-        cells = {column(row): cell(row) for row in rows}
-        table.add_row(name, summary["state"], *(cells.get(key, "") for key in heads))
-    console = Console()
-    console.print(table)
-    for name, summary, _ in own:
-        if summary["state"] == "failed":
-            console.print(f"{name} failed: {summary.get('error', 'unknown reason')}", markup=False, highlight=False)
-    print(f"sweep: {directory} ({sum(s['state'] == 'finished' for _, s, _ in own)} of {len(own)} jobs finished)")
-
-
-def _number(name: str) -> int:
-    head = name.split("-")[0]
-    return int(head) if head.isdigit() else -1
+    runs = find_runs(directory)
+    if not runs:  # dry runs
+        return
+    console = Console(highlight=False)
+    try:
+        console.print(to_terminal(compare([directory]), console))
+    except UserError as error:
+        show_runs(runs[::-1])
+        print(f"not in one table: {error}")
+    finished = sum(run["state"] in ("finished", "collapsed") for run in runs)
+    print(f"sweep: {directory} ({finished} of {len(runs)} jobs finished)")
+    print(f"next: ssl compare {directory} --against NAME")

@@ -1,0 +1,88 @@
+"""``ssl compare``: runs and groups of runs beside each other, with the noise of their differences."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from ssl_cli.errors import UserError
+
+USAGE = "usage: ssl compare RUN... | SWEEP_DIR [--by KEYS] [--over KEYS] [--against NAME] [--to csv|md|html|json]"
+HELP = f"""\
+{USAGE}
+
+  RUN, SWEEP_DIR      directories of runs, of sweeps, or of probes inside runs (RUN/probes): all that is below them
+  --by KEYS           settings that make a line of the table: method, pretext, temperature, optimizer.lr, ...; with
+                      commas between. Default: all in which the runs differ, but for --over
+  --over KEYS         settings that are averaged over (default seed,label_seed)
+  --against NAME      the line that the others are compared with, by its name or a part of it; default the best
+                      baseline; `none` leaves differences out
+  --probe NAMES       only these probes: linear,knn
+  --labels BUDGETS    only these label budgets: all,10/class
+  --metric NAME       another metric than the headline: macro_f1, balanced_accuracy, ...
+  --level 0.95        of the intervals
+  --sort              the best line first
+  --to FORMAT         csv, md, html or json, on standard output, instead of a table for the terminal
+
+One line is the mean over its runs; baselines (the pixels, random weights) come first. Each difference has an interval,
+the union of those that the runs allow: Student's t over runs (paired where both lines are of the same seeds), t over
+draws of the labels, and a paired bootstrap over the test images (from predictions.npz). Where it holds 0, the
+difference is within noise. Runs that are not finished are left out, and named. Runs on different images or splits, or
+measured by different protocols, are refused; the message says how to make them alike.
+
+examples
+  ssl compare outputs/DATE/TIME-sweep
+  ssl compare outputs/DATE/TIME-sweep --by method --over seed --sort --to md > results.md
+  ssl compare RUN_A RUN_B --against RUN_A --probe linear --labels 10/class
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; {USAGE} (see `ssl compare --help`)")
+
+
+def main(args: Sequence[str]) -> int:
+    """Print the comparison. Returns the exit status."""
+
+    def names(text: str) -> list[str]:
+        return [name.strip() for name in text.split(",") if name.strip()]
+
+    parser = _Parser(prog="ssl compare", add_help=False, allow_abbrev=False)
+    parser.add_argument("paths", nargs="+", type=Path, metavar="RUN")
+    parser.add_argument("--by", type=names, default=[])
+    parser.add_argument("--over", type=names, default=None)
+    parser.add_argument("--against")
+    parser.add_argument("--probe", type=names, default=[])
+    parser.add_argument("--labels", type=names, default=[])
+    parser.add_argument("--metric")
+    parser.add_argument("--level", type=float, default=0.95)
+    parser.add_argument("--sort", action="store_true")
+    parser.add_argument("--to", choices=["csv", "md", "html", "json"])
+    options = parser.parse_args(args)
+    if not 0 < options.level < 1:
+        raise UserError(f"--level {options.level:g} is not between 0 and 1; write 0.95")
+
+    from ssl_cli.report.compare import compare
+    from ssl_cli.report.formats import FORMATS, to_terminal
+    from ssl_cli.report.groups import OVER
+
+    comparison = compare(
+        options.paths,
+        by=options.by,
+        over=OVER if options.over is None else options.over,
+        against=options.against,
+        probes=options.probe,
+        labels=options.labels,
+        metric=options.metric,
+        level=options.level,
+        sort=options.sort,
+    )
+    if options.to:
+        print(FORMATS[options.to](comparison), end="")
+        return 0
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    console.print(to_terminal(comparison, console))
+    return 0
