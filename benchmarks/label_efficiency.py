@@ -13,6 +13,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from ssl_cli.report.entries import collect
+from ssl_cli.runs import BASELINES
+
 BUDGETS = ("1/class", "2/class", "4/class", "10/class", "40/class", "all")
 # Of runs that see labels: small batches, so that few epochs are many steps; only the own classifier is of interest.
 LABELLED = ["trainer.epochs=30", "trainer.batch_size=128", "trainer.eval_every=1000", "probes.linear.labels=[all]"]
@@ -129,21 +132,15 @@ def run(args: list[str], path: Path) -> None:
 def accuracy(runs: Path, model: str, budget: str, seed: int) -> float | None:
     """Return the test accuracy in % of one cell for one seed, or None where there is none."""
     where = f"{budget.replace('/', '-')}-{seed}"
-    name = "simclr" if model == "pixels" else model
-    file = next(
-        (f for f in (runs / f"{name}-{where}").glob("*.json") if f.name in ("summary.json", "result.json")), None
-    )
-    if file is None:
+    path = runs / f"{'simclr' if model == 'pixels' else model}-{where}"
+    if not any((path / name).is_file() for name in ("summary.json", "result.json")):
         return None
-    rows = json.loads(file.read_text())["results"]
-    if file.name == "summary.json":
-        (row,) = (row for row in rows if row["probe"] == "classifier")
-    else:
-        wanted = (
-            "pixels" if model == "pixels" else next(r["model"] for r in rows if r["model"] not in ("pixels", "random"))
-        )
-        (row,) = (row for row in rows if row["model"] == wanted)
-    return 100 * row["mean"]
+    rows = [row for entry in collect([path])[0] for row in entry.rows]
+    probe = "linear" if model in ("pixels", "simclr", "rotation") else "classifier"
+    for row in rows:
+        if row["probe"] == probe and (row["model"] == "pixels" if model == "pixels" else row["model"] not in BASELINES):
+            return 100 * row["mean"]
+    return None
 
 
 def write(runs: Path, out: Path, seeds: int) -> None:

@@ -14,7 +14,7 @@ from ssl_cli.report.entries import collect
 from ssl_cli.report.groups import OVER, Column, Group, Key, Row, column, grouped, run_of, value
 from ssl_cli.report.intervals import Interval
 
-LOWER = ("mae", "rmse", "ece")  # metrics of which less is better
+LOWER = ("mae", "rmse", "ece", "fpr_at_95_tpr")  # metrics of which less is better
 
 
 @dataclass
@@ -127,10 +127,10 @@ def _columns(rows: Sequence[Row], metric: str | None) -> list[Column]:
     """Return the columns: probes as they come, of each the most labels first."""
     columns = list(dict.fromkeys(column(row, metric) for row in rows))
     probes = list(dict.fromkeys((probe, target) for probe, _, target, _ in columns))
-    kinds = ("all", "fraction", "per_class")
+    kinds = ("all", "fraction", "per_class", "none")
 
     def place(at: Column) -> tuple[int, int, float]:
-        kind, amount = parse_budget(at[1])
+        kind, amount = ("none", 0) if at[1] == "none" else parse_budget(at[1])  # a task that uses no labels
         return probes.index((at[0], at[2])), kinds.index(kind), -(amount or 0)
 
     return sorted(columns, key=place)

@@ -13,8 +13,9 @@ from rich.text import Text
 
 from ssl_cli.report.compare import LOWER, Comparison, Line, Score, summary
 from ssl_cli.report.groups import Column
-from ssl_cli.report.table import METRICS, PERCENT, header
+from ssl_cli.report.table import METRICS, header
 
+PLAIN = ("r2", "mae", "rmse", "mae_of_mean", "rmse_of_mean")  # all other metrics are shares, shown in percent
 COST = ["runs", "seconds", "images seen"]
 NARROWEST = 14  # characters of the names' column, which may be folded
 SOURCES = {"runs": "Student's t over runs", "draws": "t over draws of the labels", "images": "bootstrap of test images"}
@@ -155,20 +156,20 @@ def title(c: Comparison) -> str:
     """Return what the numbers are."""
     metrics = list(dict.fromkeys(at[3] for at in c.columns))
     names = ", ".join(METRICS.get(metric, metric.replace("_", " ")) for metric in metrics)
-    percent = " in %" if all(metric in PERCENT for metric in metrics) else ""
-    return f"{names}{percent} on the test split of {c.dataset or 'unknown data'}"
+    percent = "" if any(metric in PLAIN for metric in metrics) else " in %"
+    return f"{names[0].upper()}{names[1:]}{percent} on the test split of {c.dataset or 'unknown data'}"
 
 
 def shown(score: Score, at: Column) -> str:
     """Return for example ``95.9 ± 0.3``."""
-    scale, digits = (100, 1) if at[3] in PERCENT else (1, 3)
+    scale, digits = (1, 3) if at[3] in PLAIN else (100, 1)
     deviation = "" if score.std is None else f" ± {scale * score.std:.{digits}f}"
     return f"{scale * score.mean:.{digits}f}{deviation}"
 
 
 def shown_difference(score: Score, at: Column) -> str:
     """Return for example ``+6.2 [5.1, 7.4]``; a difference within noise begins with ``~``."""
-    scale, digits = (100, 1) if at[3] in PERCENT else (1, 3)
+    scale, digits = (1, 3) if at[3] in PLAIN else (100, 1)
     low_high = (
         "" if score.interval is None else " [{}, {}]".format(*(f"{scale * x:.{digits}f}" for x in score.interval))
     )
@@ -208,9 +209,9 @@ def _of_differences(c: Comparison, scores: Sequence[tuple[Line, Column, Score]])
     if judged:
         kinds = [SOURCES[kind] for kind in SOURCES if any(kind in s.kinds for _, _, s in judged)]
         widest = f"the union of {' and '.join(kinds)}" if len(kinds) > 1 else kinds[0]
-        missing = {"runs": "only one run", "images": "no predictions.npz"}
+        missing = {"runs": "seeds where there is one run", "images": "test images where there is no predictions.npz"}
         missing = [what for kind, what in missing.items() if not all(kind in s.kinds for _, _, s in judged)]
-        untold = f" Where there is {' or '.join(missing)}, it says nothing of that." if missing else ""
+        untold = f" It says nothing of other {', nor of other '.join(missing)}." if missing else ""
         lines.append(
             f"Second line of a cell: difference to {c.against} ({c.why}), with its {percent} interval: {widest}, "
             f"paired where they can be.{untold}"
@@ -226,7 +227,9 @@ def _of_differences(c: Comparison, scores: Sequence[tuple[Line, Column, Score]])
                 "--against."
             )
     if unknown := [item for item in scores if item[2].interval is None]:
-        lines.append(f"Noise unknown (one run, and no predictions.npz of both): {_listed(unknown, scores)}.")
+        lines.append(
+            f"Noise unknown (nothing varies over runs, and no predictions.npz of both): {_listed(unknown, scores)}."
+        )
     return lines
 
 
@@ -245,7 +248,7 @@ def _listed(items: Sequence[Item], among: Sequence[Item]) -> str:
 
 def _head(c: Comparison, at: Column) -> str:
     several = len({metric for *_, metric in c.columns}) > 1
-    metric = METRICS.get(at[3], at[3].replace("_", " ")) + (" %" if at[3] in PERCENT else "")
+    metric = METRICS.get(at[3], at[3].replace("_", " ")) + ("" if at[3] in PLAIN else " %")
     return header(*at[:3]) + (f",\n{metric}" if several else "")
 
 

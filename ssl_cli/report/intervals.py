@@ -21,13 +21,18 @@ def t_interval(a: Sequence[float], b: Sequence[float], paired: bool, level: floa
         level: in (0, 1).
 
     Returns:
-        (low, high); None for fewer than two runs.
+        (low, high); None for fewer than two runs, and where nothing varies: scores are counts of images, and three runs
+        with the same count do not show that a fourth would have it.
     """
     if len(a) < 2 or len(b) < 2:
         return None
     if paired:
         d = [x - y for x, y in zip(a, b, strict=True)]
+        if statistics.stdev(d) < 1e-12:
+            return None
         return _around(statistics.fmean(d), statistics.stdev(d) / math.sqrt(len(d)), len(d) - 1, level)
+    if statistics.stdev(a) + statistics.stdev(b) < 1e-12:
+        return None
     return welch_interval(_summary(a), _summary(b), level)
 
 
