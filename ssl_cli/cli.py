@@ -19,6 +19,7 @@ COMMANDS = {
     "views": "draw what a pretext makes of images, before any training",
     "runs": "list the runs there are",
     "compare": "put runs, or groups of them, beside each other, with the noise of their differences",
+    "report": "write one page with all there is to see of a run or a sweep",
 }
 
 HELP = """\

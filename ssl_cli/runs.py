@@ -95,6 +95,14 @@ def headline(summary: dict[str, Any]) -> dict[str, Any] | None:
     return min(rows, key=lambda row: order.index(row["probe"]) if row["probe"] in order else len(order), default=None)
 
 
+def run_state(summary: dict[str, Any]) -> str:
+    """Return ``state`` of a summary, or ``collapsed``, ``killed`` or ``unreadable``; see `find_runs`."""
+    state = summary.get("state", "unreadable")
+    if state == "finished" and summary.get("collapsed"):
+        return "collapsed"
+    return "killed" if state == "running" and _is_gone(summary) else state
+
+
 def read_json(file: Path) -> dict[str, Any] | None:
     """Return a JSON object, or None for a file that is missing, torn or something else."""
     try:
@@ -107,12 +115,7 @@ def read_json(file: Path) -> dict[str, Any] | None:
 def _record(run: Path) -> dict[str, Any]:
     summary = read_json(run / "summary.json") or {}
     started = next(f for f in (run / "config.yaml", run / "summary.json", run / "checkpoints") if f.exists())
-    state = summary.get("state", "unreadable")
-    row = headline(summary)
-    if state == "finished" and summary.get("collapsed"):
-        state = "collapsed"
-    elif state == "running" and _is_gone(summary):
-        state = "killed"
+    state, row = run_state(summary), headline(summary)
     return {
         "date": time.strftime("%Y-%m-%d %H:%M", time.localtime(started.stat().st_mtime)),
         "method": summary.get("method", ""),

@@ -13,9 +13,10 @@ def test_the_first_column_is_the_image_itself(ssl):
     assert outcome.status == 0, outcome.err
     assert "out/views.png" in outcome.out
     picture = np.asarray(Image.open(ssl.cwd / "out/views.png"))
-    assert picture.shape == (3 * 100 - 4, 3 * 100, 3)
-    tiles = picture[:96, :96, 0].reshape(32, 3, 32, 3)
+    assert picture.shape == (22 + 3 * 100 - 4, 3 * 100 - 4, 3)
+    tiles = picture[22 : 22 + 96, :96, 0].reshape(32, 3, 32, 3)
     assert (tiles == tiles[:, :1, :, :1]).all() and len(np.unique(tiles)) > 20
+    assert all((picture[:22, x : x + 96] < 100).any() for x in (0, 100, 200))  # headings
     assert [f.name for f in (ssl.cwd / "out").iterdir()] == ["views.png"]
     again = ssl("views", "hydra.run.dir=out")
     assert again.status == 2 and "nothing was overwritten" in again.err
@@ -30,7 +31,7 @@ def test_every_pretext_can_be_drawn(pretext, tmp_path, monkeypatch):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     shapes = ["dataset=shapes", "dataset.num_images=70", "images=4", "hydra.run.dir=out"]
     assert main(["views", f"pretext={pretext}", *shapes]) == 0
-    assert Image.open(tmp_path / "out/views.png").width >= 200
+    assert Image.open(tmp_path / "out/views.png").width >= 196
 
 
 def test_bad_input_to_views(ssl):

@@ -35,3 +35,19 @@ class Pretext(ABC):
         ``augment`` replaces the recipe that the pretext was built with.
         """
         return (augment or self.augment)(images, self.data.mean, self.data.std, generator, views=count)
+
+    def shown(self, task: Task) -> dict[str, Tensor]:
+        """Return what a person should see of a task: heading -> pictures [B', C, h, w] in [0, 1], in this order."""
+        one = len(task.views) == 1
+        return {"view" if one else f"view {i}": self.visible(view) for i, view in enumerate(task.views, 1)}
+
+    def answers(self, task: Task) -> list[str]:
+        """Return the pseudo-label of each row in words; nothing where it is none that words could say."""
+        if task.targets is None or task.targets.ndim != 1:
+            return []
+        return [f"label {target}" for target in task.targets.tolist()]
+
+    def visible(self, view: Tensor) -> Tensor:
+        """Return a normalised view [B', C, h, w] as pixels in [0, 1]."""
+        mean, std = (view.new_tensor(values).view(-1, 1, 1) for values in (self.data.mean, self.data.std))
+        return (view * std + mean).clamp(0, 1)

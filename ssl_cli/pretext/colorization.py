@@ -78,3 +78,11 @@ class Colorization(Pretext):
         view = (lab[:, :1] / 100 - mean) / std
         ab = F.avg_pool2d(lab[:, 1:], self.reduction)
         return Task([view], soft_encode(ab, self.centres.to(ab.device)), batch.labels, batch.indices)
+
+    def shown(self, task: Task) -> dict[str, Tensor]:
+        """Return the lightness, and the colours that are to be found, on that lightness."""
+        lightness = self.visible(task.views[0])
+        ab = torch.einsum("bqhw,qc->bchw", task.targets, self.centres.to(task.targets))
+        ab = F.interpolate(ab, lightness.shape[2:], mode="bilinear")
+        colours = lab_to_rgb(torch.cat([100 * lightness.mean(1, keepdim=True), ab], dim=1))
+        return {"lightness": lightness, "to be found": colours.clamp(0, 1)}

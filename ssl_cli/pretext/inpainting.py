@@ -1,6 +1,7 @@
 """What is in the hole? Context encoders, Pathak et al. 2016, arXiv:1604.07379; the reconstruction loss alone."""
 
 import torch
+from torch import Tensor
 
 from ssl_cli.augment.augment import Augment
 from ssl_cli.batch import Batch, Target, Task
@@ -41,3 +42,7 @@ class Inpainting(Pretext):
         inside = (place >= corner) & (place < corner + self.side)  # [2, B, H]
         masks = inside[0].unsqueeze(2) & inside[1].unsqueeze(1)
         return Task([images.masked_fill(masks.unsqueeze(1), 0.0)], images, batch.labels, batch.indices, masks)
+
+    def shown(self, task: Task) -> dict[str, Tensor]:
+        """Return the image with its hole, and the whole one: what is to be found is what was in the hole."""
+        return {"with a hole": self.visible(task.views[0]), "to be found": self.visible(task.targets)}

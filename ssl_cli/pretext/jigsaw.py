@@ -11,7 +11,7 @@ from ssl_cli.batch import Batch, Target, Task
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError
 from ssl_cli.pretext.base import Pretext
-from ssl_cli.pretext.patches import check_tiles, cut, enlarge, standardise
+from ssl_cli.pretext.patches import check_tiles, cut, enlarge, mosaic, standardise
 
 CANDIDATES = 10_000  # permutations that are chosen from, where there are more
 
@@ -74,3 +74,17 @@ class Jigsaw(Pretext):
         shuffled = tiles[torch.arange(len(images), device=images.device)[:, None], order]
         views = [enlarge(view, self.size) for view in shuffled.unbind(1)]
         return Task(views, targets.to(images.device), batch.labels, batch.indices)
+
+    def shown(self, task: Task) -> dict[str, Tensor]:
+        """Return the tiles as they are given, and put in order."""
+        shuffled = torch.stack([(0.5 + view / 4).clamp(0, 1) for view in task.views], dim=1)  # [B, tiles, C, h, h]
+        order = self.permutations.to(task.targets.device)[task.targets].argsort(1)
+        sorted_ = shuffled[torch.arange(len(order), device=order.device)[:, None], order]
+        return {
+            name: mosaic(tiles.unbind(1), self.grid) for name, tiles in (("shuffled", shuffled), ("in order", sorted_))
+        }
+
+    def answers(self, task: Task) -> list[str]:
+        """Return which tile, counted row by row from 1, is at each place."""
+        order = self.permutations.to(task.targets.device)[task.targets] + 1
+        return ["tiles " + " ".join(map(str, row)) for row in order.tolist()]

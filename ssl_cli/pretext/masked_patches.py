@@ -1,6 +1,7 @@
 """What is behind the mask? Patches of each image are hidden at random (He et al. 2022, arXiv:2111.06377)."""
 
 import torch
+from torch import Tensor
 
 from ssl_cli.augment.augment import Augment
 from ssl_cli.batch import Batch, Task
@@ -39,3 +40,10 @@ class MaskedPatches(Pretext):
         order = torch.rand(len(batch.images), self.side**2, generator=generator, device=generator.device).argsort(1)
         masks = (order < self.hidden).view(-1, self.side, self.side)
         return Task(views, None, batch.labels, batch.indices, masks.to(batch.images.device, non_blocking=True))
+
+    def shown(self, task: Task) -> dict[str, Tensor]:
+        """Return the view, and what of it the method is left with (hidden patches are black)."""
+        view = self.visible(task.views[0])
+        side = view.shape[2] // task.masks.shape[1]
+        hidden = task.masks.repeat_interleave(side, 1).repeat_interleave(side, 2).unsqueeze(1)
+        return {"what is left": view * ~hidden, "to be found": view}

@@ -1,6 +1,7 @@
 """Two large and several small views of each image (Caron et al. 2020, arXiv:2006.09882, section 3.2)."""
 
 import torch
+from torch import Tensor
 
 from ssl_cli.augment.augment import Augment
 from ssl_cli.batch import Batch, Task
@@ -50,3 +51,8 @@ class MultiCrop(Pretext):
                 batch.images, mean, std, generator, views=self.local_views, size=self.local_size
             )
         return Task(views, None, batch.labels, batch.indices)
+
+    def shown(self, task: Task) -> dict[str, Tensor]:
+        """Return the views by size."""
+        names = ["large 1", "large 2", *(f"small {i + 1}" for i in range(self.local_views))]
+        return dict(zip(names, map(self.visible, task.views), strict=True))

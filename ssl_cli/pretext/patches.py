@@ -1,5 +1,7 @@
 """Square pieces of images: cut with a gap and jitter between them, so that no edge runs on from one into the next."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -59,3 +61,24 @@ def check_tiles(image_size: int, grid: int, gap: int) -> int:
             "pretext.gap, or a larger dataset.storage_size"
         )
     return tile
+
+
+def mosaic(tiles: Sequence[Tensor | None], grid: int, gap: int = 1) -> Tensor:
+    """Return tiles laid out row by row, white between them and where one is None: to be looked at.
+
+    Args:
+        tiles: grid^2 of [B, C, h, h] in [0, 1]; at least one is not None.
+        grid: tiles a side.
+        gap: pixels between tiles.
+
+    Returns:
+        [B, C, H, H] with H = grid h + (grid - 1) gap.
+    """
+    some = next(tile for tile in tiles if tile is not None)
+    n, channels, side = some.shape[:3]
+    canvas = some.new_ones(n, channels, *[grid * (side + gap) - gap] * 2)
+    for place, tile in enumerate(tiles):
+        if tile is not None:
+            top, left = (index * (side + gap) for index in divmod(place, grid))
+            canvas[:, :, top : top + side, left : left + side] = tile
+    return canvas

@@ -7,7 +7,9 @@ from ssl_cli.augment.augment import Augment
 from ssl_cli.batch import Batch, Target, Task
 from ssl_cli.data.info import DataInfo
 from ssl_cli.pretext.base import Pretext
-from ssl_cli.pretext.patches import check_tiles, cut, enlarge
+from ssl_cli.pretext.patches import check_tiles, cut, enlarge, mosaic
+
+PLACES = ("above left", "above", "above right", "left", "right", "below left", "below", "below right")
 
 
 def drop_channels(patches: Tensor, generator: torch.Generator) -> Tensor:
@@ -56,3 +58,18 @@ class RelativePatch(Pretext):
             pair = drop_channels(pair, generator)
         views = list(enlarge(pair, self.size).chunk(2))
         return Task(views, targets, batch.labels, batch.indices)
+
+    def shown(self, task: Task) -> dict[str, Tensor]:
+        """Return both patches, and the neighbour where it lies."""
+        std = task.views[0].new_tensor(self.data.std).view(-1, 1, 1)
+        middle, neighbour = ((0.5 + view * std).clamp(0, 1) for view in task.views)  # their mean was taken off
+        placed = []
+        for row, target in enumerate(task.targets.tolist()):
+            cells = [None] * 9
+            cells[4], cells[target + (target >= 4)] = middle[row : row + 1], neighbour[row : row + 1]
+            placed.append(mosaic(cells, 3))
+        return {"middle": middle, "neighbour": neighbour, "where it lies": torch.cat(placed)}
+
+    def answers(self, task: Task) -> list[str]:
+        """Return where the neighbour lies."""
+        return [PLACES[target] for target in task.targets.tolist()]

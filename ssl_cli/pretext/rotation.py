@@ -38,3 +38,7 @@ class Rotation(Pretext):
         return Task(
             [turned[torch.arange(len(images), device=images.device), targets]], targets, batch.labels, batch.indices
         )
+
+    def answers(self, task: Task) -> list[str]:
+        """Return by how much each row was turned."""
+        return [f"turned by {90 * turns}°" for turns in task.targets.tolist()]

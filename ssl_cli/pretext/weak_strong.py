@@ -1,6 +1,7 @@
 """A weak and a strong view of each image: what FixMatch compares (arXiv:2001.07685, section 2.3)."""
 
 import torch
+from torch import Tensor
 
 from ssl_cli.augment import colour
 from ssl_cli.augment.augment import Augment
@@ -42,3 +43,7 @@ class WeakStrong(Pretext):
             strong = cutout(strong, self.cutout, generator) if self.cutout else strong
             views = [colour.normalize(view, mean, std) for view in (weak, strong)]
         return Task(views, None, batch.labels, batch.indices)
+
+    def shown(self, task: Task) -> dict[str, Tensor]:
+        """Return both views by name."""
+        return dict(zip(("weak", "strong"), map(self.visible, task.views), strict=True))

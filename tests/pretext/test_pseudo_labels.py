@@ -130,6 +130,47 @@ def test_each_image_is_its_own_class():
     assert torch.equal(task.targets, task.indices) and pretext.target.classes == 500
 
 
+def test_a_person_is_shown_the_question_and_its_answer_in_words():
+    images = noise(40)
+    pretext, task = made("rotation", images)
+    assert pretext.answers(task) == [f"turned by {90 * turns}°" for turns in task.targets.tolist()]
+    torch.testing.assert_close(pretext.shown(task)["view"], task.views[0])
+
+    pretext, task = made("jigsaw", images, "pretext.gap=0", "pretext.at_least=1")
+    shown, answers = pretext.shown(task), pretext.answers(task)
+    for i, answer in enumerate(answers):
+        word, *order = answer.split()
+        assert word == "tiles" and sorted(order) == list("1234")
+        for place, tile in enumerate(order):  # 12 pixels and 1 between
+            (a, b), (c, d) = divmod(place, 2), divmod(int(tile) - 1, 2)
+            first = shown["shuffled"][i, :, 13 * a : 13 * a + 12, 13 * b : 13 * b + 12]
+            assert torch.equal(first, shown["in order"][i, :, 13 * c : 13 * c + 12, 13 * d : 13 * d + 12])
+            whole = standardise(images[i : i + 1, :, 12 * c : 12 * c + 12, 12 * d : 12 * d + 12] / 255)[0]
+            torch.testing.assert_close(first, (0.5 + whole / 4).clamp(0, 1))
+
+    pretext, task = made("relative_patch", images, "pretext.at_least=1", "pretext.drop_channels=false")
+    shown, places = pretext.shown(task), {"above": (0, 1), "left": (1, 0), "below right": (2, 2)}
+    assert set(places) < set(pretext.answers(task))
+    for i, answer in enumerate(pretext.answers(task)):
+        top, left = (8 * index for index in places.get(answer, (1, 1)))  # 7 pixels and 1 between
+        expected = shown["neighbour" if answer in places else "middle"][i]
+        assert torch.equal(shown["where it lies"][i, :, top : top + 7, left : left + 7], expected)
+
+    pretext, task = made("inpainting", images)
+    torch.testing.assert_close(pretext.shown(task)["to be found"], images / 255)
+    assert pretext.answers(task) == []
+    pretext, task = made("exemplar", images)
+    assert pretext.answers(task)[3] == "image 103"
+
+
+def test_colours_to_be_found_are_those_of_the_image():
+    flat = torch.tensor([200, 80, 80], dtype=torch.uint8).view(1, 3, 1, 1).expand(2, 3, 24, 24)
+    pretext, task = made("colorization", flat)
+    shown = pretext.shown(task)
+    assert (shown["lightness"] - shown["lightness"][:, :1]).abs().max() < 1e-5
+    torch.testing.assert_close(shown["to be found"], flat / 255, atol=0.06, rtol=0)  # bins are 10 apart
+
+
 def test_the_recipe_that_a_pretext_brings_is_the_one_it_uses():
     info = DataInfo("tiny", 3, 24, (), 500, 500, 0, (0.0,) * 3, (1.0,) * 3)
     own, plain, given = (

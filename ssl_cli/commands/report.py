@@ -1,0 +1,68 @@
+"""``ssl report``: one page with all that there is to see of a run, or of a sweep."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from ssl_cli.errors import UserError
+
+HELP = """\
+usage: ssl report RUN | SWEEP_DIR [--root DIR] [--trust MODULE]
+
+  RUN              a run directory, or `last` or `best` (see `ssl runs --help`)
+  SWEEP_DIR        the directory of a sweep, or any other that holds runs: they are compared
+  --root DIR       where the images are now, if they have moved
+  --trust MODULE   a module of yours outside ssl that the run's config may name; may be repeated
+
+Writes RUN/report/index.html, one file that needs no network, and beside it each figure as PNG and SVG. Made again, the
+page is replaced as a whole; nothing outside RUN/report is touched. What cannot be shown is said, with the reason.
+
+examples
+  ssl report last
+  ssl report outputs/DATE/TIME-sweep
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; usage: ssl report RUN | SWEEP_DIR [--root DIR] [--trust MODULE]")
+
+
+def main(args: Sequence[str]) -> int:
+    """Write the report. Returns the exit status."""
+    parser = _Parser(prog="ssl report", add_help=False)
+    parser.add_argument("run", metavar="RUN")
+    parser.add_argument("--root", metavar="DIR")
+    parser.add_argument("--trust", action="append", default=[], metavar="MODULE")
+    options = parser.parse_args(args)
+    if options.root is not None and not Path(options.root).is_dir():
+        raise UserError(f"--root {options.root} is not a directory; write the one that holds the images")
+    path = directory_of(options.run)
+
+    from ssl_cli.report.write import write_report
+
+    file = write_report(path, lambda line: print(f"  {line}", flush=True), options.root, options.trust)
+    print(f"report: {file}")
+    return 0
+
+
+def directory_of(reference: str) -> Path:
+    """Return the directory of a run, or of several.
+
+    Raises:
+        UserError: there is no run in it.
+    """
+    from ssl_cli.runs import find_run, find_runs
+
+    path = find_run(reference, "RUN")
+    if path.is_file() and path.parent.name == "checkpoints":
+        path = path.parent.parent
+    if not path.is_dir() or not (is_run(path) or find_runs(path)):
+        raise UserError(f"{path} is neither a run nor a directory with runs; `ssl runs` lists those that there are")
+    return path
+
+
+def is_run(path: Path) -> bool:
+    """Tell whether a directory is that of one run."""
+    return (path / "config.yaml").is_file() or (path / "summary.json").is_file()

@@ -1,0 +1,128 @@
+"""What a run has left on disk, read as far as it goes: a report shows what is there and says what is not."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ssl_cli.runs import BASELINES, read_json, run_state
+
+REFERENCE = "supervised"  # the method that others are held against
+
+
+@dataclass
+class RunFiles:
+    """The files of one run. Imports neither torch nor hydra."""
+
+    path: Path
+    summary: dict[str, Any]
+    config: dict[str, Any]
+    config_text: str
+    env: dict[str, Any]
+    metrics: list[dict[str, Any]]  # rows of metrics.jsonl, by step
+    probes: list[tuple[str, dict[str, Any]]]  # directory and result.json of each `ssl probe`, oldest first
+
+    @property
+    def method(self) -> str:
+        """The name that the results give to the trained model."""
+        return str(self.summary.get("method") or self.config.get("name") or "model")
+
+    @property
+    def dataset(self) -> str:
+        """The name of the data set."""
+        return str(self.summary.get("dataset") or "unknown data")
+
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        """The rows of the closing measurement."""
+        return self.summary.get("results", [])
+
+    @property
+    def state(self) -> str:
+        """As `ssl runs` says it: running, killed, finished, collapsed, interrupted, failed or unreadable."""
+        return run_state(self.summary)
+
+    def series(self, key: str) -> tuple[list[float], list[float]]:
+        """Return epochs and values of one key of metrics.jsonl, without those that are not finite numbers."""
+        rows = [row for row in self.metrics if _is_number(row.get(key)) and _is_number(row.get("epoch"))]
+        return [row["epoch"] for row in rows], [row[key] for row in rows]
+
+
+def read_run(path: Path) -> RunFiles:
+    """Read a run; a file that is missing or torn leaves its part empty."""
+    import yaml
+
+    try:
+        text = (path / "config.yaml").read_text(encoding="utf-8")
+        config = yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError):
+        text, config = "", {}
+    results = [(file.parent.name, read_json(file)) for file in sorted(path.glob("probes/*/result.json"))]
+    return RunFiles(
+        path=path,
+        summary=read_json(path / "summary.json") or {},
+        config=config if isinstance(config, dict) else {},
+        config_text=text,
+        env=read_json(path / "env.json") or {},
+        metrics=_rows(path / "metrics.jsonl"),
+        probes=[(name, result) for name, result in results if result],
+    )
+
+
+def predictions(file: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a ``predictions.npz``, or ``{}`` where there is none that can be read."""
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, EOFError, KeyError):
+        return {}
+
+
+def headline_key(rows: list[dict[str, Any]], arrays: dict[str, np.ndarray]) -> str | None:
+    """Return the key of the predictions that say most about a run's own model; see `ssl_cli.runs.headline`."""
+    from ssl_cli.probes.protocol import key
+    from ssl_cli.runs import headline
+
+    own = [r for r in rows if r["model"] not in BASELINES and not r.get("target") and key(r) in arrays]
+    row = headline({"results": own})
+    return key(row) if row else None
+
+
+def label_count(labels: str, classes: int, total: int) -> int:
+    """Return how many labels a budget is: of ``all``, ``10%`` and ``4/class``."""
+    if labels == "all":
+        return total
+    if labels.endswith("%"):
+        return max(1, round(float(labels[:-1]) / 100 * total))
+    return int(labels.removesuffix("/class")) * classes
+
+
+def started(run: RunFiles) -> str:
+    """Return when the run was started, as day and minute."""
+    if stamp := run.env.get("started"):
+        return str(stamp)[:16].replace("T", " ")
+    file = run.path / "config.yaml"
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(file.stat().st_mtime)) if file.exists() else "unknown"
+
+
+def _rows(file: Path) -> list[dict[str, Any]]:
+    rows = []
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    for line in lines:
+        try:
+            row = json.loads(line)
+        except ValueError:  # cut short when the machine stopped
+            continue
+        if isinstance(row, dict):
+            rows.append(row)
+    return rows
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < float("inf")

@@ -1,0 +1,135 @@
+"""The results of a run as HTML tables, and as lines over the number of labels."""
+
+import re
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ssl_cli.probes.protocol import column
+from ssl_cli.report import page
+from ssl_cli.report.read import REFERENCE, RunFiles
+from ssl_cli.report.table import METRICS, PERCENT, cell, headers
+from ssl_cli.runs import BASELINES, read_json
+
+NAMES = {"pixels": "raw pixels", "random": "random weights"}
+
+
+def table(rows: Sequence[dict[str, Any]], caption: str) -> str:
+    """Return one line per probe, label budget and protocol, and one column per model, baselines first.
+
+    A line holds one protocol, so what stands beside each other may be compared; the best of a line is bold.
+    """
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    models.sort(key=lambda model: (*BASELINES, model).index(model))
+    heads, lines = headers(rows), []
+    for key in dict.fromkeys(column(row) for row in rows):
+        cells = {row["model"]: row for row in rows if column(row) == key}
+        best = max((cell(row).split(" ± ")[0] for row in cells.values()), key=float) if len(cells) > 1 else None
+        lines.append([page.text(" ".join(heads[key].split())), *(_cell(cells.get(m), best) for m in models)])
+    return page.table(caption, ["", *(NAMES.get(model, model) for model in models)], lines)
+
+
+def caption(rows: Sequence[dict[str, Any]]) -> str:
+    """Say what the numbers of a table are."""
+    metrics = list(dict.fromkeys(row["metric"] for row in rows))
+    what = METRICS.get(metrics[0], metrics[0]) if len(metrics) == 1 else "Scores"
+    unit = ", %" if all(metric in PERCENT for metric in metrics) else ""
+    text = f"{what.capitalize()} on the test split{unit}; ± is the deviation over draws of the labels"
+    return text + ("; [low, high] is the 95 % bootstrap interval" if any(row.get("ci") for row in rows) else "")
+
+
+def more_metrics(rows: Sequence[dict[str, Any]]) -> str:
+    """Return a table of the other metrics of the run's own model; nothing where there are none."""
+    own = [row for row in rows if row["model"] not in BASELINES and row.get("metrics")]
+    if not own:
+        return ""
+    names = list(dict.fromkeys(name for row in own for name in row["metrics"]))
+    heads = headers(own)
+    lines = []
+    for row in own:
+        cells = [
+            _cell({**row, "metric": name, **row["metrics"][name]} if name in row["metrics"] else None) for name in names
+        ]
+        lines.append([page.text(" ".join(heads[column(row)].split())), *cells])
+    titles = {"ece": "calibration error", "macro_f1": "macro F1", **METRICS}
+    return page.table("Of the trained model", ["", *(titles.get(n, n.replace("_", " ")) for n in names)], lines)
+
+
+def protocols(rows: Sequence[dict[str, Any]]) -> str:
+    """Return how each number of the run's own model was made."""
+    heads, lines = headers(rows), []
+    for row in rows:
+        if row["model"] not in BASELINES:
+            name = " ".join(heads[column(row)].split())
+            settings = ", ".join(f"{key}={value}" for key, value in row.get("settings", {}).items())
+            draws = f"{row['n']} draws of the labels" if row["n"] > 1 else "measured once"
+            lines.append(f"{name}: {draws}; {settings}; protocol {row.get('protocol', 'unnamed')}")
+    return page.bullets(lines)
+
+
+def efficiency_lines(
+    runs: Sequence[RunFiles], own: RunFiles | None = None
+) -> dict[str, list[tuple[int, float, float | None]]]:
+    """Return accuracy over the number of labels, of the baselines, each method's linear probe and own classifier.
+
+    Args:
+        runs: on the same images and splits.
+        own: the run that is reported; then the others give their own classifiers alone, for its sake.
+
+    Returns:
+        name -> points (labels, mean, deviation). Over several runs of a method mean and deviation are over the runs; of
+        one, the deviation is over draws of the labels.
+    """
+    found: dict[str, dict[int, list[dict]]] = {NAMES[model]: {} for model in BASELINES}
+    for run in runs:
+        for row in run.results:
+            count = row.get("settings", {}).get("train_images")
+            if row.get("target") or not count or row["metric"] not in PERCENT:
+                continue
+            if row["probe"] == "linear" and own in (None, run):
+                name = NAMES.get(row["model"], f"linear probe on {row['model']}")
+            elif row["probe"] == "classifier":
+                name = f"{row['model']}, trained with these labels"
+            else:
+                continue
+            found.setdefault(name, {}).setdefault(count, []).append(row)
+    lines = {}
+    for name, points in found.items():
+        if points:
+            lines[name] = [(count, *_over_runs(rows)) for count, rows in sorted(points.items())]
+    return lines
+
+
+def references(run: RunFiles) -> list[Path]:
+    """Return the finished supervised runs on the same images and splits that stand near a run, to hold it against."""
+    dated = next((p for p in run.path.resolve().parents if re.fullmatch(r"\d{4}-\d\d-\d\d", p.name)), None)
+    near = [*run.path.resolve().parent.glob("*/summary.json")]
+    if dated is not None:
+        near += [*dated.parent.glob("*/*/summary.json"), *dated.parent.glob("*/*/*/summary.json")]
+    chosen = []
+    for file in sorted(set(near)):
+        summary = read_json(file) or {}
+        same = summary.get("splits") == run.summary.get("splits") and summary.get("state") == "finished"
+        if same and summary.get("method") == REFERENCE and file.parent != run.path.resolve():
+            chosen.append(file.parent)
+    return chosen
+
+
+def _over_runs(rows: list[dict]) -> tuple[float, float | None]:
+    means = [row["mean"] for row in rows]
+    return statistics.fmean(means), statistics.stdev(means) if len(means) > 1 else rows[0]["std"]
+
+
+def _cell(row: dict[str, Any] | None, best: str | None = None) -> str:
+    """Return a number with its interval; equal to the best as displayed, it is bold."""
+    if row is None:
+        return ""
+    shown = cell(row)
+    scale, digits = (100, 1) if row["metric"] in PERCENT else (1, 3)
+    interval = row.get("ci")
+    mean, _, deviation = shown.partition(" ± ")
+    lines = [f"± {deviation}"] if deviation else []
+    lines += [f"[{scale * interval[0]:.{digits}f}, {scale * interval[1]:.{digits}f}]"] if interval else []
+    small = "".join(f"<small>{line}</small>" for line in lines)
+    return (f"<b>{page.text(mean)}</b>" if mean == best else page.text(mean)) + small

@@ -1,0 +1,196 @@
+"""The report of one run: what can be had of it, and a line for what cannot."""
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ssl_cli.errors import RunError, UserError
+from ssl_cli.progress import clock
+from ssl_cli.report import confusion, curves, page, results, style
+from ssl_cli.report.names import plain
+from ssl_cli.report.provenance import once_more
+from ssl_cli.report.read import REFERENCE, RunFiles, headline_key, predictions, read_run, started
+from ssl_cli.report.style import Drawing
+from ssl_cli.report.tiles import data_uri
+
+LARGEST = 1_500_000  # bytes of a picture that goes into the page as it is
+PICTURES = {  # what the columns of a picture in plots/ are
+    "reconstruction": "For each image: what the method saw, what it made of it, and the whole image.",
+    "inpainting": "For each image: what the method saw, what it put into the hole, and what was there.",
+    "colorization": "For each image: the lightness that the method saw, the colours it chose, and the true ones.",
+    "samples": "Images of low energy: drawn by the method's own sampler, not real ones.",
+}
+
+
+@dataclass
+class Learned:
+    """What was found out with the model and its data; empty where they could not be had."""
+
+    features: list[Drawing | None] = field(default_factory=list)
+    views: Drawing | None = None
+    classes: tuple[str, ...] = ()
+    points: dict[str, Any] | None = None  # what page.js reads
+    thumbnails: str = ""  # data URI
+    notes: list[str] = field(default_factory=list)  # what is missing, and why
+
+
+def run_page(path: Path, directory: Path, tell: Callable[[str], None], root: str | None, trusted: list[str]) -> str:
+    """Draw a run's figures into ``directory`` and return its page.
+
+    Args:
+        path: the run.
+        directory: of the figures' files; exists.
+        tell: is given a line for each thing that takes a while.
+        root: where the images are now, if they have moved.
+        trusted: modules outside ssl_cli that the checkpoint's config may name.
+    """
+    run = read_run(path)
+    tell("curves")
+    with style.styled():
+        drawn = {d: getattr(curves, d)(run, directory) for d in ("loss", "validation", "learning_rate", "collapse")}
+        more = [curves.pseudo_labels(run, directory), curves.terms(run, directory)]
+        efficiency, unlabelled = _efficiency(run, directory)
+        learned = _learned(run, directory, tell, root, trusted)
+        mixed, worst = _confusion(run, directory, learned.classes)
+    pictures, large = _pictures(run)
+    training = page.figures([*drawn.values(), *more])
+    title = f"{run.method} on {run.dataset}"
+    parts = [
+        _head(run, title),
+        page.section("Results", _results(run), page.figures([efficiency, mixed]), worst, page.missing(unlabelled)),
+        page.section("What was learned", page.figures(learned.features), page.missing(learned.notes)),
+        page.section("What it was trained on", page.figures([learned.views, *pictures]), page.missing(large)),
+        page.section("Training", training, page.missing(_no_curves(run, drawn))),
+        page.section("Reproduce", once_more(run)),
+    ]
+    return page.document(f"{title} · ssl", parts, learned.points, learned.thumbnails)
+
+
+def _head(run: RunFiles, title: str) -> str:
+    s, trainer = run.summary, run.config.get("trainer") or {}
+    epochs, planned = s.get("epochs"), None if trainer.get("max_steps") else trainer.get("epochs")
+    pairs = [
+        ("labels that may be used", s.get("labels")),
+        ("epochs", epochs and (f"{epochs:g} of {planned}" if planned else f"{epochs:g}")),
+        ("batch", trainer.get("batch_size")),
+        ("images seen", s.get("images_seen") and f"{s['images_seen']:,}"),
+        ("trained in", s.get("seconds") and clock(s["seconds"])),
+        ("images a second", s.get("images_per_second") and f"{s['images_per_second']:,.0f}"),
+        ("best kNN on val", s.get("best_val_knn") and f"{100 * s['best_val_knn']:.1f} %"),
+        ("seed", s.get("seed")),
+        ("device", run.env.get("device")),
+    ]
+    resume = f"ssl train resume={shlex.quote(str(run.path))}"
+    said = {
+        "interrupted": f"The run was stopped before its end. To go on: {resume}",
+        "killed": f"The run was killed before its end. To go on: {resume}",
+        "running": "The run is still going on: this is how far it has come.",
+        "failed": f"The run has failed: {s.get('error', 'for an unknown reason')}",
+        "collapsed": "The embedding has collapsed: different images look alike to the method.",
+        "unreadable": "There is no summary.json that can be read, so state and results are unknown.",
+    }
+    state = f'<span class="state">{page.text(run.state)}</span>'
+    since = f'<span class="soft">started {page.text(started(run))}</span>'
+    lines = page.missing([said[run.state]] if run.state in said else [])
+    return f"<h1>{page.text(title)}</h1>\n<p>{state} {since}</p>\n{page.facts(pairs)}\n{lines}"
+
+
+def _results(run: RunFiles) -> str:
+    parts = []
+    if rows := run.results:
+        parts.append(results.table(rows, results.caption(rows)))
+        if not any(row.get("ci") for row in rows):
+            again = f"ssl probe ckpt={shlex.quote(str(run.path))} probe=linear"
+            parts.append(page.missing([f"No intervals: an older ssl measured this run. To measure it again: {again}"]))
+    else:
+        unlabelled = "there are no labelled test images"
+        why = {"finished": unlabelled, "collapsed": unlabelled, "failed": "the run has failed"}
+        parts.append(page.missing([f"No results: {why.get(run.state, 'test is scored once, at the end')}."]))
+    for name, result in run.probes:
+        if found := result.get("results"):
+            title = f"ssl probe: {name}, step {result.get('step', '?')}. {results.caption(found)}"
+            parts.append(results.table(found, title))
+    every = rows + [row for _, result in run.probes for row in result.get("results", [])]
+    if more := results.more_metrics(every):
+        parts.append(page.fold("More metrics", more))
+    if every:
+        parts.append(page.fold("How each number was made", results.protocols(every)))
+    return "\n".join(parts)
+
+
+def _efficiency(run: RunFiles, directory: Path) -> tuple[Drawing | None, list[str]]:
+    """Return the curve over labels, with supervised runs that are found near, and what is missing in it."""
+    near = [] if run.method == REFERENCE or not run.results else results.references(run)
+    lines = results.efficiency_lines([run, *map(read_run, near)], own=run)
+    caption = "Linear probes on frozen features; bars are the deviation over draws of the labels, or over runs."
+    if near:
+        shown = ", ".join(path.name for path in near[:4]) + (f" and {len(near) - 4} more" if len(near) > 4 else "")
+        caption += f" Supervised: {shown}."
+    drawing = curves.efficiency(lines, directory, caption)
+    if drawing is None:
+        why = "it takes a linear probe with several label budgets"
+        return None, [f"No curve over the number of labels: {why}."] if run.results else []
+    if near or run.method == REFERENCE:
+        return drawing, []
+    data = "" if run.dataset == "digits" else f" dataset={run.dataset}"
+    add = f"ssl train -m method=supervised{data} dataset.labels=1/class,10/class,all"
+    return drawing, [f"No supervised run on these images is near, to draw it beside this one. To add it: {add}"]
+
+
+def _learned(
+    run: RunFiles, directory: Path, tell: Callable[[str], None], root: str | None, trusted: list[str]
+) -> Learned:
+    from ssl_cli.report import learned, look
+
+    try:
+        seen = look.take(run.path, root, trusted, tell)
+    except (UserError, RunError) as error:
+        return Learned(notes=[f"No features, neighbours or views: {error}"])
+    maps, notes = learned.maps(seen, directory, tell)
+    points, thumbnails = learned.points(seen, maps)
+    found = learned.neighbours(seen, directory)
+    return Learned([*maps, found], learned.views(seen, directory), seen.data.classes, points, thumbnails, notes)
+
+
+def _confusion(run: RunFiles, directory: Path, classes: tuple[str, ...]) -> tuple[Drawing | None, str]:
+    """Return the confusion matrix, and the pairs that are confused most, or why there is none, as HTML."""
+    arrays = predictions(run.path / "predictions.npz")
+    key = headline_key(run.results, arrays)
+    if key is None:
+        why = "No confusion matrix: there is no predictions.npz, which an older ssl did not write."
+        return None, page.missing([why] if run.results else [])
+    truth, predicted = arrays["labels"], arrays[key]
+    known = int(max(truth.max(), predicted.max())) + 1
+    names = classes if len(classes) >= known else tuple(map(str, range(known)))
+    share = confusion.matrix(predicted, truth, len(names))
+    worst = confusion.mixed_up(share, names)
+    caption = f"Of each class's test images the share in %; {len(truth):,} images, by {key}. "
+    caption += f"Most often: {'; '.join(worst)}." if worst else "No image is taken for another class."
+    return confusion.draw(share, names, directory, caption), ""
+
+
+def _no_curves(run: RunFiles, drawn: dict[str, Drawing | None]) -> list[str]:
+    if not run.metrics:
+        return ["No curves: metrics.jsonl is missing or empty."]
+    lines = []
+    if not drawn["validation"]:
+        lines.append("No accuracy on val: there was no evaluation yet, or there are no labels.")
+    if not drawn["collapse"]:
+        lines.append("No diagnostics of collapse: there was no evaluation yet.")
+    return lines
+
+
+def _pictures(run: RunFiles) -> tuple[list[Drawing], list[str]]:
+    """Return the pictures that training has written into ``plots/``, and which of them are too large."""
+    shown, large = [], []
+    for number, file in enumerate(sorted((run.path / "plots").glob("*.png")), 1):
+        name = plain(file.stem)
+        if file.stat().st_size > LARGEST:
+            large.append(f"{name} is too large for this page; it is in {file.parent}.")
+            continue
+        image = f'<img src="{data_uri(file.read_bytes(), "png")}" alt="{page.text(name)}">'
+        caption = f"{PICTURES.get(file.stem, 'As the method draws it.')} At the latest evaluation."
+        shown.append(Drawing(f"plot-{number}", name.capitalize(), caption, image))
+    return shown, large

@@ -1,0 +1,131 @@
+"""The report of several runs: their comparison, their curves, and the way to each one's own report."""
+
+import re
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from ssl_cli.errors import UserError
+from ssl_cli.progress import clock
+from ssl_cli.report import curves, page, results, style
+from ssl_cli.report.read import RunFiles, read_run, started
+from ssl_cli.report.table import METRICS, cell, header
+from ssl_cli.runs import find_runs, headline
+
+MOST = 200  # runs that are read
+
+
+def sweep_page(path: Path, directory: Path, tell: Callable[[str], None]) -> str:
+    """Draw the figures of the runs below ``path`` into ``directory`` and return their page."""
+    found = [Path(record["run"]) for record in find_runs(path)]
+    paths = sorted(found, key=lambda run: _place(run.relative_to(path)))[:MOST]
+    tell(f"{len(paths)} runs")
+    runs = [read_run(run) for run in paths]
+    names = swept(runs)
+    lines = [
+        " ".join(word for word in name.split() if not word.startswith("seed=")) or run.method
+        for name, run in zip(names, runs, strict=True)
+    ]
+    tell("curves")
+    with style.styled():
+        drawn = [
+            curves.several(runs, lines, directory, "validation"),
+            curves.efficiency(results.efficiency_lines(_alike(runs)), directory, "Over runs: mean and deviation."),
+            curves.several(runs, lines, directory, "loss"),
+        ]
+    title = f"{len(runs)} runs of {', '.join(dict.fromkeys(run.dataset for run in runs))}"
+    finished = sum(run.state in ("finished", "collapsed") for run in runs)
+    seconds = sum(run.summary.get("seconds") or 0 for run in runs)
+    pairs = [
+        ("directory", path.name),
+        ("started", min(map(started, runs))),
+        ("finished", f"{finished} of {len(runs)}"),
+        ("training, all together", clock(seconds) if seconds else None),
+    ]
+    more = [f"Only the first {MOST} of {len(found)} runs are shown."] if len(found) > MOST else []
+    parts = [
+        f"<h1>{page.text(title)}</h1>\n{page.facts(pairs)}\n{page.missing(more)}",
+        page.section("Results", _comparison(path)),
+        page.section("Curves", page.figures(drawn)),
+        page.section("Runs", _table(runs, names, directory), page.missing(_failed(runs, names))),
+        page.section("Reproduce", _reproduce(runs)),
+    ]
+    return page.document(f"{title} · ssl", parts)
+
+
+def swept(runs: Sequence[RunFiles]) -> list[str]:
+    """Return for each run the overrides that not all runs share; else the name of its directory."""
+    each = [list(map(str, run.summary.get("overrides", []))) for run in runs]
+    common = set.intersection(*map(set, each)) if len(each) > 1 else set()
+    own = [" ".join(item for item in items if item not in common) for items in each]
+    return [name or run.path.name for name, run in zip(own, runs, strict=True)]
+
+
+def _comparison(path: Path) -> str:
+    from ssl_cli.report.compare import compare
+    from ssl_cli.report.formats import html_table
+
+    try:
+        return f'<div class="comparison">\n{html_table(compare([path]))}</div>'
+    except UserError as error:  # unlike rows, or nothing measured yet
+        return page.missing([f"No comparison: {error}"])
+
+
+def _alike(runs: Sequence[RunFiles]) -> list[RunFiles]:
+    """Return the runs whose splits are those of the first that was measured: others' test images are not the same."""
+    measured = [run for run in runs if run.results]
+    return [run for run in measured if run.summary.get("splits") == measured[0].summary.get("splits")]
+
+
+def _table(runs: Sequence[RunFiles], names: Sequence[str], directory: Path) -> str:
+    rows = []
+    for run, name in zip(runs, names, strict=True):
+        row = headline(run.summary)
+        knn = run.summary.get("best_val_knn")
+        seconds = run.summary.get("seconds")
+        report = run.path / "report" / "index.html"
+        link = "../" + "/".join(map(quote, report.relative_to(directory.parent).parts))
+        rows.append(
+            [
+                page.text(name, 120),
+                page.text(run.state),
+                page.text(f"{cell(row)} ({_of(row)})") if row else "",
+                "" if knn is None else f"{100 * knn:.1f}",
+                clock(seconds) if seconds else "",
+                f'<a href="{page.text(link)}">report</a>' if report.is_file() else "",
+            ]
+        )
+    table = page.table("Each run", ["", "state", "test", "best val kNN, %", "trained in", ""], rows)
+    without = sum(not row[-1] for row in rows)
+    some = next((run for run in runs if not (run.path / "report" / "index.html").is_file()), None)
+    hint = (
+        f"{without} of {len(runs)} have no report of their own: ssl report {shlex.quote(str(some.path))}"
+        if some
+        else ""
+    )
+    return table + page.missing([hint] if hint else [])
+
+
+def _of(row: dict[str, Any]) -> str:
+    head = " ".join(header(row["probe"], row["labels"]).split())
+    return f"{METRICS.get(row['metric'], row['metric'])}, {head}"
+
+
+def _failed(runs: Sequence[RunFiles], names: Sequence[str]) -> list[str]:
+    failed = [(name, run) for run, name in zip(runs, names, strict=True) if run.state == "failed"]
+    return [f"{name} failed: {run.summary.get('error', 'for an unknown reason')}" for name, run in failed]
+
+
+def _reproduce(runs: Sequence[RunFiles]) -> str:
+    commands = list(dict.fromkeys(run.env["command"] for run in runs if run.env.get("command")))
+    if not commands:
+        return page.missing(["How the runs were started is unknown: there is no env.json."])
+    return page.code("\n".join(commands))
+
+
+def _place(path: Path) -> list[tuple[int, str]]:
+    """Return what sorts the jobs of a sweep by their number."""
+    heads = [re.match(r"\d+", part) for part in path.parts]
+    return [(int(head[0]) if head else -1, part) for head, part in zip(heads, path.parts, strict=True)]
