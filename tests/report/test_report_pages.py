@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from urllib.parse import unquote
 
 import html5lib
 import numpy as np
@@ -78,7 +79,7 @@ def check_page(page):
             if str(name).rpartition("}")[2] in ("src", "href", "xlink:href"):
                 assert value.startswith(("data:image/", "#", "../")), value[:60]
                 assert not value.startswith("#") or value[1:] in ids
-                assert not value.startswith("../") or (page.parent / value).is_file()
+                assert not value.startswith("../") or (page.parent / unquote(value)).is_file()
     assert not re.findall(r"url\((?!#|data:|&quot;)", text)
     assert {element.get("http-equiv") for element in tree.iter("meta")} == {None, "Content-Security-Policy"}
     return tree
