@@ -32,7 +32,7 @@ def maps(seen: Look, directory: Path, tell: Callable[[str], None]) -> tuple[list
     at = embedding.tsne(features)
     text = f"Images that the backbone finds alike lie close; distances between groups mean little. {of} {hint}"
     tsne = planes.scatter(at, labels, classes, directory, "tsne", "Features, t-SNE", text)
-    text = "The same plane with as many of the images as have room, framed in the colour of their class."
+    text = "The same plane: as many images as have room, each close to its point, framed in the colour of its class."
     images = [seen.data.images[i].numpy() for i in seen.at]
     pictures = planes.images(at, images, labels, directory, "tsne_images", "Features, t-SNE, as images", text)
     tell("UMAP")

@@ -12,7 +12,9 @@ from ssl_cli.report.style import COLOURS, FAINT, Drawing, look
 from ssl_cli.report.tiles import pixels
 
 LEGEND = 20  # classes up to which there is a legend
-THUMBNAILS = 120  # images in a map, at most
+CELLS = 22  # places for an image along a side of a map of images
+ASIDE = 2.5  # places that an image may lie beside its own
+THUMBNAILS = 200  # images in such a map, at most
 
 
 def scatter(
@@ -38,27 +40,49 @@ def scatter(
 def images(
     at: np.ndarray, shown: Sequence[Any], labels: np.ndarray, directory: Path, name: str, title: str, caption: str
 ) -> Drawing:
-    """Return the images [C, h, w] at their points [n, 2]: as many as have room, framed in the colour of their class."""
+    """Return the images [C, h, w] at their points [n, 2]: as many as have room, framed in the colour of their class.
+
+    They lie on a grid: an image whose place is taken lies close by.
+    """
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
-    low, high = at.min(0), at.max(0)
-    unit = (at - low) / np.maximum(high - low, 1e-12)
-    side = 0.052
     figure = Figure(figsize=(style.WIDTH, style.WIDTH))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.axis("off")
-    placed: list[int] = []
-    for i in range(len(unit)):
-        if len(placed) < THUMBNAILS and all(np.abs(unit[i] - unit[j]).max() > side * 1.08 for j in placed):
-            placed.append(i)
-            x, y = unit[i]
-            box = (x - side / 2, x + side / 2, y - side / 2, y + side / 2)
-            axes.imshow(pixels(shown[i]), extent=box, interpolation="none", aspect="auto")
-            colour = COLOURS[labels[i] % len(COLOURS)] if labels[i] >= 0 else FAINT
-            axes.add_patch(Rectangle((box[0], box[2]), side, side, fill=False, edgecolor=colour, linewidth=1.6))
-    axes.set(xlim=(-side, 1 + side), ylim=(-side, 1 + side))
+    for i, (x, y) in places(at).items():
+        axes.imshow(
+            _small(shown[i]), extent=(x + 0.04, x + 0.96, y + 0.04, y + 0.96), interpolation="none", aspect="auto"
+        )
+        colour = COLOURS[labels[i] % len(COLOURS)] if labels[i] >= 0 else FAINT
+        axes.add_patch(Rectangle((x + 0.05, y + 0.05), 0.9, 0.9, fill=False, edgecolor=colour, linewidth=1.5))
+    axes.set(xlim=(0, CELLS), ylim=(0, CELLS))
     return style.save(figure, directory, name, title, caption)
+
+
+def places(at: np.ndarray) -> dict[int, tuple[int, int]]:
+    """Return for as many points [n, 2] as have room a cell of a square grid: its own, or a free one close by."""
+    low, high = at.min(0), at.max(0)
+    wanted = (at - low) / np.maximum(high - low, 1e-12) * (CELLS - 1)  # corners of cells
+    free = np.array([(x, y) for x in range(CELLS) for y in range(CELLS)])
+    found: dict[int, tuple[int, int]] = {}
+    for i, point in enumerate(wanted):
+        distance = np.linalg.norm(free - point, axis=1)
+        nearest = int(distance.argmin())
+        if distance[nearest] <= ASIDE:
+            found[i] = tuple(free[nearest].tolist())
+            free = np.delete(free, nearest, axis=0)
+        if len(found) == THUMBNAILS:
+            break
+    return found
+
+
+def _small(image: Any) -> np.ndarray:
+    """Return an image as [h, w, 3] uint8 of at most 32 pixels a side, so that the page stays small."""
+    from PIL import Image
+
+    array = pixels(image)
+    return array if len(array) <= 32 else np.asarray(Image.fromarray(array).resize((32, 32), Image.Resampling.LANCZOS))
 
 
 def _bare(axes: Any, at: np.ndarray) -> None:

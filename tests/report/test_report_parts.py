@@ -14,7 +14,7 @@ from PIL import Image
 from sklearn.decomposition import PCA
 from sklearn.metrics import confusion_matrix
 
-from ssl_cli.report import confusion, curves, embedding, page, results, style, tiles
+from ssl_cli.report import confusion, curves, embedding, maps, page, results, style, tiles
 from ssl_cli.report.look import nearest, sample
 from ssl_cli.report.names import plain
 from ssl_cli.report.provenance import command
@@ -222,3 +222,14 @@ def test_thumbnails_stand_in_rows():
         assert abs(picture.getpixel((i % 25 * 16 + 8, i // 25 * 16 + 8))[0] - 7 * i) < 6
     assert tiles.sprite([np.zeros((1, 8, 8), np.uint8)], 16)[0].startswith("data:image/png")
     assert tiles.pixels(torch.tensor([[[0.0, 1.5], [float("nan"), 0.5]]]))[..., 2].tolist() == [[0, 255], [0, 128]]
+
+
+def test_images_in_a_map_lie_close_to_their_points_and_never_on_each_other():
+    random = np.random.default_rng(0)
+    at = np.concatenate([random.normal(size=(100, 2)) * 0.01, [[-5.0, -5.0], [5.0, 5.0]]])
+    found = maps.places(at)
+    assert len(set(found.values())) == len(found) and found[100] == (0, 0) and found[101] == (21, 21)
+    assert 12 <= len(found) - 2 < 30  # as many as lie within 2.5 cells of the middle
+    assert all(np.hypot(x - 10.5, y - 10.5) < 2.6 for i, (x, y) in found.items() if i < 100)
+    many = maps.places(random.uniform(size=(900, 2)))
+    assert len(many) == maps.THUMBNAILS
