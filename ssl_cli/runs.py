@@ -19,14 +19,14 @@ def find_runs(root: Path = Path("outputs")) -> list[dict[str, Any]]:
     (running, and its process is gone) or ``unreadable``. ``test`` is the headline, see `headline`.
     """
     signs = ("summary.json", "checkpoints/last.pt")
-    found = {
+    runs = {
         root.joinpath(*path.relative_to(root).parts[: -len(Path(sign).parts)])
         for depth in ("", "*/", "*/*/", "*/*/*/")
         for sign in signs
         for path in root.glob(depth + sign)
     }
-    records = [(_last_sign(run), str(run), _record(run)) for run in found]
-    return [record for _, _, record in sorted(records, key=lambda item: item[:2], reverse=True)]
+    records = [(_last_sign(run), str(run), record(run)) for run in runs]
+    return [found for _, _, found in sorted(records, key=lambda item: item[:2], reverse=True)]
 
 
 def find_run(reference: str, setting: str = "ckpt") -> Path:
@@ -112,7 +112,8 @@ def read_json(file: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _record(run: Path) -> dict[str, Any]:
+def record(run: Path) -> dict[str, Any]:
+    """Return what `find_runs` says of one run."""
     summary = read_json(run / "summary.json") or {}
     started = next(f for f in (run / "config.yaml", run / "summary.json", run / "checkpoints") if f.exists())
     state, row = run_state(summary), headline(summary)

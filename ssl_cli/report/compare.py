@@ -11,7 +11,7 @@ from ssl_cli.errors import UserError, did_you_mean
 from ssl_cli.report import alike
 from ssl_cli.report.differences import Predictions, difference
 from ssl_cli.report.entries import collect
-from ssl_cli.report.groups import OVER, Column, Group, Key, Row, column, grouped, run_of, value
+from ssl_cli.report.groups import OVER, Cell, Column, Group, Key, Row, column, grouped, run_of, value
 from ssl_cli.report.intervals import Interval
 
 LOWER = ("mae", "rmse", "ece", "fpr_at_95_tpr")  # metrics of which less is better
@@ -109,11 +109,12 @@ def compare(
     notices = alike.check_protocols(groups, columns)
     several = any(len(cell) > 1 for group in groups for cell in group.cells.values())
     lines = [_line(group, several) for group in groups]
+    cells = {id(line): group.cells for line, group in zip(lines, groups, strict=True)}
     if sort:
         lines = sorted(lines, key=lambda line: (not line.baseline, _place(line, lines)))
     reference, why = _reference(lines, against)
     if reference is not None:
-        _add_differences(lines, groups, reference, level)
+        _add_differences(lines, cells, reference, level)
     dataset = next((e.dataset for e in entries if e.dataset), "")
     name = reference.name if reference else None
     return Comparison(dataset, columns, lines, name, why, level, left_out, notices + _seeds_differ(groups))
@@ -192,15 +193,16 @@ def _reference(lines: Sequence[Line], against: str | None) -> tuple[Line | None,
     return named[0], "as chosen"
 
 
-def _add_differences(lines: Sequence[Line], groups: Sequence[Group], reference: Line, level: float) -> None:
-    by_name = {group.name: group for group in groups}
+def _add_differences(
+    lines: Sequence[Line], cells: dict[int, dict[Column, Cell]], reference: Line, level: float
+) -> None:
     predictions = Predictions()
     for line in lines:
         for at, score in line.scores.items():
             if line is not reference and at in reference.scores:
                 score.difference = score.mean - reference.scores[at].mean
-                cells = by_name[line.name].cells[at], by_name[reference.name].cells[at]
-                score.interval, score.kinds = difference(*cells, at, predictions, level)
+                pair = cells[id(line)][at], cells[id(reference)][at]
+                score.interval, score.kinds = difference(*pair, at, predictions, level)
 
 
 def _seeds_differ(groups: Sequence[Group]) -> list[str]:

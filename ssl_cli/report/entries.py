@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from ssl_cli.errors import UserError
-from ssl_cli.runs import find_runs, read_json
+from ssl_cli.runs import read_json, record
 
 # What makes no other model: where and how it was computed, how often it was looked at, and what it was measured by.
 HOUSEKEEPING = (
@@ -85,13 +85,13 @@ def _read(directory: Path) -> Entry | tuple[str, str]:
     if is_run:
         run, summary = directory, content
         if content.get("state") != "finished":
-            (record,) = find_runs(directory)[:1]
             error = f": {content['error']}" if content.get("error") else ""
-            return str(directory), f"{record['state']}{error}"
+            return str(directory), f"{record(directory)['state']}{error}"
     else:
         run = _run_of(directory, content)
         summary = (read_json(run / "summary.json") if run else None) or {}
-    if not content.get("results"):
+    rows = [row for row in content.get("results") or [] if _is_row(row)]
+    if not rows:
         return str(directory), "nothing was measured: there were no labels, or too few"
     config = _flat(_yaml(run / "config.yaml")) if run else {}
     same_data = not config or content.get("dataset") == summary.get("dataset")
@@ -107,13 +107,19 @@ def _read(directory: Path) -> Entry | tuple[str, str]:
         method=content.get("method") or "model",
         dataset=content.get("dataset", ""),
         splits=splits,
-        rows=content["results"],
+        rows=rows,
         config=config,
         typed=dict(_split(item) for item in summary.get("overrides", [])),
         seconds=summary.get("seconds"),
         images_seen=summary.get("images_seen"),
         collapsed=bool(summary.get("collapsed")),
     )
+
+
+def _is_row(row: Any) -> bool:
+    """Tell whether something is a row with a number: an older ssl may have written less, a newer one more."""
+    needed = {"model", "probe", "labels", "metric", "mean", "std", "n", "settings"}
+    return isinstance(row, dict) and needed <= row.keys() and isinstance(row["mean"], (int, float))
 
 
 def _run_of(probe: Path, result: dict[str, Any]) -> Path | None:

@@ -205,16 +205,18 @@ def remarks(c: Comparison) -> list[str]:
 def _of_differences(c: Comparison, scores: Sequence[tuple[Line, Column, Score]]) -> list[str]:
     judged = [item for item in scores if item[2].within_noise is not None]
     percent = f"{100 * c.level:g}%"
+    points = "" if any(at[3] in PLAIN for at in c.columns) else " in points"
     lines = []
     if judged:
         kinds = [SOURCES[kind] for kind in SOURCES if any(kind in s.kinds for _, _, s in judged)]
-        widest = f"the union of {' and '.join(kinds)}" if len(kinds) > 1 else kinds[0]
-        missing = {"runs": "seeds where there is one run", "images": "test images where there is no predictions.npz"}
-        missing = [what for kind, what in missing.items() if not all(kind in s.kinds for _, _, s in judged)]
+        widest = f"the union of {', '.join(kinds[:-1])} and {kinds[-1]}" if len(kinds) > 1 else kinds[0]
+        missing = ["seeds where there is one run"] * any(s.n == 1 for line, _, s in judged if not line.baseline)
+        if not all("images" in s.kinds for _, _, s in judged):
+            missing.append("test images where there is no predictions.npz")
         untold = f" It says nothing of other {', nor of other '.join(missing)}." if missing else ""
         lines.append(
-            f"Second line of a cell: difference to {c.against} ({c.why}), with its {percent} interval: {widest}, "
-            f"paired where they can be.{untold}"
+            f"Second line of a cell: difference to {c.against} ({c.why}){points}, with its {percent} interval: "
+            f"{widest}, paired where they can be.{untold}"
         )
         noise = [item for item in judged if item[2].within_noise]
         which = _listed(noise, judged) if noise else f"none of the {len(judged)} differences"

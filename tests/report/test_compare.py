@@ -247,16 +247,18 @@ def test_runs_of_an_older_ssl_are_read_and_what_they_do_not_say_is_named(tmp_pat
 
 
 def test_what_is_not_finished_is_left_out_and_named(sweep, tmp_path):
+    row = json.loads(next(sweep.glob("0-a/summary.json")).read_text())["results"][0]
     put(sweep / "20-c", "vicreg", state="failed", error="out of memory")
     put(sweep / "21-d", "vicreg", state="running")
     put(sweep / "22-e", "vicreg", results=[])
     (sweep / "23-f").mkdir()
     (sweep / "23-f/summary.json").write_text('{"state": "fin')
     put(sweep / "24-g", "dino", 0, 0.5, collapsed=True)
+    put(sweep / "25-h", "vicreg", results=["text", {"model": "vicreg"}, {**row, "mean": None}])
     c = compare([sweep])
     reasons = {path.rsplit("/", 1)[1]: reason for path, reason in c.left_out}
     assert reasons["20-c"] == "failed: out of memory" and reasons["21-d"] == "running"
-    assert "no labels" in reasons["22-e"] and "cannot be read" in reasons["23-f"]
+    assert "no labels" in reasons["22-e"] and "no labels" in reasons["25-h"] and "cannot be read" in reasons["23-f"]
     assert lines_of(c)["dino"].collapsed == 1
     text = to_markdown(c)
     assert "Collapsed: dino (1 of 1)" in text and "20-c: failed: out of memory" in text
@@ -373,7 +375,7 @@ def test_the_terminal_shows_every_cell_at_any_width_and_no_markup(sweep, width):
 
 def test_remarks_say_what_the_intervals_are_and_are_not(sweep, tmp_path):
     text = " ".join(to_markdown(compare([sweep])).split())
-    assert "Student's t over runs and bootstrap of test images" in text and "the best baseline" in text
+    assert "the union of Student's t over runs and bootstrap of test images" in text and "the best baseline" in text
     assert "± is the deviation over 3 runs" in text
     assert "of 3 differences are beyond noise, each judged by itself" in text
     single = " ".join(to_markdown(compare([put(tmp_path / "one")])).split())
