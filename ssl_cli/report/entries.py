@@ -13,10 +13,10 @@ from ssl_cli.runs import read_json, record
 
 # What makes no other model: where and how it was computed, how often it was looked at, and what it was measured by.
 HOUSEKEEPING = (
-    *("resume", "trusted_modules", "name", "probes", "probe"),
+    *("resume", "trusted_modules", "name", "probes", "probe", "launcher"),
     *("dataset.root", "dataset.download", "dataset.cache_dir", "dataset.storage_limit"),
-    *(f"trainer.{k}" for k in ("device", "devices", "threads", "log_every", "save_every", "eval_every")),
-    *(f"trainer.{k}" for k in ("keep_memory", "profile", "dry_run")),
+    *(f"trainer.{k}" for k in ("device", "devices", "threads", "rank_timeout", "keep_memory", "profile", "dry_run")),
+    *(f"trainer.{k}" for k in ("log_every", "eval_every", "save_every", "keep_every", "keep_last", "max_time")),
 )
 
 
