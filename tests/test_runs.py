@@ -111,6 +111,8 @@ def test_runs_are_listed_newest_first_without_torch(ssl):
     table = ssl("runs", "-n", "2", COLUMNS="160")
     assert "[red]x" in table.out and "<b>" in table.out and "collapsed" not in table.out
     assert "98.7 linear" in ssl("runs", COLUMNS="160").out
+    narrow = ssl("runs", COLUMNS="60").out
+    assert "test 98.7 linear" in narrow and "  outputs/2026-01-01/12-00-00-[red]x\n" in narrow
     for args, text in ((["nowhere"], "nowhere"), (["-n", "0"], "-n 0"), (["--to", "xml"], "xml"), (["-q"], "-q")):
         outcome = ssl("runs", *args)
         assert outcome.status == 2 and text in outcome.err and len(outcome.err.strip().splitlines()) == 1
