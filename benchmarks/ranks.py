@@ -4,7 +4,8 @@
 
 Each number of ranks runs twice, in equal conditions: connected, and as so many processes that know nothing of others,
 each with its share of the batch. The difference is what messages cost: gradients, norms, embeddings, and the word
-whether to stop. On one machine the ranks share its cores, so look at the difference, not at the speed.
+whether to stop. On one machine the ranks share its cores, so look at the difference, not at the speed; and on a machine
+that others use, look at the processor's time: it leaves out the waiting, that of messages and that for others.
 """
 
 import argparse
@@ -41,24 +42,27 @@ def rank(number: int, world: int, connected: bool, steps: int, overrides: list[s
     e = prepare(config)
     model, generator = distributed.data_parallel(e.method, config.trainer.synchronise_norms), torch.Generator()
     e.method.train()
-    whole, loading, stopping = [], [], []
+    clocks = (time.perf_counter, time.process_time)
+    laps: list[list[tuple[float, ...]]] = []
     for step in range(WARM + steps):
-        began = time.perf_counter()
+        lap = [tuple(clock() for clock in clocks)]
         generator.manual_seed(mix(0, 2, step) + number)
         batch = e.loader.batch(step)
-        loaded = time.perf_counter()
+        lap.append(tuple(clock() for clock in clocks))
         model(e.pretext(batch, generator))["loss"].backward()
         e.optimizer.step()
         e.optimizer.zero_grad(set_to_none=True)
         e.method.after_step(0.5)
-        trained = time.perf_counter()
+        lap.append(tuple(clock() for clock in clocks))
         distributed.largest(0)
-        whole.append(time.perf_counter() - began)
-        loading.append(loaded - began)
-        stopping.append(time.perf_counter() - trained)
-    parameters = sum(p.numel() for p in e.method.parameters() if p.requires_grad)
-    row = {"step": whole, "load": loading, "stop": stopping}
-    row = {key: 1000 * statistics.median(values[WARM:]) for key, values in row.items()} | {"parameters": parameters}
+        lap.append(tuple(clock() for clock in clocks))
+        laps.append(lap)
+
+    def median(start: int, end: int, clock: int) -> float:
+        return 1000 * statistics.median(lap[end][clock] - lap[start][clock] for lap in laps[WARM:])
+
+    row = {"wall": median(0, 3, 0), "step": median(0, 3, 1), "load": median(0, 1, 1), "stop": median(2, 3, 1)}
+    row["parameters"] = sum(p.numel() for p in e.method.parameters() if p.requires_grad)
     Path(scratch, f"{world}-{connected}-{number}.json").write_text(json.dumps(row))
 
 
@@ -78,13 +82,13 @@ def measure(worlds: list[int], steps: int, overrides: list[str]) -> list[dict]:
             rows.append(
                 {
                     "ranks": world,
-                    "step": together["step"],
-                    "without messages": apart["step"],
-                    "messages": together["step"] - apart["step"],
-                    "of them, whether to stop": together["stop"],
+                    "on the wall": together["wall"],
+                    "processor": together["step"],
+                    "of it messages": together["step"] - apart["step"],
                     "loading": together["load"],
+                    "whether to stop": together["stop"],
                     # Ring all-reduce: each rank sends its share of the sum, then its share of the result.
-                    "gradients sent, MB": 2 * (world - 1) / world * 4 * together["parameters"] / 1e6,
+                    "gradients, MB": 2 * (world - 1) / world * 4 * together["parameters"] / 1e6,
                 }
             )
     return rows
@@ -103,10 +107,10 @@ def main() -> None:
     if options.to == "json":
         print(json.dumps(rows, indent=2))
         return
-    print("milliseconds a step; medians, of the slowest rank")
-    print("".join(f"{name:>26}" for name in rows[0]))
+    print("milliseconds a step of one rank; medians, of the slowest rank")
+    print("".join(f"{name:>17}" for name in rows[0]))
     for row in rows:
-        print("".join(f"{value:>26}" if isinstance(value, int) else f"{value:>26.2f}" for value in row.values()))
+        print("".join(f"{value:>17}" if isinstance(value, int) else f"{value:>17.2f}" for value in row.values()))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ the gradient of one process.
 """
 
 import contextlib
+import platform
 import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -21,6 +22,7 @@ _LOST = re.compile(r"gloo|NCCL|[Cc]onnection|[Tt]imed out|timeout")
 _store: Any = None  # where ranks of this group leave word for each other
 _waited = 0  # how many times rank 0 has been waited for
 _threads = 1  # before joining
+_local_rank = 0
 
 
 def meet(rank: int, world: int, rendezvous: str = "env://") -> Any:
@@ -35,7 +37,9 @@ def meet(rank: int, world: int, rendezvous: str = "env://") -> Any:
     return next(dist.rendezvous(rendezvous, rank, world, timeout=timedelta(minutes=30)))[0]
 
 
-def join(store: Any, rank: int, world: int, device: str, timeout: float, threads: int) -> None:
+def join(
+    store: Any, rank: int, world: int, device: str, timeout: float, threads: int, local_rank: int | None = None
+) -> None:
     """Form a group with the ranks that have met: gloo on CPUs, NCCL between GPUs.
 
     Args:
@@ -45,9 +49,11 @@ def join(store: Any, rank: int, world: int, device: str, timeout: float, threads
         device: ``cuda``, or anything else for CPUs.
         timeout: seconds after which a rank that others wait for in a collective is given up.
         threads: of each rank; when it leaves, it has as many as before.
+        local_rank: its number among the ranks of its machine; by default ``rank``.
     """
-    global _store, _waited, _threads
+    global _store, _waited, _threads, _local_rank
     _store, _waited, _threads = store, 0, torch.get_num_threads()
+    _local_rank = rank if local_rank is None else local_rank
     torch.set_num_threads(threads)
     backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
     limit = timedelta(seconds=timeout)
@@ -77,12 +83,13 @@ def wait_for_first() -> None:
 
 @contextlib.contextmanager
 def first_alone() -> Iterator[None]:
-    """Let rank 0 do what is inside before the others do: what it leaves on the disk they need not make again."""
-    if rank() > 0:
-        wait_for_first()
+    """Let one rank of each machine do what is inside before the others: what it leaves on the disk is theirs, too."""
+    key = f"ssl/done/{platform.node()}"
+    if _store is not None and _local_rank > 0:
+        _store.wait([key], timedelta(days=365))
     yield
-    if rank() == 0:
-        wait_for_first()
+    if _store is not None and _local_rank == 0:
+        _store.set(key, "here")
 
 
 def lost_ranks(error: BaseException, patience: float = 3.0) -> list[int] | None:

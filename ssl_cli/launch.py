@@ -205,7 +205,7 @@ def join_group(place: Place, job: Job, store: Any) -> None:
         torch.cuda.set_device(place.local_rank)
     store = store or distributed.meet(place.rank, place.world, place.rendezvous)
     threads = trainer["threads"] or share_of_cores(place)
-    distributed.join(store, place.rank, place.world, device, trainer["rank_timeout"], threads)
+    distributed.join(store, place.rank, place.world, device, trainer["rank_timeout"], threads, place.local_rank)
 
 
 def share_of_cores(place: Place) -> int:

@@ -57,7 +57,10 @@ def prepare(config: DictConfig, resuming: bool = False) -> Experiment:
     instantiate(config.augment)
     probes = {name: instantiate(node) for name, node in config.probes.items()}
     effective_lr(config.optimizer.lr, config.optimizer.get("scale", "none"), config.trainer.batch_size)
-    data = load(OmegaConf.to_container(config.dataset, resolve=True))
+    node = OmegaConf.to_container(config.dataset, resolve=True)
+    if world_size() > 1 and "storage_limit" in node:
+        node["storage_limit"] = 0  # decoded once, to a file that all ranks of a machine map
+    data = load(node)
     info, labelled = describe(data, config.dataset)
     trainer, train = config.trainer, data.splits["train"]
     if trainer.batch_size > len(train):
@@ -232,6 +235,7 @@ def plan(experiment: Experiment, where: str) -> list[tuple[str, str]]:
     )
     epochs = e.total_steps / e.steps_per_epoch
     bf16 = e.precision == torch.bfloat16
+    ranks = f", on each of {world_size()} ranks" if world_size() > 1 else ""
     if e.config.init is not None:
         fixed = ", frozen" if trainer.freeze_backbone else ""
         fixed += f", layer decay {trainer.layer_decay:g}" if trainer.layer_decay < 1 else ""
@@ -240,7 +244,7 @@ def plan(experiment: Experiment, where: str) -> list[tuple[str, str]]:
         ("learns from", sources[e.method.learns_from]),
         *([("starts from", f"the backbone of {e.config.init}{fixed}")] if e.config.init is not None else []),
         ("parameters", f"{parameters:,}, of which backbone {backbone:,}"),
-        ("device", f"{e.device}, {'bf16 autocast' if bf16 else 'fp32'}, {torch.get_num_threads()} threads"),
+        ("device", f"{e.device}, {'bf16 autocast' if bf16 else 'fp32'}, {torch.get_num_threads()} threads{ranks}"),
         ("steps", f"{e.total_steps:,} of batch {trainer.batch_size}; {e.steps_per_epoch} an epoch, {epochs:g} epochs"),
         ("images per epoch", epoch),
         ("learning rate", f"{lr:g}{scaling}, {e.schedule.warmup_steps} warm-up steps"),

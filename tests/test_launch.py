@@ -19,7 +19,8 @@ from ssl_cli.launchers.base import outcome
 from ssl_cli.slurm import per_node
 
 STEPS = 12  # of 4 an epoch: a checkpoint every 4
-SHORT = ["trainer.batch_size=256", f"trainer.max_steps={STEPS}", "trainer.log_every=1", "~probes.linear"]
+SMALL = "backbone.widths=[8,16,32]"
+SHORT = [SMALL, "trainer.batch_size=256", f"trainer.max_steps={STEPS}", "trainer.log_every=1", "~probes.linear"]
 TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "0", "--rdzv-backend", "c10d"]
 
 

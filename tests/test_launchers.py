@@ -22,7 +22,13 @@ from ssl_cli.launchers import local
 from ssl_cli.launchers.base import require
 from ssl_cli.launchers.slurm import Slurm
 
-QUICK = ["trainer.max_steps=8", "trainer.batch_size=256", "trainer.log_every=1", "~probes.linear"]
+QUICK = [
+    "backbone.widths=[8,16,32]",
+    "trainer.max_steps=8",
+    "trainer.batch_size=256",
+    "trainer.log_every=1",
+    "~probes.linear",
+]
 
 
 def job(target: Path, **config) -> Job:
