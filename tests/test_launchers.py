@@ -138,7 +138,7 @@ def test_what_slurm_is_asked_for(tmp_path, monkeypatch):
 
 
 def swept(cwd: Path, *args: str, **env: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "ssl_cli", "train", *QUICK, *args]
+    command = [sys.executable, "-m", "ssl_cli", "train", *args, *QUICK]
     env = {**os.environ, "OMP_NUM_THREADS": "1", **env}
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=600)
 
@@ -155,7 +155,7 @@ def steps(run: Path) -> list[int]:
 @pytest.mark.slow
 def test_a_local_sweep_is_interrupted_and_goes_on(tmp_path):
     sweep = ["-m", "launcher=local", "seed=1,2,3", "hydra.sweep.dir=sweep"]
-    command = [sys.executable, "-m", "ssl_cli", "train", *QUICK, *sweep]
+    command = [sys.executable, "-m", "ssl_cli", "train", *sweep, *QUICK]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True)
     limit = time.monotonic() + 300

@@ -54,6 +54,8 @@ def run(config: DictConfig) -> int:
     if config.init is not None and run_dir is None:
         config = with_init(config)
     check(config)
+    if hydra_config.mode == RunMode.MULTIRUN and launch.adopted():
+        raise UserError("the ranks of torchrun or srun do one run together; for a sweep: ssl train -m launcher=NAME")
     chosen = any("run.dir=" in item for item in hydra_config.overrides.hydra)
     target = run_dir.path if run_dir else shown(Path(hydra_config.runtime.output_dir))
     plain = OmegaConf.to_container(config, resolve=True)
