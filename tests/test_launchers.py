@@ -207,14 +207,12 @@ def test_a_preempted_job_saves_queues_again_and_goes_on(tmp_path, monkeypatch):
     interrupted = threading.Event()
 
     def interrupt() -> None:
-        import submitit
-
         while not (tmp_path / "run/metrics.jsonl").exists():
             time.sleep(0.05)
         (pickle,) = (tmp_path / "slurm").glob("*_submitted.pkl")
-        submitit.LocalJob(tmp_path / "slurm", pickle.name.split("_")[0])
-        pid = int(pickle.name.split("_")[0])
-        os.kill(pid, signal.SIGUSR2)  # to the controller, which hands it on
+        controller = pickle.name.split("_")[0]
+        (task,) = Path(f"/proc/{controller}/task/{controller}/children").read_text().split()
+        os.kill(int(task), signal.SIGUSR2)  # as Slurm does
         interrupted.set()
 
     threading.Thread(target=interrupt, daemon=True).start()

@@ -1,5 +1,6 @@
 """Jobs in Slurm's queue, by submitit: for sweeps, and for single runs."""
 
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -33,7 +34,8 @@ class Task:
 
         if self.process is not None:
             self.process.terminate()
-            self.process.wait()
+            # Not process.wait(): a signal has called this out of that very call, which holds a lock.
+            os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)
         return DelayedSubmission(Task(), job)
 
 
