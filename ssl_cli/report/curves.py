@@ -168,7 +168,7 @@ def efficiency(
     """
     if not any(len(points) > 1 for points in lines.values()):
         return None
-    figure, axes = style.new(3.4)
+    figure, axes = style.new(2.6 + 0.19 * len(lines))
     for at, (name, points) in enumerate(lines.items()):
         x = [count for count, _, _ in points]
         y = [100 * mean for _, mean, _ in points]
@@ -176,14 +176,14 @@ def efficiency(
         colour = {"color": FAINT} if at < 2 else {"color": look(at - 2)["color"]}  # baselines come first
         axes.errorbar(
             x, y, yerr=spread, fmt=style.MARKERS[at % len(style.MARKERS)], linestyle=DASHES[at % len(DASHES)],
-            markersize=5, capsize=2, elinewidth=1, label=name, **colour,
+            markersize=5, capsize=2, elinewidth=1, label=plain(name, 44), **colour,
         )  # fmt: skip
     axes.set_xscale("log")
     counts = sorted({count for points in lines.values() for count, _, _ in points})
     axes.set_xticks(counts, [f"{count:,}" for count in counts])
     axes.minorticks_off()
     axes.set(xlabel="labels, all classes together", ylabel="accuracy on test, %")
-    figure.legend(loc="outside lower center", ncols=1 if len(lines) < 5 else 2)
+    figure.legend(loc="outside lower center")
     return style.save(figure, directory, "label_efficiency", "How many labels it takes", caption)
 
 

@@ -25,13 +25,11 @@ def tsne(features: np.ndarray, seed: int = 0) -> np.ndarray:
     return TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(_unit(features))
 
 
-def umap(features: np.ndarray, seed: int = 0) -> np.ndarray | None:
-    """Return UMAP [n, 2] (McInnes et al. 2018) of the cosine between features; None where umap-learn is not there."""
-    try:
-        from umap import UMAP
-    except ImportError:
-        return None
+def umap(features: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Return UMAP [n, 2] (McInnes et al. 2018) of the cosine between features; needs umap-learn."""
     import warnings
+
+    from umap import UMAP
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a seed means one thread

@@ -1,6 +1,7 @@
 """Figures of what a backbone makes of images: features on a plane, neighbours, and the views it was trained on."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,10 @@ def maps(seen: Look, directory: Path, tell: Callable[[str], None]) -> tuple[list
     text = "The same plane: as many images as have room, each close to its point, framed in the colour of its class."
     images = [seen.data.images[i].numpy() for i in seen.at]
     pictures = planes.images(at, images, labels, directory, "tsne_images", "Features, t-SNE, as images", text)
+    if find_spec("umap") is None:
+        return [tsne, pictures, pca], ["No UMAP: umap-learn is not installed (pip install 'ssl-cli[umap]')."]
     tell("UMAP")
     at = embedding.umap(features)
-    if at is None:
-        return [tsne, pictures, pca], ["No UMAP: umap-learn is not installed (pip install 'ssl-cli[umap]')."]
     text = f"Neighbourhoods as UMAP keeps them. {of} {hint}"
     return [tsne, pictures, planes.scatter(at, labels, classes, directory, "umap", "Features, UMAP", text), pca], []
 

@@ -101,7 +101,7 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> s
         f'<tr><th scope="row">{row[0]}</th>' + "".join(f"<td>{cell}</td>" for cell in row[1:]) + "</tr>" for row in rows
     )
     return (
-        f'<div class="scroll">\n<table>\n<caption>{text(caption)}</caption>\n<thead><tr>{header}</tr></thead>\n'
+        f'<p class="soft">{text(caption)}</p>\n<div class="scroll">\n<table>\n<thead><tr>{header}</tr></thead>\n'
         f"<tbody>\n{body}\n</tbody>\n</table>\n</div>"
     )
 

@@ -91,13 +91,17 @@ def _table(runs: Sequence[RunFiles], names: Sequence[str], directory: Path) -> s
             [
                 page.text(name, 120),
                 page.text(run.state),
-                page.text(f"{cell(row)} ({_of(row)})") if row else "",
+                f"{page.text(cell(row))}<small>{page.text(_of(row))}</small>" if row else "",
                 "" if knn is None else f"{100 * knn:.1f}",
                 clock(seconds) if seconds else "",
                 f'<a href="{page.text(link)}">report</a>' if report.is_file() else "",
             ]
         )
-    table = page.table("Each run", ["", "state", "test", "best val kNN, %", "trained in", ""], rows)
+    table = page.table(
+        "Each run: its headline on test, its best kNN accuracy on val in %, and the time of training",
+        ["", "state", "test", "val kNN", "time", ""],
+        rows,
+    )
     without = sum(not row[-1] for row in rows)
     some = next((run for run in runs if not (run.path / "report" / "index.html").is_file()), None)
     hint = (
@@ -110,7 +114,7 @@ def _table(runs: Sequence[RunFiles], names: Sequence[str], directory: Path) -> s
 
 def _of(row: dict[str, Any]) -> str:
     head = " ".join(header(row["probe"], row["labels"]).split())
-    return f"{METRICS.get(row['metric'], row['metric'])}, {head}"
+    return head if row["metric"] == "accuracy" else f"{head}, {METRICS.get(row['metric'], row['metric'])}"
 
 
 def _failed(runs: Sequence[RunFiles], names: Sequence[str]) -> list[str]:
