@@ -282,6 +282,7 @@ def conclude(experiment: Any, run_dir: RunDir, results: list[dict], seconds: flo
     print(f"trained in {clock(seconds)}; run: {run_dir.path}")
     own = "" if results else " dataset=folder dataset.root=LABELLED_DIR"
     print(f"next: ssl probe ckpt={shlex.quote(str(run_dir.path))} probe=linear{own}")
+    print(f"look: ssl report {shlex.quote(str(run_dir.path))}")
 
 
 def resumed_config(run_dir: RunDir, config: DictConfig) -> DictConfig:
