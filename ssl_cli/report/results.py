@@ -8,6 +8,7 @@ from typing import Any
 
 from ssl_cli.probes.protocol import column
 from ssl_cli.report import page
+from ssl_cli.report.compare import LOWER
 from ssl_cli.report.read import REFERENCE, RunFiles
 from ssl_cli.report.table import METRICS, PERCENT, cell, headers
 from ssl_cli.runs import BASELINES, read_json
@@ -25,7 +26,9 @@ def table(rows: Sequence[dict[str, Any]], caption: str) -> str:
     heads, lines = headers(rows), []
     for key in dict.fromkeys(column(row) for row in rows):
         cells = {row["model"]: row for row in rows if column(row) == key}
-        best = max((cell(row).split(" ± ")[0] for row in cells.values()), key=float) if len(cells) > 1 else None
+        shown = [cell(row).split(" ± ")[0] for row in cells.values()]
+        pick = min if next(iter(cells.values()))["metric"] in LOWER else max
+        best = pick(shown, key=float) if len(cells) > 1 else None
         lines.append([page.text(" ".join(heads[key].split())), *(_cell(cells.get(m), best) for m in models)])
     return page.table(caption, ["", *(NAMES.get(model, model) for model in models)], lines)
 

@@ -44,7 +44,7 @@ def tile_figure(
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, width), ylim=(height, 0))
     axes.axis("off")
-    letters = max(4, int(inch * 72 / 5.6))  # that fit under an image, at 8.5 points
+    letters = max(4, int(inch * 72 / 5.2))  # that fit under an image, at 8.5 points
     for y, row in enumerate(rows):
         top = head + y * pitch
         for x, image in enumerate(row):

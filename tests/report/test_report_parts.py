@@ -175,6 +175,10 @@ def test_a_table_keeps_protocols_apart_and_shows_intervals():
     assert len(lines) == 3 and re.findall(r"<th[^>]*>([^<]*)", lines[0]) == ["", "raw pixels", "simclr"]
     assert "<td>90.0</td><td><b>95.0</b><small>[93.0, 97.0]</small></td>" in lines[1]
     assert "<td>99.0</td><td></td>" in lines[2] and "95 % bootstrap" in text
+    errors = [
+        {**row(model, "ridge", "all", mean, 9), "metric": "mae"} for model, mean in (("pixels", 2.0), ("mine", 1.5))
+    ]
+    assert "<td>2.000</td><td><b>1.500</b></td>" in results.table(errors, "")
 
 
 @pytest.mark.parametrize(
