@@ -88,6 +88,22 @@ class ProbeConfig:
     probe: Any = MISSING
     dataset: Any = None
     augment: Any = None
+    layer: int | None = _limited(">= 1", default=None)
+    keep_features: bool = True
+    trainer: DeviceConfig = field(default_factory=DeviceConfig)
+
+
+@dataclass
+class EmbedConfig:
+    """``ssl embed``. Values and meanings: ``conf/embed.yaml``."""
+
+    ckpt: str = MISSING
+    out: str | None = None
+    split: str = "all"
+    trusted_modules: list[str] = field(default_factory=list)
+    dataset: Any = None
+    augment: Any = None
+    layer: int | None = _limited(">= 1", default=None)
     trainer: DeviceConfig = field(default_factory=DeviceConfig)
 
 
@@ -102,7 +118,7 @@ class ViewsConfig:
     pretext: Any = MISSING
 
 
-SCHEMAS = {"train": TrainConfig, "probe": ProbeConfig, "views": ViewsConfig}
+SCHEMAS = {"train": TrainConfig, "probe": ProbeConfig, "embed": EmbedConfig, "views": ViewsConfig}
 MEANT = {
     "resume": "RUN (a run directory, or `last`)",
     "init": "RUN (a run directory, a checkpoint file, `last` or `best`)",
@@ -120,7 +136,8 @@ def check(config: DictConfig, defaults: DictConfig) -> None:
         defaults: the same groups composed without the user's values: the types of the plug-ins' keys.
     """
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
-    schema = SCHEMAS["train" if "method" in plain else "views" if "pretext" in plain else "probe"]
+    schema = SCHEMAS["train" if "method" in plain else "views" if "pretext" in plain else "embed"]
+    schema = SCHEMAS["probe"] if "probe" in plain else schema
     for key in plain:
         if key not in schema.__dataclass_fields__:
             raise UserError(f"there is no setting '{key}'{did_you_mean(key, schema.__dataclass_fields__)}")

@@ -1,28 +1,25 @@
 """A model beside its baselines: the raw pixels and the same backbone with random weights, by the same probes."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
-from torch import Tensor
+from omegaconf import DictConfig
+from torch import Tensor, nn
 
-from ssl_cli import checkpoint
-from ssl_cli.build import check_targets, instantiate
 from ssl_cli.data.images import ImageData
 from ssl_cli.data.info import DataInfo
 from ssl_cli.data.labels import fingerprint as draw_fingerprint
-from ssl_cli.data.load import load
-from ssl_cli.device import choose_device
 from ssl_cli.errors import RunError, UserError
 from ssl_cli.methods.base import Method
-from ssl_cli.probes.base import Result
+from ssl_cli.probes.base import Probe, Result
 from ssl_cli.probes.evaluate import Measured, evaluate
-from ssl_cli.probes.features import evaluating, extract, fingerprint, pixels
+from ssl_cli.probes.features import evaluating, extract, fingerprint
 from ssl_cli.probes.metrics import classification, confusion
 from ssl_cli.probes.protocol import key
-from ssl_cli.setup import Experiment, build_method, describe
+from ssl_cli.probes.subject import FeatureCache, Layer, Pixels, Subject
+from ssl_cli.setup import Experiment, build_method
+from ssl_cli.trained import Trained
 
 MATRIX = 100  # classes up to which result.json has the confusion matrix; predictions.npz holds what makes any
 
@@ -41,10 +38,12 @@ def compare(
     data: ImageData,
     info: DataInfo,
     labelled: Tensor,
-    probes: dict[str, Any],
+    probes: dict[str, Probe],
     device: torch.device,
     log: Callable[[str], None],
     node: DictConfig,
+    layer: int | None = None,
+    cache: FeatureCache | None = None,
 ) -> Measured:
     """Run the probes on raw pixels, on the backbone as the seed made it, and on the trained one.
 
@@ -58,23 +57,26 @@ def compare(
         device: where the backbones run.
         log: gets a line for each thing worth knowing.
         node: the data set's settings, of which ``labels`` and ``label_seed`` name the ``labelled``.
+        layer: of the backbones, see `Layer`; None: their end.
+        cache: where features are kept, and taken from.
 
     Returns:
-        Rows as documented in the README; none where there are no labels.
+        Rows as documented in the README; none where there is nothing to measure with.
 
     Raises:
         RunError: a backbone's weights or buffers changed while it was probed.
     """
-    if len(labelled) == 0 or not (data.labels[data.splits["test"]] >= 0).any():
-        log("no labels to measure with")
-        return Measured(info.splits)
     random = build_method(config, info).backbone.to(device)
-    models: dict[str, Callable[[Tensor], Tensor]] = {"pixels": lambda at: pixels(data.images, at)}
-    for label, backbone in (("random", random), (config.name, method.measured)):
-        models[label] = lambda at, b=backbone: extract(b, data.images, at, info.mean, info.std, device)
+    networks: dict[str, nn.Module] = {
+        "pixels": Pixels(info.channels, info.image_size, info.mean, info.std).to(device),
+        "random": random if layer is None else Layer(random, layer),
+        config.name: method.measured if layer is None else Layer(method.measured, layer),
+    }
+    models = {name: Subject(net, data.images, info.mean, info.std, device, cache) for name, net in networks.items()}
     before = fingerprint(method.measured)
     where = device if device.type == "cuda" else "cpu"
-    measured = evaluate(models, data, labelled, probes, log, where, str(node.labels), node.label_seed)
+    budget = str(node.labels) if data.labelled else "all"
+    measured = evaluate(models, data, labelled, probes, log, where, budget, node.label_seed, layer)
     if fingerprint(method.measured) != before:
         raise RunError("the backbone changed while it was probed, so the numbers would not be of the frozen model")
     return measured
@@ -103,10 +105,48 @@ def backbone_name(config: DictConfig) -> str:
     return config.backbone.get("arch") or config.backbone["_target_"].split(".")[-2]
 
 
-def remedy(node: DictConfig, info: DataInfo) -> str:
-    """Say how this data set can be made to fit, if it can."""
-    wanted = {"storage_size": info.image_size, "channels": info.channels}
-    return "write " + " ".join(f"dataset.{key}={value}" for key, value in wanted.items() if key in node)
+def probe_trained(
+    trained: Trained, probe: Probe, log: Callable[[str], None], layer: int | None = None, keep: bool = True
+) -> tuple[Measured, dict[str, Any]]:
+    """Probe a trained model, frozen, beside its baselines.
+
+    Args:
+        trained: the model and the images.
+        probe: the downstream task.
+        log: gets a line for each thing worth knowing.
+        layer: see `compare`.
+        keep: keep the features in the run that the checkpoint is of, for the next probe.
+
+    Returns:
+        What was measured, and the content of ``result.json``.
+    """
+    t = trained
+    if probe.needs == "labels" and len(t.labelled) == 0:
+        raise UserError(
+            f"{t.data.name} has no labels to probe with; write dataset=folder dataset.root=DIR with one folder a class"
+        )
+    run = t.file.parent.parent
+    in_run = t.file.parent.name == "checkpoints" and (run / "config.yaml").is_file()
+    cache = FeatureCache(run / "features") if keep and in_run else None
+    before = fingerprint(t.method.measured)
+    measured = compare(
+        t.config, t.method, t.data, t.info, t.labelled, {probe.name: probe}, t.device, log, t.node, layer, cache
+    )
+    if cache is not None and cache.hits + cache.misses:
+        how = "features computed and kept in" if cache.misses else "features from cache:"
+        log(f"{how} {cache.directory} ({cache.size() / 2**20:.1f} MiB)")
+    return measured, {
+        "checkpoint": str(t.file),
+        "step": t.step,
+        "method": t.config.name,
+        "backbone": backbone_name(t.config),
+        "dataset": t.data.name,
+        "splits": measured.splits,
+        "probe": probe.name,
+        "frozen": {"before": before, "after": fingerprint(t.method.measured)},
+        "results": measured.rows,
+        "details": details(measured, t.data.classes),
+    }
 
 
 def details(measured: Measured, classes: Sequence[str]) -> dict[str, Any]:
@@ -127,63 +167,3 @@ def details(measured: Measured, classes: Sequence[str]) -> dict[str, Any]:
                 entry["confusion"] = matrix.tolist()
             found[key(row)] = entry
     return found
-
-
-def measure_checkpoint(file: Path, config: DictConfig) -> tuple[Measured, dict[str, Any]]:
-    """Rebuild the model of a checkpoint, strictly, and probe it frozen.
-
-    Args:
-        file: the checkpoint.
-        config: of ``ssl probe``: ``probe``, ``dataset`` (None: the run's own), ``trainer``, ``trusted_modules``.
-
-    Returns:
-        What was measured, and the content of ``result.json``.
-
-    Raises:
-        UserError: the checkpoint cannot be read, names foreign code, or does not fit the data.
-    """
-    state = checkpoint.load(file)
-    check_targets(state["config"], config.trusted_modules)
-    run_config, info = OmegaConf.create(state["config"]), DataInfo.from_dict(state["data"])
-    if config.trainer.threads:
-        torch.set_num_threads(config.trainer.threads)
-    device = choose_device(config.trainer.device)
-    method = build_method(run_config, info).to(device)
-    method.load_state_dict(state["model"])  # strict: every weight or none
-    method.requires_grad_(False)
-    if run_config.trainer.channels_last:  # as it was measured at the end of the run, to the last bit
-        method = method.to(memory_format=torch.channels_last)
-
-    node = config.dataset if config.dataset is not None else run_config.dataset
-    data = load(OmegaConf.to_container(node, resolve=True))
-    if (data.channels, data.image_size) != (info.channels, info.image_size):
-        raise UserError(
-            f"the checkpoint's backbone was trained on {info.channels}x{info.image_size}x{info.image_size} images "
-            f"({info.name}), {data.name} has {data.channels}x{data.image_size}x{data.image_size}; "
-            f"{remedy(node, info)}"
-        )
-    seen, labelled = describe(data, node)
-    if config.dataset is None and seen.splits != info.splits:
-        raise UserError(
-            f"the images of {info.name} are not those that the run was trained on, so its test split could hold images "
-            "that it has seen; bring them back, or name the new ones: dataset=NAME dataset.root=DIR"
-        )
-    if len(labelled) == 0:
-        raise UserError(
-            f"{data.name} has no labels to probe with; write dataset=folder dataset.root=DIR with one folder a class"
-        )
-    before = fingerprint(method.measured)
-    probe = instantiate(config.probe)
-    measured = compare(run_config, method, data, info, labelled, {probe.name: probe}, device, print, node)
-    return measured, {
-        "checkpoint": str(file),
-        "step": state["progress"]["step"],
-        "method": run_config.name,
-        "backbone": backbone_name(run_config),
-        "dataset": data.name,
-        "splits": measured.splits,
-        "probe": probe.name,
-        "frozen": {"before": before, "after": fingerprint(method.measured)},
-        "results": measured.rows,
-        "details": details(measured, data.classes),
-    }

@@ -8,9 +8,11 @@ from experiments import CONF, composed, tensors, train
 from omegaconf import OmegaConf
 
 from ssl_cli import checkpoint
+from ssl_cli.build import instantiate
 from ssl_cli.data.info import DataInfo
-from ssl_cli.measure import measure_checkpoint
+from ssl_cli.measure import probe_trained
 from ssl_cli.setup import build_method, prepare
+from ssl_cli.trained import open_trained
 
 
 def overrides_of(method: str) -> list[str]:
@@ -87,7 +89,8 @@ def test_a_checkpoint_alone_rebuilds_its_model(finished):
 def test_the_backbone_stays_frozen_while_it_is_probed(finished):
     run = finished[2]
     config = composed("probe", ["ckpt=unused", "probe=linear", "probe.draws=2"])
-    _, result = measure_checkpoint(run.checkpoint_file(), config)
+    trained = open_trained(run.checkpoint_file(), config)
+    _, result = probe_trained(trained, instantiate(config.probe), print, keep=False)
     assert result["frozen"]["before"] == result["frozen"]["after"]
     models = [row["model"] for row in result["results"]]
     assert models == sorted(models, key=["pixels", "random", finished[0]].index) and len(set(models)) == 3

@@ -21,16 +21,22 @@ def run(config: DictConfig) -> int:
 
     from rich.console import Console
 
-    from ssl_cli.measure import measure_checkpoint
+    from ssl_cli.build import instantiate
+    from ssl_cli.measure import probe_trained
     from ssl_cli.report.table import print_table
+    from ssl_cli.trained import open_trained
 
     given = any("run.dir=" in item or "MULTIRUN" in item for item in HydraConfig.get().overrides.hydra)
     chosen = Path(HydraConfig.get().runtime.output_dir) if given else None
     if chosen:
         RunDir.check_free(chosen)
-    measured, result = measure_checkpoint(file, config)
+    probe = instantiate(config.probe)  # what is wrong with its settings should not wait for the images
+    trained = open_trained(file, config, list(HydraConfig.get().overrides.task))
+    if trained.note:
+        print(trained.note)
+    measured, result = probe_trained(trained, probe, print, config.layer, config.keep_features)
     if not result["results"]:
-        raise UserError(f"nothing could be measured with probe.labels={config.probe.get('labels')}; write [all]")
+        raise UserError("nothing could be measured, see the lines above; nothing was written")
     name = f"{HydraConfig.get().runtime.choices.probe}-{result['dataset']}"
     directory = chosen or result_dir(file, name)
     OmegaConf.save(config, directory / "config.yaml", resolve=True)

@@ -1,6 +1,7 @@
 """The user's own images: a folder, in whatever of the usual layouts it has."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from ssl_cli.data.decode import survey
 from ssl_cli.data.images import ImageData
 from ssl_cli.data.layout import list_images
 from ssl_cli.data.storage import store
+from ssl_cli.data.targets import read_targets
 from ssl_cli.errors import UserError, did_you_mean
 
 CHOICES = {"layout": ("auto", "splits", "classes", "flat"), "on_error": ("stop", "skip"), "channels": ("auto", 1, 3)}
@@ -22,6 +24,9 @@ def load(
     on_error: str = "stop",
     storage_limit: int = 4 << 30,
     cache_dir: str | None = None,
+    targets: str | None = None,
+    target_columns: Sequence[str] | None = None,
+    file_column: str | None = None,
 ) -> ImageData:
     """Load a folder of images.
 
@@ -38,6 +43,9 @@ def load(
         on_error: at a broken file, ``stop`` or ``skip`` it.
         storage_limit: bytes of decoded images that are held in memory; more are memory-mapped.
         cache_dir: where the mapped files lie; by default the user's cache directory.
+        targets: a CSV file with numbers to predict, see `targets.read_targets`; they become the factors.
+        target_columns: which of its columns; None: those that are numbers.
+        file_column: its column with the file names, relative to ``root``; None: the first.
 
     Raises:
         UserError: if there is no such folder, no image in it, a layout that does not fit, or a broken image.
@@ -61,6 +69,10 @@ def load(
         raise UserError(f"dataset.root={root} has no image in it ({listing.note})")
 
     names, labels, splits = zip(*listing.entries, strict=True)
+    factors = {}
+    if targets is not None:  # before the images: a mistake in it should not wait for them
+        columns = [target_columns] if isinstance(target_columns, str) else target_columns
+        factors = read_targets(Path(targets).expanduser(), names, columns, file_column)
     files = [os.fspath(folder / name) for name in names]
     auto_size, auto_channels = survey(files) if "auto" in (storage_size, channels) else (0, 0)
     images, broken = store(
@@ -73,6 +85,7 @@ def load(
         Path(cache_dir).expanduser() if cache_dir else None,
     )
     kept = [i for i in range(len(files)) if i not in broken]
+    factors = {name: values[kept] for name, values in factors.items()}
     classes = tuple(sorted({label for label in labels if label is not None}))
     number = {None: -1} | {name: i for i, name in enumerate(classes)}
     return ImageData(
@@ -84,6 +97,7 @@ def load(
             split: torch.tensor([row for row, i in enumerate(kept) if splits[i] == split], dtype=torch.int64)
             for split in sorted({"train", *splits})
         },
+        factors=factors,
         files=tuple(files[i] for i in kept),
         skipped=len(broken),
         note=listing.note,

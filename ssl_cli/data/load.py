@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import torch
+
 from ssl_cli.data import splits
 from ssl_cli.data.budget import parse_budget
 from ssl_cli.data.images import ImageData
@@ -25,7 +27,8 @@ def load(config: Mapping[str, Any]) -> ImageData:
 
     parse_budget(config["labels"])  # a bad budget should not wait for the images
     data: ImageData = instantiate({key: value for key, value in config.items() if key not in PROGRAM_KEYS})
-    full = splits.complete(
-        data.labels, data.splits, config["val_fraction"], config["test_fraction"], config["split_seed"]
-    )
+    strata = data.labels
+    if not data.labelled and data.factors:  # numbers to predict need a val and a test split, too
+        strata = torch.where(torch.stack([v.isfinite() for v in data.factors.values()]).any(0), 0, -1)
+    full = splits.complete(strata, data.splits, config["val_fraction"], config["test_fraction"], config["split_seed"])
     return replace(data, splits=full)

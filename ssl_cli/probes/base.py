@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -13,14 +13,18 @@ from ssl_cli.data.labels import draw, fingerprint
 from ssl_cli.errors import UserError
 from ssl_cli.probes.metrics import classification
 
+if TYPE_CHECKING:
+    from ssl_cli.probes.subject import Subject
+
 
 @dataclass
 class Split:
-    """The labelled images of one split, as a frozen backbone sees them."""
+    """The images of one split that a probe may use, as a frozen backbone sees them."""
 
     features: Tensor  # [n, d] float32
-    labels: Tensor  # [n] int64 in 0..C-1
+    labels: Tensor  # [n] int64 in 0..C-1; -1 only where a probe does not need labels
     positions: Tensor | None = None  # [n] int64, in the data set
+    targets: dict[str, Tensor] = field(default_factory=dict)  # name -> [n] float32, NaN where not known
 
 
 @dataclass
@@ -33,6 +37,7 @@ class Features:
     classes: int  # C
     budget: str = "all"  # which labels ``train`` has: the budget of the run
     label_seed: int | None = None  # that drew them, where the budget is not ``all``
+    source: "Subject | None" = None  # what the features are of, for probes that look at the images again
 
 
 @dataclass
@@ -72,6 +77,9 @@ class Probe(ABC):
     """A downstream task on frozen features."""
 
     name: str
+    # What an image must have to be used. "labels": a label that may be used; "targets": a numeric target, for training
+    # under the run's budget; "images": nothing in train, where no label is looked at, and a label in test.
+    needs: ClassVar[Literal["labels", "targets", "images"]] = "labels"
     notices: Sequence[str] = ()  # one line for each thing that the last run left out
 
     @abstractmethod
@@ -149,3 +157,12 @@ def check_budgets(labels: Sequence[str]) -> list[str]:
     for budget in labels:
         parse_budget(budget)
     return [str(budget) for budget in labels]
+
+
+def check_penalties(probe: str, penalties: Sequence[float]) -> list[float]:
+    """Return the candidates in order; raise ``UserError`` where there is none, or one is not positive."""
+    if not penalties or not all(isinstance(penalty, (int, float)) and penalty > 0 for penalty in penalties):
+        raise UserError(
+            f"the penalties of the {probe} probe are {list(penalties)}; write positive numbers: [0.01, 0.1]"
+        )
+    return sorted(penalties)

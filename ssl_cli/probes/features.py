@@ -73,6 +73,12 @@ def pixels(images: Tensor, positions: Tensor, batch_size: int = 4096) -> Tensor:
     return features
 
 
+def scale(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation of each feature, [d]; of one that never changes 1, for it can tell nothing."""
+    std = features.std(0, correction=0)
+    return features.mean(0), torch.where(std > 1e-6, std, 1.0)
+
+
 def fingerprint(module: nn.Module) -> str:
     """Return the sha256 of every parameter and buffer: names, dtypes, shapes, bytes.
 

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_cli.errors import UserError
-from ssl_cli.probes.base import Features, Probe, Result, Split, check_budgets
+from ssl_cli.probes.base import Features, Probe, Result, Split, check_budgets, check_penalties
+from ssl_cli.probes.features import scale
 from ssl_cli.probes.logistic import fit_logistic
 
 
@@ -39,12 +39,8 @@ class Linear(Probe):
         max_iter: int = 200,
         tol: float = 1e-4,
     ):
-        if not penalties or not all(isinstance(penalty, (int, float)) and penalty > 0 for penalty in penalties):
-            raise UserError(
-                f"the penalties of the linear probe are {list(penalties)}; write positive numbers: [0.01, 0.1]"
-            )
         self.labels, self.count = check_budgets(labels), draws
-        self.penalties = sorted(penalties)
+        self.penalties = check_penalties(self.name, penalties)
         self.max_iter = max_iter
         self.tol = tol
 
@@ -60,8 +56,7 @@ class Linear(Probe):
         train, test = features.train, features.test
         x, y = train.features[drawn], train.labels[drawn]  # [G, n, d], [G, n]
         # By all training features, not by the few drawn: their scale needs no label, and ten images tell it badly.
-        mean, std = train.features.mean(0), train.features.std(0, correction=0)
-        std = torch.where(std > 1e-6, std, 1.0)  # a constant feature gets no weight anyway
+        mean, std = scale(train.features)
         x = (x - mean).div_(std)
         penalties = torch.tensor(self.penalties)
         weight, bias = fit_logistic(x, y, features.classes, penalties, self.max_iter, self.tol)

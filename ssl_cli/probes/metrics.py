@@ -50,6 +50,44 @@ def _calibration_error(confidence: Tensor, right: Tensor, weights: Tensor) -> Te
     return class_sums(bins, gap, BINS).abs().sum(0) / len(right)
 
 
+def regression(predicted: Tensor, truth: Tensor, baseline: Tensor, period: float | None = None) -> dict[str, dict]:
+    """Score predicted values; the definitions are scikit-learn's.
+
+    Args:
+        predicted: [G, n] float64, one row a draw of the training images.
+        truth: [n] float64.
+        baseline: [G, n] float64, the mean of the training targets.
+        period: of a circular target: errors are the shorter way round, the mean is the circular one.
+
+    Returns:
+        ``r2`` (the headline), ``mae`` and ``rmse`` in the target's units, and the same two of predicting the mean:
+        ``mae_of_mean``, ``rmse_of_mean``; each ``{"mean", "std", "ci"}``.
+    """
+    predicted, truth, baseline = predicted.cpu(), truth.cpu(), baseline.cpu()
+    weights = resamples(len(truth)).double()
+    if period is None:
+        centred = truth - truth.mean()
+        spread = centred.square() @ weights - (centred @ weights).square() / len(truth)
+    else:
+        angle = truth * (2 * torch.pi / period)
+        centre = torch.atan2(angle.sin() @ weights, angle.cos() @ weights) * (period / (2 * torch.pi))
+        spread = (distance(truth[:, None], centre, period).square() * weights).sum(0)
+    errors, of_mean = distance(predicted, truth, period), distance(baseline, truth, period)
+    values = {
+        "r2": 1 - errors.square() @ weights / spread,
+        "mae": errors.abs() @ weights / len(truth),
+        "rmse": (errors.square() @ weights / len(truth)).sqrt(),
+        "mae_of_mean": of_mean.abs() @ weights / len(truth),
+        "rmse_of_mean": (of_mean.square() @ weights / len(truth)).sqrt(),
+    }
+    return {name: summary(rows) for name, rows in values.items()}
+
+
+def distance(a: Tensor, b: Tensor, period: float | None) -> Tensor:
+    """Return a - b, on a circle the shorter way round: in [-period / 2, period / 2)."""
+    return a - b if period is None else torch.remainder(a - b + period / 2, period) - period / 2
+
+
 def imbalanced(truth: Tensor) -> bool:
     """Tell whether the largest class of the test images [n] has at least 4 times as many as the smallest there."""
     counts = torch.bincount(truth.cpu())

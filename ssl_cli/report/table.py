@@ -8,8 +8,23 @@ from rich.table import Table
 
 from ssl_cli.probes.protocol import column
 
-METRICS = {"balanced_accuracy": "balanced accuracy", "r2": "R²"}  # those that are not called what they are shown as
-PERCENT = ("accuracy", "balanced_accuracy")  # shares of the images, shown in percent
+METRICS = {  # metric -> how it is shown
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "ece": "calibration error",
+    "r2": "R²",
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "mae_of_mean": "MAE of the mean",
+    "rmse_of_mean": "RMSE of the mean",
+    "map": "mean average precision",
+    "cluster_accuracy": "accuracy of clusters",
+    "nmi": "NMI",
+    "ari": "ARI",
+    "auroc": "AUROC",
+    "fpr_at_95_tpr": "FPR at 95% TPR",
+}
+PLAIN = ("r2", "mae", "rmse", "mae_of_mean", "rmse_of_mean")  # all others are shares, shown in percent
 
 
 def results_table(rows: Sequence[dict], backbone: str = "backbone") -> Table:
@@ -25,7 +40,7 @@ def results_table(rows: Sequence[dict], backbone: str = "backbone") -> Table:
     heads = headers(rows)
     metrics = list(dict.fromkeys(row["metric"] for row in rows))
     title = f"{METRICS.get(metrics[0], metrics[0])} on the test split" if len(metrics) == 1 else "on the test split"
-    title += ", %" if all(metric in PERCENT for metric in metrics) else ""
+    title += ", %" if not any(metric in PLAIN for metric in metrics) else ""
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
     table.add_column("", overflow="fold")  # the only column that may wrap
     for key in columns:
@@ -50,7 +65,7 @@ def headers(rows: Sequence[dict]) -> dict[tuple, str]:
         row = first[key]
         heads[key] = header(row["probe"], row["labels"], row.get("target"))
         if several:
-            heads[key] += f",\n{METRICS.get(row['metric'], row['metric'])}" + (" %" if row["metric"] in PERCENT else "")
+            heads[key] += f",\n{METRICS.get(row['metric'], row['metric'])}" + ("" if row["metric"] in PLAIN else " %")
     for key, text in list(heads.items()):
         alike = [first[other] for other in first if heads[other].startswith(text) and other[:3] == key[:3]]
         if len(alike) > 1:
@@ -71,12 +86,12 @@ def print_table(rows: Sequence[dict], console: Console, backbone: str = "backbon
 
 def _shown(row: dict) -> float:
     """Return the number as displayed, so that equal cells are equally bold."""
-    return round(100 * row["mean"], 1) if row["metric"] in PERCENT else round(row["mean"], 3)
+    return round(row["mean"], 3) if row["metric"] in PLAIN else round(100 * row["mean"], 1)
 
 
 def cell(row: dict) -> str:
     """Return for example ``70.1 ± 4.2``: shares in percent, other metrics as they are."""
-    scale, digits = (100, 1) if row["metric"] in PERCENT else (1, 3)
+    scale, digits = (1, 3) if row["metric"] in PLAIN else (100, 1)
     return f"{_shown(row):.{digits}f}" + (f" ± {scale * row['std']:.{digits}f}" if row["std"] is not None else "")
 
 
@@ -87,7 +102,10 @@ def _label(model: str, backbone: str) -> str:
 def header(probe: str, labels: str, target: str | None = None) -> str:
     """Return for example ``linear, 10 labels per class``, in short lines."""
     name = {"knn": "kNN", "classifier": "own classifier"}.get(probe, probe)
-    name += f" of\n{target}" if target else ""
+    if target:
+        name += f",\nagainst\n{target}" if probe == "ood" else f" of\n{target}"
+    if labels == "none":
+        return name
     if labels == "all":
         return name if probe == "knn" or target else f"{name},\nall labels"
     if labels.endswith("%"):

@@ -68,7 +68,10 @@ def test_without_labels_there_is_nothing_to_probe():
     data, lines = stripes(), []
     data.labels.fill_(-1)
     assert (
-        evaluate({"pixels": lambda p: pixels(data.images, p)}, data, data.splits["train"], {}, lines.append).rows == []
+        evaluate(
+            {"pixels": lambda p: pixels(data.images, p)}, data, data.splits["train"], {"knn": KNN()}, lines.append
+        ).rows
+        == []
     )
     assert "no labelled image in train and test" in lines[0]
 

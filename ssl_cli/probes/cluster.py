@@ -1,0 +1,76 @@
+"""Do the classes show without a label? k-means on the features, compared with the classes afterwards."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ssl_cli.probes.base import Features, Probe, Result
+from ssl_cli.probes.bootstrap import resamples, summary
+from ssl_cli.probes.metrics import confusion
+
+
+def matched(clusters: Tensor, truth: Tensor, classes: int) -> Tensor:
+    """Rename clusters [n] as the classes that they fit best, one to one (Kuhn 1955, the Hungarian method)."""
+    from scipy.optimize import linear_sum_assignment
+
+    table = confusion(clusters[None], truth, classes)  # class, cluster
+    rows, columns = linear_sum_assignment(table.numpy(), maximize=True)
+    names = torch.empty(classes, dtype=torch.int64)
+    names[torch.from_numpy(columns)] = torch.from_numpy(rows)
+    return names[clusters]
+
+
+class Cluster(Probe):
+    """k-means with one cluster a class, fitted on the train split without labels, scored on test.
+
+    Accuracy is after the best one-to-one matching of clusters to classes on test, as in Van Gansbeke et al. 2020
+    (arXiv:2005.12320); NMI (arithmetic mean) and ARI are scikit-learn's. ``mean`` and ``std`` are over k-means' seeds.
+
+    Args:
+        seeds: runs of k-means, with seeds 0, 1, ...
+        restarts: initialisations (k-means++) of each, of which the tightest counts.
+        normalise: scale features to unit length first.
+    """
+
+    name = "cluster"
+    needs = "images"
+
+    def __init__(self, seeds: int = 5, restarts: int = 3, normalise: bool = True):
+        self.seeds, self.restarts, self.normalise = seeds, restarts, normalise
+
+    def run(self, features: Features) -> list[Result]:
+        """Cluster train, score test; see `Probe.run`. The headline is ``cluster_accuracy``."""
+        from sklearn.cluster import KMeans
+        from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+        self.notices = []
+        train, test = (s.features.cpu() for s in (features.train, features.test))
+        truth, classes = features.test.labels.cpu(), features.classes
+        if classes < 2 or len(train) < classes:
+            self.notices = ["cluster probe: left out, for it needs two classes and as many train images as classes"]
+            return []
+        if self.normalise:
+            train, test = F.normalize(train, dim=1), F.normalize(test, dim=1)
+        predicted, nmi, ari = [], [], []
+        for seed in range(self.seeds):
+            kmeans = KMeans(classes, n_init=self.restarts, random_state=seed).fit(train.numpy())
+            found = kmeans.predict(test.numpy())
+            nmi.append(normalized_mutual_info_score(truth, found))
+            ari.append(adjusted_rand_score(truth, found))
+            predicted.append(matched(torch.from_numpy(found.astype(np.int64)), truth, classes))
+        right = (torch.stack(predicted) == truth).double()
+        metrics = {"cluster_accuracy": summary(right @ resamples(len(truth)).double() / len(truth))}
+        for name, values in (("nmi", nmi), ("ari", ari)):
+            # No interval: images drawn twice would make clusters look more like classes than they are.
+            std = float(np.std(values, ddof=1)) if len(values) > 1 else None
+            metrics[name] = {"mean": float(np.mean(values)), "std": std, "ci": None}
+        settings = {
+            "clusters": classes,
+            "fitted_on": "train, without labels",
+            "train_images": len(train),
+            "normalised": self.normalise,
+            "restarts": self.restarts,
+            "kmeans_seeds": list(range(self.seeds)),
+        }
+        return [Result(self.name, "none", metrics, settings, self.seeds, predicted=torch.stack(predicted))]

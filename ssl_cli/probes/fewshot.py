@@ -1,0 +1,95 @@
+"""Few-shot classification: many small tasks of a few classes with a few images each, solved by the nearest mean."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ssl_cli.probes.base import Features, Probe, Result
+
+CHUNK = 50  # episodes at a time
+
+
+def nearest_mean(support: Tensor, queries: Tensor) -> Tensor:
+    """Return the class of each query by the nearest mean (squared Euclidean distance).
+
+    Args:
+        support: [E, ways, shots, d].
+        queries: [E, m, d].
+
+    Returns:
+        [E, m] int64 in 0..ways-1.
+    """
+    return torch.cdist(queries, support.mean(2)).argmin(2)
+
+
+class FewShot(Probe):
+    """n-way k-shot episodes from the test split, classified by the nearest class mean.
+
+    Features are centred by the train split's mean and scaled to unit length (CL2N of SimpleShot, Wang et al. 2019,
+    arXiv:1911.04623). An episode draws ``ways`` classes, ``shots`` images of each to learn from and ``queries`` others
+    of each to be asked about (Vinyals et al. 2016, arXiv:1606.04080). The interval is that of the mean over episodes,
+    mean +- 1.96 std / sqrt(episodes), as the field reports it.
+
+    Args:
+        ways: classes of an episode.
+        shots: images per class that are learned from; a row for each.
+        queries: images per class that are asked about.
+        episodes: how many.
+        seed: of their draws, the same for every model.
+    """
+
+    name = "fewshot"
+    needs = "images"
+
+    def __init__(
+        self, ways: int = 5, shots: tuple[int, ...] = (1, 5), queries: int = 15, episodes: int = 600, seed: int = 0
+    ):
+        self.ways, self.shots, self.queries, self.episodes, self.seed = ways, list(shots), queries, episodes, seed
+
+    def run(self, features: Features) -> list[Result]:
+        """Play the episodes; see `Probe.run`. ``labels`` is the number of shots, ``n`` that of episodes."""
+        results, self.notices = [], []
+        x = F.normalize(features.test.features - features.train.features.mean(0), dim=1)
+        members = [torch.nonzero(features.test.labels == c).flatten().cpu().numpy() for c in range(features.classes)]
+        for shots in self.shots:
+            large = [m for m in members if len(m) > shots]
+            ways = min(self.ways, len(large))
+            if ways < 2:
+                self.notices.append(f"fewshot probe with {shots} shots: left out, for no two classes have more images")
+                continue
+            queries = min(self.queries, min(len(m) for m in large) - shots)
+            if (ways, queries) != (self.ways, self.queries):
+                self.notices.append(
+                    f"fewshot probe with {shots} shots: {ways} ways and {queries} queries, the test split has no more"
+                )
+            random = np.random.default_rng(self.seed)
+            drawn = np.stack(
+                [
+                    [
+                        random.choice(large[c], shots + queries, replace=False)
+                        for c in random.permutation(len(large))[:ways]
+                    ]
+                    for _ in range(self.episodes)
+                ]
+            )  # [E, ways, shots + queries]
+            truth = torch.arange(ways).repeat_interleave(queries).to(x.device)
+            shares = []
+            for episode in torch.from_numpy(drawn).to(x.device).split(CHUNK):
+                found = nearest_mean(x[episode[:, :, :shots]], x[episode[:, :, shots:].flatten(1)])
+                shares.append((found == truth).double().mean(1))
+            accuracy = torch.cat(shares).cpu()
+            mean, std = accuracy.mean().item(), accuracy.std().item() if self.episodes > 1 else None
+            half = 1.96 * (std or 0) / self.episodes**0.5
+            metrics = {"accuracy": {"mean": mean, "std": std, "ci": [mean - half, mean + half]}}
+            settings = {
+                "ways": ways,
+                "shots": shots,
+                "queries": queries,
+                "episodes": self.episodes,
+                "seed": self.seed,
+                "classifier": "nearest class mean, features centred and of unit length",
+                "interval": "of the mean over episodes",
+            }
+            results.append(Result(self.name, f"{shots}/class", metrics, settings, self.episodes))
+        return results

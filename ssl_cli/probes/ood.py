@@ -1,0 +1,92 @@
+"""Does the representation notice images of another kind? Distance to the training images, against a second data set."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ssl_cli.data.images import ImageData, resize, split_fingerprint, to_channels
+from ssl_cli.data.load import load
+from ssl_cli.errors import UserError
+from ssl_cli.probes.base import Features, Probe, Result
+from ssl_cli.probes.bootstrap import class_sums, resamples, summary
+
+CHUNK = 64 * 2**20  # similarities held at a time
+
+
+def kth_distance(bank: Tensor, queries: Tensor, k: int) -> Tensor:
+    """Return the Euclidean distance [m] of queries [m, d] to their k-th nearest in bank [n, d], all of unit length.
+
+    The score of Sun et al. 2022 (arXiv:2204.06507): the larger, the stranger.
+    """
+    bank, queries = F.normalize(bank, dim=1), F.normalize(queries, dim=1)
+    nearest = [(chunk @ bank.T).topk(k, dim=1).values[:, -1] for chunk in queries.split(max(1, CHUNK // len(bank)))]
+    return (2 - 2 * torch.cat(nearest)).clamp(min=0).sqrt()
+
+
+def auroc(inside: Tensor, outside: Tensor, weights_in: Tensor, weights_out: Tensor) -> Tensor:
+    """Return the probability that a stranger scores higher than one of ours, ties half, in each replicate: [B].
+
+    The area under the ROC curve as Mann-Whitney's U; weights as `resamples` gives them, [n, B] and [m, B].
+    """
+    values, place = torch.cat([inside, outside]).unique(return_inverse=True)
+    ours = class_sums(place[: len(inside)], weights_in, len(values))
+    strange = class_sums(place[len(inside) :], weights_out, len(values))
+    below = ours.cumsum(0) - ours / 2
+    return (strange * below).sum(0) / (ours.sum(0) * strange.sum(0))
+
+
+class OOD(Probe):
+    """AUROC of telling test images from those of a second data set by feature distance; no label is looked at.
+
+    Args:
+        against: settings of the second data set (``dataset@probe.against=NAME``); its test split is taken, or all
+            images where it has none.
+        k: the k-th nearest training image counts; shrunk to the number of training images.
+        images: at most so many of each data set, evenly spaced.
+    """
+
+    name = "ood"
+    needs = "images"
+
+    def __init__(self, against: Mapping[str, Any], k: int = 50, images: int = 5000):
+        self.against, self.k, self.images = dict(against), k, images
+        self._strangers: ImageData | None = None
+
+    def run(self, features: Features) -> list[Result]:
+        """Score both data sets by their distance to train; see `Probe.run`. The headline is ``auroc``."""
+        source = features.source
+        if source is None:
+            raise UserError("the ood probe needs a model to show the second data set to")
+        other = self._strangers = self._strangers or self._load(source.images)
+        at = other.splits["test"] if len(other.splits["test"]) else other.splits["train"]
+        at = at[:: -(-len(at) // self.images)]
+        test = features.test.features
+        test = test[:: -(-len(test) // self.images)]
+        bank = features.train.features
+        k = min(self.k, len(bank))
+        self.notices = [] if k == self.k else [f"ood probe: k={self.k} reduced to {k}, the number of training images"]
+        ours = kth_distance(bank, test, k).cpu()
+        strange = kth_distance(bank, source.of(other.images, at).to(bank), k).cpu()
+        areas = auroc(ours, strange, resamples(len(ours)), resamples(len(strange), seed=1))
+        missed = (strange <= ours.quantile(0.95)).double().mean().item()  # 95% of ours are taken for ours
+        metrics = {"auroc": summary(areas[None]), "fpr_at_95_tpr": {"mean": missed, "std": None, "ci": None}}
+        settings = {
+            "against": other.name,
+            "against_splits": split_fingerprint(other),
+            "against_images": len(at),
+            "score": "distance to the k-th nearest training image, features of unit length",
+            "k": k,
+            "train_images": len(bank),
+        }
+        return [Result(self.name, "none", metrics, settings, target=other.name)]
+
+    def _load(self, images: Tensor) -> ImageData:
+        """Return the second data set, stored as the first is."""
+        channels, side = images.shape[1], images.shape[-1]
+        fitted = {k: v for k, v in (("storage_size", side), ("channels", channels)) if k in self.against}
+        data = load({**self.against, **fitted})
+        return replace(data, images=resize(to_channels(data.images, channels), side))

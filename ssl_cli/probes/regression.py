@@ -1,0 +1,130 @@
+"""Numbers that frozen features tell: position, size, age. Ridge regression, beside predicting the mean."""
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from ssl_cli.data.budget import parse_budget
+from ssl_cli.errors import UserError, did_you_mean
+from ssl_cli.probes.base import Features, Probe, Result, Split, check_penalties
+from ssl_cli.probes.features import scale
+from ssl_cli.probes.metrics import distance, regression
+from ssl_cli.probes.ridge import fit_ridge
+
+
+class Regression(Probe):
+    """Ridge regression of each target on standardised features, its penalty chosen on val by the squared error.
+
+    A target with a period (an angle, an hour) is predicted as a point on the circle, by two regressions of its cosine
+    and sine; errors are then the shorter way round, and R2 compares their squares with those about the circular mean.
+
+    Args:
+        targets: names; None: all that the data has. ``label`` is the class where all class names are numbers.
+        periods: target -> its period, in the target's units, where it is circular.
+        labels: budgets: ``all``, or ``10%`` of the training images (targets have no classes to count by).
+        draws: random draws of each budget other than ``all``, with seeds 0, 1, ...
+        penalties: candidates for lambda in mean squared error + lambda |w|^2, each > 0.
+
+    Raises:
+        UserError: a budget cannot be read or is of classes, a penalty or period is not positive.
+    """
+
+    name = "regression"
+    needs = "targets"
+
+    def __init__(
+        self,
+        targets: Sequence[str] | None = None,
+        periods: Mapping[str, float] | None = None,
+        labels: Sequence[str] = ("all",),
+        draws: int = 10,
+        penalties: Sequence[float] = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
+    ):
+        for budget in labels:
+            if parse_budget(budget)[0] == "per_class":
+                raise UserError(f"probe.labels={budget}: a regression has no classes; write a share of the images, 10%")
+        self.targets = [targets] if isinstance(targets, str) else None if targets is None else list(targets)
+        self.periods = dict(periods or {})
+        for name, period in self.periods.items():
+            if not isinstance(period, (int, float)) or period <= 0:
+                raise UserError(
+                    f"probe.periods: the period of {name} is {period}; write a positive number: {name}: 360"
+                )
+        self.labels, self.count = [str(budget) for budget in labels], draws
+        self.penalties = check_penalties("regression", penalties)
+
+    def run(self, features: Features) -> list[Result]:
+        """Score each target on the test split at each budget; see `Probe.run`."""
+        known = list(features.train.targets)
+        if not known:
+            raise UserError(
+                "there is no numeric target to predict; write dataset=shapes or dataset=folder dataset.targets=FILE.csv"
+            )
+        for name in [*(self.targets or []), *self.periods]:
+            if name not in known:
+                raise UserError(f"there is no target '{name}'{did_you_mean(name, known)} (one of {', '.join(known)})")
+        results, self.notices = [], []
+        for name in self.targets or known:
+            splits = [_with_target(split, name) for split in (features.train, features.val, features.test)]
+            sizes = [len(split.features) for split in splits]
+            if sizes[0] < 2 or not sizes[2] or (len(self.penalties) > 1 and not sizes[1]):
+                where = ", ".join(f"{n} in {s}" for n, s in zip(sizes, ("train", "val", "test"), strict=True))
+                self.notices.append(f"regression of {name}: left out, for too few images have it ({where})")
+                continue
+            whole = Features(*splits, classes=1, budget=features.budget, label_seed=features.label_seed)
+            whole.train.labels = torch.zeros_like(whole.train.labels)  # one stratum
+            for drawn in self.draws(whole, self.labels, self.count):
+                results.append(self._fitted(whole, features.test, name, *drawn))
+        return results
+
+    def _fitted(self, features: Features, test: Split, name: str, budget: str, draws: Tensor, how: dict) -> Result:
+        period, train = self.periods.get(name), features.train
+        y = train.targets[name].double()
+        mean, std = scale(train.features.double())
+        x = [(s.features - mean) / std for s in (train, features.val, features.test)]
+        penalties = torch.tensor(self.penalties, dtype=torch.float64, device=y.device)
+        predicted, baseline, chosen = [], [], []
+        for drawn in draws:
+            weight, bias = fit_ridge(x[0][drawn], _encode(y[drawn], period), penalties)
+            guesses = [_decode(x[1] @ w + b, period) for w, b in zip(weight, bias, strict=True)]
+            errors = [distance(g, features.val.targets[name], period).square().mean().item() for g in guesses]
+            best = min(range(len(errors)), key=errors.__getitem__) if len(errors) > 1 else 0
+            predicted.append(_decode(x[2] @ weight[best] + bias[best], period))
+            baseline.append(_decode(_encode(y[drawn], period).mean(0, keepdim=True), period).expand(len(x[2])))
+            chosen.append(self.penalties[best])
+        truth = features.test.targets[name].double()
+        metrics = regression(torch.stack(predicted), truth, torch.stack(baseline), period)
+        whole = torch.full((len(draws), len(test.labels)), float("nan"))
+        whole[:, test.targets[name].isfinite().cpu()] = torch.stack(predicted).float().cpu()
+        settings = {
+            **how,
+            "target_fingerprint": hashlib.sha256(truth.float().cpu().numpy().tobytes()).hexdigest()[:12],
+            "standardised_by": "all training features",
+            "fitted_on": "train",
+            "penalty_chosen_on": "val",
+            "penalties": self.penalties,
+            **({"period": period} if period else {}),
+        }
+        return Result(self.name, budget, metrics, settings, len(draws), {"penalty": chosen}, name, whole)
+
+
+def _with_target(split: Split, name: str) -> Split:
+    at = split.targets[name].isfinite()
+    positions = None if split.positions is None else split.positions[at.cpu()]
+    return Split(split.features[at], split.labels[at], positions, {name: split.targets[name][at]})
+
+
+def _encode(y: Tensor, period: float | None) -> Tensor:
+    """Return what is regressed: [n, 1], or the cosine and sine [n, 2] of a circular target."""
+    if period is None:
+        return y[:, None]
+    angle = y * (2 * math.pi / period)
+    return torch.stack([angle.cos(), angle.sin()], 1)
+
+
+def _decode(z: Tensor, period: float | None) -> Tensor:
+    """Undo `_encode`, to [n]; circular values come back in [-period / 2, period / 2]."""
+    return z[:, 0] if period is None else torch.atan2(z[:, 1], z[:, 0]) * (period / (2 * math.pi))
