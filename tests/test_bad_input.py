@@ -127,7 +127,11 @@ BAD = {
     "checkpoint that names code": (["probe", "ckpt=hostile.pt"], ["os.system", "trusted_modules"], True),
     "checkpoint with a pickle": (["probe", "ckpt=pickle.pt"], ["pickle.pt", "not a checkpoint"], True),
     "unknown probe": (["probe", "ckpt=nowhere", "probe=lienar"], ["did you mean 'linear'"], False),
-    "data that do not fit": (["probe", "ckpt=good.pt", "dataset=shapes"], ["1x16x16", "3x32x32"], True),
+    "data that do not fit": (
+        ["probe", "ckpt=good.pt", "dataset=shapes", "dataset.storage_size=32", "dataset.channels=3"],
+        ["1x16x16", "3x32x32"],
+        True,
+    ),
 }
 
 

@@ -51,7 +51,9 @@ the settings people change most
   dataset=NAME               another data set than the run's own
   dataset.root=DIR           where its images are (beside dataset=NAME)
   dataset.labels=all         the labels that may be used (beside dataset=NAME)
-  probe.draws=10             draws of few labels (probe=linear)
+  probe.labels=[1/class,all] label budgets
+  probe.draws=10             draws of few labels
+  layer=N                    a block of the backbone instead of its end
   probe.k=200                neighbours (probe=knn)
   trainer.device=auto        auto, cpu, cuda or mps
   trainer.threads=null       CPU threads

@@ -150,7 +150,8 @@ def known_targets(data: ImageData) -> dict[str, Tensor]:
 def _positions(needs: str, data: ImageData, labelled: Tensor, known: Tensor, budget: str) -> dict[str, Tensor]:
     """Return the images of each split that a probe with such needs may use."""
     has_label = data.labels >= 0
-    usable = known if needs == "targets" else has_label if data.labelled else torch.ones_like(has_label)
+    usable = has_label if needs == "labels" or data.labelled else torch.ones_like(has_label)
+    usable = known if needs == "targets" else usable
     train = data.splits["train"]
     if needs == "labels":
         train = labelled[has_label[labelled]]

@@ -11,12 +11,14 @@ from ssl_cli.probes.base import Features, Probe, Result, check_budgets
 from ssl_cli.probes.features import features_of, scale
 from ssl_cli.probes.heads import Heads, best_of, check_rates, shuffled
 
+SAMPLE = 2048  # augmented images that the features are standardised by
+
 
 class LinearSGD(Probe):
     """A linear classifier trained by SGD on the features of augmented images; several learning rates side by side.
 
     Each step shows the frozen backbone newly augmented images, once for all learning rates; the rate with the best
-    accuracy on val is scored on test, on unchanged images. Features are standardised by those of all training images
+    accuracy on val is scored on test, on unchanged images. Features are standardised by those of augmented images
     (as MAE's BatchNorm does, arXiv:2111.06377, A.1), so that the same rates suit every model.
 
     Args:
@@ -63,7 +65,7 @@ class LinearSGD(Probe):
             confidence, predicted = logits.softmax(2).max(2)
             settings = {
                 **how,
-                "standardised_by": "all training features",
+                "standardised_by": "augmented training images",
                 "fitted_on": "train, augmented",
                 "augment": str({key: value for key, value in vars(self.augment).items() if value}),
                 "lr_chosen_on": "val",
@@ -79,17 +81,21 @@ class LinearSGD(Probe):
     def _fitted(self, features: Features, drawn: Tensor) -> tuple[int, Tensor]:
         """Return which learning rate is best on val, and its logits [n, C] on test."""
         source, train = features.source, features.train
-        mean, std = scale(train.features)
-        drawn = drawn.cpu()
+        drawn, where = drawn.cpu(), train.features.device
         generator = torch.Generator().manual_seed(0)  # the same views for every model
         following = shuffled(len(drawn), self.batch_size, generator)
 
+        def seen(at: Tensor) -> Tensor:
+            images = source.images[train.positions[at]].to(source.device)
+            return features_of(source.network, self.augment(images, source.mean, source.std, generator)).to(where)
+
+        # By augmented views: what hardly varies without them (the border of a digit) would be blown up by them.
+        sample = torch.randperm(len(train.labels), generator=generator)[:SAMPLE]
+        mean, std = scale(torch.cat([seen(at) for at in sample.split(self.batch_size)]))
+
         def batch(step: int) -> tuple[Tensor, Tensor]:
             at = drawn[following()]
-            images = source.images[train.positions[at]].to(source.device)
-            view = self.augment(images, source.mean, source.std, generator)
-            x = features_of(source.network, view).to(mean)
-            return ((x - mean) / std)[None], train.labels[at.to(train.labels.device)][None]
+            return ((seen(at) - mean) / std)[None], train.labels[at.to(where)][None]
 
         heads = Heads(1, self.lrs, len(mean), features.classes, 0, self.weight_decay, mean.device)
         heads.fit(batch, self.epochs * max(1, len(drawn) // self.batch_size))
