@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ class Regression(Probe):
 
     Args:
         targets: names; None: all that the data has. ``label`` is the class where all class names are numbers.
-        periods: target -> its period, in the target's units, where it is circular.
+        periods: of circular targets, in their units: ``["hue:360"]``.
         labels: budgets: ``all``, or ``10%`` of the training images (targets have no classes to count by).
         draws: random draws of each budget other than ``all``, with seeds 0, 1, ...
         penalties: candidates for lambda in mean squared error + lambda |w|^2, each > 0.
@@ -38,7 +38,7 @@ class Regression(Probe):
     def __init__(
         self,
         targets: Sequence[str] | None = None,
-        periods: Mapping[str, float] | None = None,
+        periods: Sequence[str] = (),
         labels: Sequence[str] = ("all",),
         draws: int = 10,
         penalties: Sequence[float] = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
@@ -47,12 +47,7 @@ class Regression(Probe):
             if parse_budget(budget)[0] == "per_class":
                 raise UserError(f"probe.labels={budget}: a regression has no classes; write a share of the images, 10%")
         self.targets = [targets] if isinstance(targets, str) else None if targets is None else list(targets)
-        self.periods = dict(periods or {})
-        for name, period in self.periods.items():
-            if not isinstance(period, (int, float)) or period <= 0:
-                raise UserError(
-                    f"probe.periods: the period of {name} is {period}; write a positive number: {name}: 360"
-                )
+        self.periods = dict(_period(text) for text in periods)
         self.labels, self.count = [str(budget) for budget in labels], draws
         self.penalties = check_penalties("regression", penalties)
 
@@ -109,6 +104,16 @@ class Regression(Probe):
             **({"period": period} if period else {}),
         }
         return Result(self.name, budget, metrics, settings, len(draws), {"penalty": chosen}, name, whole)
+
+
+def _period(text: str) -> tuple[str, float]:
+    name, _, number = str(text).rpartition(":")
+    try:
+        if name and float(number) > 0:
+            return name.strip(), float(number)
+    except ValueError:
+        pass
+    raise UserError(f"probe.periods={text} is not a target and its period; write [hue:360]")
 
 
 def _with_target(split: Split, name: str) -> Split:

@@ -91,11 +91,11 @@ def test_a_circular_target_is_predicted_across_its_seam():
         angle = 360 * torch.rand(200, generator=torch.Generator().manual_seed(s))
         split.features = torch.stack([torch.deg2rad(angle).cos(), torch.deg2rad(angle).sin()], 1)
         with_target(split, angle)
-    (flat,), (round_,) = Regression().run(f), Regression(periods={"t": 360}).run(f)
+    (flat,), (round_,) = Regression().run(f), Regression(periods=["t:360"]).run(f)
     assert round_.row["mean"] > 0.999 and round_.metrics["mae"]["mean"] < 1 < flat.metrics["mae"]["mean"]
 
 
-@pytest.mark.parametrize("wrong", [{"labels": ["4/class"]}, {"penalties": [0]}, {"periods": {"t": -1}}])
+@pytest.mark.parametrize("wrong", [{"labels": ["4/class"]}, {"penalties": [0]}, {"periods": ["t:-1"]}])
 def test_wrong_settings_of_a_regression(wrong):
     with pytest.raises(UserError):
         Regression(**wrong)
