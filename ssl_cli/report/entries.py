@@ -158,4 +158,4 @@ def identity(entry: Entry, without: Iterable[str] = ()) -> dict[str, Any]:
         config = next((c for file in below if (c := _flat(_yaml(file.parent.parent / "config.yaml")))), None)
         begun = Entry(entry.path, "", "", "", [], config or {})
         kept["init"] = json.dumps(identity(begun, without), sort_keys=True) if config else kept["init"]
-    return {"method": entry.method, **kept}
+    return kept if "method" in left else {"method": entry.method, **kept}

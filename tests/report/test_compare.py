@@ -178,6 +178,8 @@ def test_settings_that_differ_are_in_the_name_and_housekeeping_is_not(tmp_path):
         compare([tmp_path / "s"], by=["method"])
     pooled = compare([tmp_path / "s"], by=["method"], over=["seed", "temperature"])
     assert lines_of(pooled)["simclr"].scores[KNN].n == 4
+    everything = compare([tmp_path / "s"], by=["labels"], over=["seed", "temperature"])
+    assert [line.name for line in everything.lines[2:]] == ["labels=all"]
     with pytest.raises(UserError, match="no setting 'temperatur'; did you mean"):
         compare([tmp_path / "s"], by=["temperatur"])
 
