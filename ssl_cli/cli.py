@@ -16,6 +16,7 @@ from ssl_cli.errors import RunError, UserError, did_you_mean
 COMMANDS = {
     "train": "train a representation (or resume a run), then measure it on the test split",
     "probe": "measure a trained run or checkpoint on a downstream task",
+    "embed": "write the features of images to a file",
     "views": "draw what a pretext makes of images, before any training",
     "runs": "list the runs there are",
     "compare": "put runs, or groups of them, beside each other, with the noise of their differences",

@@ -66,6 +66,20 @@ examples
   ssl probe ckpt=outputs/DATE/RUN/checkpoints/best.pt probe=linear
   ssl probe ckpt=last probe=linear dataset=folder dataset.root=DIR
 """,
+    "embed": """\
+the settings people change most
+  ckpt=RUN                   a run directory, a checkpoint file, `last` or `best` (see ssl runs --help)
+  dataset=NAME               another data set than the run's own
+  dataset.root=DIR           where its images are (beside dataset=NAME)
+  out=FILE                   FILE.npz, FILE.csv or FILE.parquet; default RUN/embeddings/DATASET.npz
+  split=all                  all, train, val or test
+  layer=null                 block of the backbone, from 1 at the input; null: its end
+  (all of them, with values: ssl embed --cfg job ckpt=RUN)
+
+examples
+  ssl embed ckpt=last
+  ssl embed ckpt=last dataset=folder dataset.root=DIR out=features.csv
+""",
 }
 
 
