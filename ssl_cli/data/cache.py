@@ -1,4 +1,4 @@
-"""Decoded images in a memory-mapped file, for data sets that are larger than memory should hold."""
+"""Decoded images in a file: what one command has decoded the next one has at once, and more than memory should hold."""
 
 import contextlib
 import json
@@ -6,6 +6,9 @@ import os
 import secrets
 import shutil
 import sys
+import time
+import warnings
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -15,16 +18,38 @@ import torch
 from torch import Tensor
 
 from ssl_cli import atomic
+from ssl_cli.data.decoding import Batches, Broken
 from ssl_cli.errors import UserError
 
-Broken = dict[int, str]  # position of a file that could not be decoded -> the reason
-Batches = Iterator[tuple[np.ndarray, Broken]]  # [n, C, H, W] uint8, and what is missing among them
+SUPERSEDED = 3600.0  # seconds after which the cache of what a folder was goes when the folder is decoded again
+
+
+def load(path: Path) -> tuple[Tensor, Broken] | None:
+    """Read ``path``.npy into memory and check it; None where there is no cache, or a damaged one."""
+    try:
+        told = json.loads(path.with_suffix(".json").read_text())
+        images = np.load(path.with_suffix(".npy"))
+        if zlib.crc32(images) != told["crc32"]:
+            return None
+    except (OSError, ValueError, KeyError, EOFError):
+        return None
+    return torch.from_numpy(images), _broken(told)
+
+
+def keep(path: Path, images: np.ndarray, broken: Broken) -> None:
+    """Write what is in memory for the next command. Where that is impossible, the work goes on without it."""
+    try:
+        _write(path, iter([(images, broken)]), images.shape)
+    except OSError as error:
+        print(
+            f"note: the decoded images cannot be kept in {shown(path.parent)} ({error.strerror or error}), so the next "
+            "command decodes them again; write dataset.cache_dir=DIR for another place",
+            file=sys.stderr,
+        )
 
 
 def mapped(path: Path, batches: Batches, shape: tuple[int, int, int, int]) -> tuple[Tensor, Broken]:
     """Map ``path``.npy; write it first, from ``batches``, if it is not there. ``path``.json tells what it leaves out.
-
-    Several processes may write at once: each writes a file of its own, and the last rename wins, with equal contents.
 
     Args:
         path: the name of the cache, without a suffix.
@@ -39,23 +64,10 @@ def mapped(path: Path, batches: Batches, shape: tuple[int, int, int, int]) -> tu
     """
     if (found := _open(path)) is not None:
         return found
-    needed = int(np.prod(shape, dtype=np.int64))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(path.parent).free
-        if free < needed:
-            raise OSError(f"only {free / 1e9:.2f} GB are free")
-        broken, filled = {}, 0
-        with _replacing(path.with_suffix(".npy")) as file:
-            _write_header(file, (filled, *shape[1:]))
-            for rows, unread in batches:
-                file.write(rows.tobytes())
-                filled += len(rows)
-                broken |= unread
-            file.seek(0)
-            _write_header(file, (filled, *shape[1:]))  # numpy pads headers so that the first axis may grow in place
-        atomic.write_json(path.with_suffix(".json"), {"broken": broken})  # last: where it is, the pair is whole
+        _write(path, batches, shape)
     except OSError as error:
+        needed = int(np.prod(shape, dtype=np.int64))
         raise UserError(
             f"cannot write the image cache to {shown(path.parent)}, which needs {needed / 1e9:.2f} GB: "
             f"{error.strerror or error}; write dataset.cache_dir=DIR for another place, or lower dataset.storage_size"
@@ -80,17 +92,55 @@ def shown(path: Path | str) -> str:
 
 
 def _open(path: Path) -> tuple[Tensor, Broken] | None:
-    """Return what the cache holds, or None where it is absent or damaged."""
+    """Map what the cache holds; None where it is absent or cut short."""
     try:
-        broken = json.loads(path.with_suffix(".json").read_text())["broken"]
+        told = json.loads(path.with_suffix(".json").read_text())
         images = np.load(path.with_suffix(".npy"), mmap_mode="r")
-    except (OSError, ValueError, KeyError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's about read-only arrays
+            return torch.from_numpy(images), _broken(told)
+    except (OSError, ValueError, KeyError, EOFError):
         return None
-    return torch.from_numpy(images), {int(i): reason for i, reason in broken.items()}
+
+
+def _broken(told: dict) -> Broken:
+    return {int(i): reason for i, reason in told["broken"].items()}
 
 
 def _unreadable(path: Path) -> tuple[Tensor, Broken]:
     raise UserError(f"the image cache {shown(path)}.npy was written and cannot be mapped; write dataset.cache_dir=DIR")
+
+
+def _write(path: Path, batches: Batches, shape: tuple[int, ...]) -> None:
+    """Write the pair of files. Several processes may do so at once: the last rename wins, with equal contents."""
+    needed = int(np.prod(shape, dtype=np.int64))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(path.parent).free
+    if free < needed:
+        raise OSError(f"only {free / 1e9:.2f} GB are free")
+    broken, filled, checksum = {}, 0, 0
+    with _replacing(path.with_suffix(".npy")) as file:
+        _write_header(file, (filled, *shape[1:]))
+        for rows, unread in batches:
+            rows = np.ascontiguousarray(rows)
+            file.write(rows.data)
+            checksum = zlib.crc32(rows, checksum)
+            filled += len(rows)
+            broken |= unread
+        file.seek(0)
+        _write_header(file, (filled, *shape[1:]))  # numpy pads headers so that the first axis may grow in place
+    told = {"broken": broken, "crc32": checksum}
+    atomic.write_json(path.with_suffix(".json"), told)  # last: where it is, the pair is whole
+    _remove_superseded(path)
+
+
+def _remove_superseded(path: Path) -> None:
+    """Remove the caches of what the same folder held before; a process that still maps one keeps its content."""
+    place = path.name.split("-")[0]
+    for other in path.parent.glob(f"{place}-*"):
+        with contextlib.suppress(OSError):
+            if other.stem != path.name and time.time() - other.stat().st_mtime > SUPERSEDED:
+                other.unlink()
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:

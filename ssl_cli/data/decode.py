@@ -43,15 +43,13 @@ def decode(path: str, size: int, channels: int) -> np.ndarray:
         with Image.open(path) as image:
             orientation = _orientation(image)
             image.draft(None, (2 * size, 2 * size))  # lets large JPEG files be decoded at a fraction of their size
-            image = _eight_bit(image).convert("L" if channels == 1 else "RGB")
+            image = _eight_bit(image)
+            mode = "L" if channels == 1 else "RGB"
+            image = image.convert(mode) if image.mode != mode else image
+            image.load()
     except Exception as error:  # decoders of damaged files raise nearly anything
         raise BrokenImage(_reason(path, error)) from error
-    width, height = image.size
-    side = min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
-    square = image.resize(
-        (size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side), reducing_gap=3.0
-    )
+    square = image if image.size == (size, size) else _square(image, size)
     if orientation in _UPRIGHT:  # the centre square turns onto itself, so the small image may be turned
         square = square.transpose(_UPRIGHT[orientation])
     return np.asarray(square).reshape(size, size, channels).transpose(2, 0, 1)
@@ -81,6 +79,14 @@ def suffixes() -> frozenset[str]:
     extensions = Image.registered_extensions()
     foreign = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}  # opened only with the help of other programs
     return frozenset(ext for ext, name in extensions.items() if name in Image.OPEN and name not in foreign)
+
+
+def _square(image: Image.Image, size: int) -> Image.Image:
+    width, height = image.size
+    side = min(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
+    box = (left, top, left + side, top + side)
+    return image.resize((size, size), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
 
 
 def _orientation(image: Image.Image) -> int:

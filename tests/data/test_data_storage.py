@@ -1,4 +1,7 @@
 import os
+import signal
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -6,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from ssl_cli.data import cache, folder, storage
-from ssl_cli.errors import UserError
+from ssl_cli.data import cache, decoding, folder, storage
+from ssl_cli.errors import RunError, UserError
 
 
 @pytest.fixture
@@ -30,8 +33,8 @@ def decoded(monkeypatch):
         files.append(path)
         return original(path, *args)
 
-    original = storage.decode
-    monkeypatch.setattr(storage, "decode", spy)
+    original = decoding.decode
+    monkeypatch.setattr(decoding, "decode", spy)
     return files
 
 
@@ -54,9 +57,103 @@ def test_mapped_equals_in_memory_and_is_decoded_once(root, tmp_path, decoded):
 
 def test_threads_keep_the_order(root, monkeypatch):
     expected = folder.load(str(root), storage_size=8).images
-    monkeypatch.setattr(storage, "_workers", lambda: 8)
-    monkeypatch.setattr(storage, "BATCH", 3)
+    monkeypatch.setattr(decoding, "usable_cpus", lambda: 8)
+    monkeypatch.setattr(decoding, "BATCH", 3)
     assert torch.equal(folder.load(str(root), storage_size=8).images, expected)
+
+
+@pytest.fixture
+def processes(monkeypatch):
+    if sys.platform != "linux":
+        pytest.skip("elsewhere threads decode")
+    monkeypatch.setattr(decoding, "usable_cpus", lambda: 2)
+    monkeypatch.setattr(decoding, "MANY", 1)
+
+
+def test_processes_give_what_threads_give(root, processes, monkeypatch):
+    monkeypatch.setattr(decoding, "MANY", 1000)
+    expected = folder.load(str(root), storage_size=8, channels=1).images
+    monkeypatch.setattr(decoding, "MANY", 1)
+    assert torch.equal(folder.load(str(root), storage_size=8, channels=1).images, expected)
+    (root / "100.png").write_bytes(b"")
+    with pytest.raises(UserError, match=r"cannot read .*100\.png: the file is empty"):
+        folder.load(str(root), storage_size=8)
+    assert folder.load(str(root), storage_size=8, on_error="skip").skipped == 1
+
+
+def test_a_killed_process_is_one_clear_error(root, processes, monkeypatch):
+    monkeypatch.setattr(decoding, "decode", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(RunError, match="a process that decoded images was killed"):
+        folder.load(str(root), storage_size=8)
+
+
+class TestKept:
+    """Images that fit in memory are decoded once, too, where decoding takes long enough to be felt."""
+
+    @pytest.fixture(autouse=True)
+    def every_time_is_long(self, monkeypatch):
+        monkeypatch.setattr(storage, "KEEP_FROM", 0)
+
+    def load(self, root, tmp_path, **options):
+        return folder.load(str(root), storage_size=8, cache_dir=str(tmp_path / "cache"), **options)
+
+    def test_the_second_time_nothing_is_decoded(self, root, tmp_path, decoded):
+        first, second = (self.load(root, tmp_path) for _ in range(2))
+        assert len(decoded) == 150 and torch.equal(first.images, second.images)
+        second.images[0] = 0  # in memory, not the file
+        os.utime(root / "000.png", ns=(1, 1))
+        assert torch.equal(self.load(root, tmp_path).images, first.images) and len(decoded) == 300
+
+    def test_what_is_quickly_decoded_leaves_no_file(self, root, tmp_path, monkeypatch):
+        monkeypatch.setattr(storage, "KEEP_FROM", 1000)
+        self.load(root, tmp_path)
+        assert not (tmp_path / "cache").exists()
+
+    @pytest.mark.parametrize("damage", [lambda b: b[:-1] + bytes([b[-1] ^ 1]), lambda b: b[:1000], lambda b: b""])
+    def test_a_damaged_file_is_decoded_again(self, root, tmp_path, decoded, damage):
+        expected = self.load(root, tmp_path).images
+        file = next((tmp_path / "cache").glob("*.npy"))
+        whole = file.read_bytes()
+        file.write_bytes(damage(whole))
+        assert torch.equal(self.load(root, tmp_path).images, expected)
+        assert len(decoded) == 300 and file.read_bytes() == whole
+
+    def test_broken_files_are_remembered(self, root, tmp_path, decoded):
+        (root / "070.png").write_bytes(b"")
+        first, second = (self.load(root, tmp_path, on_error="skip") for _ in range(2))
+        assert first.skipped == second.skipped == 1 and first.files == second.files and len(decoded) == 150
+        with pytest.raises(UserError, match=r"cannot read .*070\.png"):
+            self.load(root, tmp_path)
+
+    def test_without_a_place_for_it_the_work_goes_on(self, root, tmp_path, capsys):
+        (tmp_path / "cache").write_text("a file")
+        assert len(self.load(root, tmp_path).images) == 150
+        assert "note: the decoded images cannot be kept in" in capsys.readouterr().err
+
+    def test_what_a_folder_was_long_ago_is_removed(self, root, tmp_path):
+        def caches():
+            return {file.stem for file in (tmp_path / "cache").iterdir()}
+
+        self.load(root, tmp_path)
+        (old,) = caches()
+        self.load(root, tmp_path, channels=1)  # of another shape: neither replaces the other
+        os.utime(root / "000.png", ns=(1, 1))
+        self.load(root, tmp_path)
+        assert len(caches()) == 3 and old in caches()  # a run may be about to open it
+        for file in (tmp_path / "cache").iterdir():
+            os.utime(file, (1, 1))
+        os.utime(root / "000.png", ns=(2, 2))
+        self.load(root, tmp_path)
+        assert len(caches()) == 2 and old not in caches()
+
+    def test_two_at_once_write_the_same(self, root, tmp_path, decoded):
+        with ThreadPoolExecutor(4) as pool:
+            loads = [pool.submit(self.load, root, tmp_path) for _ in range(4)]
+            images = [load.result().images for load in loads]
+        assert all(torch.equal(other, images[0]) for other in images)
+        count = len(decoded)
+        assert torch.equal(self.load(root, tmp_path).images, images[0]) and len(decoded) == count
+        assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
 def test_a_changed_file_or_option_is_decoded_anew(root, tmp_path, decoded):
