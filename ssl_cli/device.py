@@ -1,8 +1,15 @@
-"""Where the arithmetic runs, and in which precision."""
+"""Where the arithmetic runs, on how many threads, and in which precision."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
+from ssl_cli.cpus import thread_count
 from ssl_cli.errors import UserError
+
+RESIDENT = 0.25  # of a GPU's free memory, that images may take
 
 
 def choose_device(name: str) -> torch.device:
@@ -24,6 +31,48 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     if name == "auto":
         return torch.bfloat16 if _computes_bf16(device) else torch.float32
     return {"fp32": torch.float32, "bf16": torch.bfloat16}[name]
+
+
+def precision_reason(name: str, device: torch.device) -> str:
+    """Say which precision the forward pass has and why, for the plan."""
+    able = _computes_bf16(device)
+    where = "processor" if device.type == "cpu" else "device"
+    if name == "auto":
+        return f"bf16 autocast (this {where} computes in it)" if able else f"fp32 (this {where} has no bf16 arithmetic)"
+    if name == "fp32":
+        return "fp32 (as you set it; bf16 would be quicker here)" if able else "fp32"
+    return "bf16 autocast" if able else f"bf16 autocast (as you set it; this {where} emulates it, which is slower)"
+
+
+def set_threads(threads: int | None) -> None:
+    """Compute on so many threads; None: as many as PyTorch would, within what a container allows."""
+    torch.set_num_threads(threads or thread_count(torch.get_num_threads()))
+
+
+@contextmanager
+def quick_products(device: torch.device) -> Iterator[None]:
+    """Let a GPU take TF32 for float32 products (10 bits of mantissa) and its quickest convolutions, while training.
+
+    Measurements are taken outside, in full float32. On a CPU nothing changes.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark
+    torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.benchmark = before[1]
+
+
+def resident(images: Tensor, device: torch.device) -> Tensor:
+    """Return the images on the GPU if they take little of its memory, so that no batch has to travel; else as given."""
+    if device.type != "cuda" or images.nbytes > RESIDENT * torch.cuda.mem_get_info(device)[0]:
+        return images
+    return images.to(device)
 
 
 def _computes_bf16(device: torch.device) -> bool:

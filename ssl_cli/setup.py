@@ -14,7 +14,7 @@ from ssl_cli.data.info import DataInfo
 from ssl_cli.data.labels import draw
 from ssl_cli.data.load import load
 from ssl_cli.data.loader import Loader
-from ssl_cli.device import choose_device, choose_precision
+from ssl_cli.device import choose_device, choose_precision, precision_reason, resident, set_threads
 from ssl_cli.distributed import synchronise_norms, world_size
 from ssl_cli.errors import UserError
 from ssl_cli.methods.base import Method
@@ -50,8 +50,7 @@ def prepare(config: DictConfig, resuming: bool = False) -> Experiment:
     Raises:
         UserError: for anything in the config that only the data can show to be wrong.
     """
-    if config.trainer.threads:
-        torch.set_num_threads(config.trainer.threads)
+    set_threads(config.trainer.threads)
     device = choose_device(config.trainer.device)
     # What needs no images is built first: a mistake in it should not wait for 60,000 files.
     instantiate(config.augment)
@@ -96,7 +95,7 @@ def prepare(config: DictConfig, resuming: bool = False) -> Experiment:
         count = labelled_per_batch(trainer.batch_size, trainer.accumulate * world_size(), method.mu)
         mixed = {"labelled": labelled, "labelled_per_batch": count}
     loader = Loader(
-        data.images,
+        resident(data.images, device),
         visible,
         labelled if method.learns_from == "labels" else train,
         batch_size=trainer.batch_size,
@@ -234,7 +233,6 @@ def plan(experiment: Experiment, where: str) -> list[tuple[str, str]]:
         else ""
     )
     epochs = e.total_steps / e.steps_per_epoch
-    bf16 = e.precision == torch.bfloat16
     ranks = f", on each of {world_size()} ranks" if world_size() > 1 else ""
     if e.config.init is not None:
         fixed = ", frozen" if trainer.freeze_backbone else ""
@@ -244,7 +242,10 @@ def plan(experiment: Experiment, where: str) -> list[tuple[str, str]]:
         ("learns from", sources[e.method.learns_from]),
         *([("starts from", f"the backbone of {e.config.init}{fixed}")] if e.config.init is not None else []),
         ("parameters", f"{parameters:,}, of which backbone {backbone:,}"),
-        ("device", f"{e.device}, {'bf16 autocast' if bf16 else 'fp32'}, {torch.get_num_threads()} threads{ranks}"),
+        (
+            "device",
+            f"{e.device}, {precision_reason(trainer.precision, e.device)}, {torch.get_num_threads()} threads{ranks}",
+        ),
         ("steps", f"{e.total_steps:,} of batch {trainer.batch_size}; {e.steps_per_epoch} an epoch, {epochs:g} epochs"),
         ("images per epoch", epoch),
         ("learning rate", f"{lr:g}{scaling}, {e.schedule.warmup_steps} warm-up steps"),

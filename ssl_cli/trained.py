@@ -14,7 +14,7 @@ from ssl_cli.build import check_targets
 from ssl_cli.data.images import ImageData, resize, to_channels
 from ssl_cli.data.info import DataInfo
 from ssl_cli.data.load import load
-from ssl_cli.device import choose_device
+from ssl_cli.device import choose_device, set_threads
 from ssl_cli.errors import UserError
 from ssl_cli.methods.base import Method
 from ssl_cli.setup import build_method, describe
@@ -52,8 +52,7 @@ def open_trained(file: Path, config: DictConfig, typed: Sequence[str] = ()) -> T
     state = checkpoint.load(file)
     check_targets(state["config"], config.trusted_modules)
     run_config, info = OmegaConf.create(state["config"]), DataInfo.from_dict(state["data"])
-    if config.trainer.threads:
-        torch.set_num_threads(config.trainer.threads)
+    set_threads(config.trainer.threads)
     device = choose_device(config.trainer.device)
     method = build_method(run_config, info).to(device)
     method.load_state_dict(state["model"])  # strict: every weight or none

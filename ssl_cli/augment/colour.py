@@ -14,6 +14,7 @@ from torch import Tensor
 from ssl_cli.augment.geometry import separable
 from ssl_cli.augment.subset import apply_where
 from ssl_cli.errors import UserError
+from ssl_cli.transfer import constant, send
 
 GREY_WEIGHTS = (0.2989, 0.587, 0.114)  # ITU-R 601-2 luma, as torchvision and Pillow round it
 
@@ -25,7 +26,7 @@ def to_input(images: Tensor, mean: Sequence[float] | Tensor, std: Sequence[float
 
 def normalize(images: Tensor, mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor) -> Tensor:
     """Return ``(images - mean) / std`` with one mean and one std per channel [C], in units of [0, 1]."""
-    mean, std = (torch.as_tensor(v, dtype=images.dtype, device=images.device).view(-1, 1, 1) for v in (mean, std))
+    mean, std = (constant(v, images).view(-1, 1, 1) for v in (mean, std))
     return images.sub(mean).div_(std)
 
 
@@ -59,7 +60,7 @@ def hue(images: Tensor, shift: Tensor) -> Tensor:
     h.div_(chroma.clamp_min(1e-12))  # a grey pixel has chroma 0: there any hue gives the same colour
     h.add_(_column(shift * 6, images))
     h.sub_((h / 6).floor_(), alpha=6)  # into [0, 6); a third of the cost of remainder_
-    centre, sign, offset = h.new_tensor([[3, 2, 4], [1, -1, -1], [-1, 2, 2]]).view(3, 3, 1, 1)
+    centre, sign, offset = constant(((3, 2, 4), (1, -1, -1), (-1, 2, 2)), h).view(3, 3, 1, 1)
     pure = (h - centre).abs_().mul_(sign).add_(offset).clamp_(0, 1)
     return pure.sub_(1).mul_(chroma).add_(value)
 
@@ -103,7 +104,7 @@ def gaussian_blur(images: Tensor, sigma: Tensor, kernel: int) -> Tensor:
         )
     # torchvision spreads k taps over +-(k - 1) / (2 sqrt 2), so that the exponent needs no factor 1/2.
     taps = torch.arange(-reach, reach + 1, device=images.device)
-    weights = torch.softmax(-(taps / (2**0.5 * sigma.to(images).unsqueeze(1))).square(), dim=1)
+    weights = torch.softmax(-(taps / (2**0.5 * send(sigma, images.device, images.dtype).unsqueeze(1))).square(), dim=1)
     rows, columns = (
         torch.einsum("bk,koi->boi", weights, _reflected(taps, size, images.dtype)) for size in (height, width)
     )
@@ -113,11 +114,11 @@ def gaussian_blur(images: Tensor, sigma: Tensor, kernel: int) -> Tensor:
 def gaussian_noise(images: Tensor, std: float, generator: torch.Generator) -> Tensor:
     """Add Gaussian noise of standard deviation ``std``, clipped to [0, 1] (v2 ``gaussian_noise``)."""
     noise = torch.randn(images.shape, generator=generator, device=generator.device, dtype=images.dtype)
-    return noise.to(images.device).mul_(std).add_(images).clamp_(0, 1)
+    return send(noise, images.device).mul_(std).add_(images).clamp_(0, 1)
 
 
 def _column(parameter: Tensor, images: Tensor) -> Tensor:
-    return parameter.to(images).view(-1, 1, 1, 1)
+    return send(parameter, images.device, images.dtype).view(-1, 1, 1, 1)
 
 
 def _luma(images: Tensor) -> Tensor:

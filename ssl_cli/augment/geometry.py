@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ssl_cli.transfer import constant, send
+
 
 def crop_resize(
     images: Tensor,
@@ -18,14 +20,14 @@ def crop_resize(
     result left to right and upside down. Equals torchvision's ``resized_crop(antialias=True)`` to 1e-5. Resizing is
     linear and separable, so the whole batch is two matrix products, however much the boxes differ.
     """
-    boxes = boxes.to(images)
+    boxes = send(boxes, images.device, images.dtype)
     top, left, height, width = boxes.unbind(1)
     rows = _resize_weights(top, height, images.shape[2], out_size[0])
     columns = _resize_weights(left, width, images.shape[3], out_size[1])
     if vertical_flip is not None:
-        rows = torch.where(vertical_flip.to(images.device).view(-1, 1, 1), rows.flip(1), rows)
+        rows = torch.where(send(vertical_flip, images.device).view(-1, 1, 1), rows.flip(1), rows)
     if flip is not None:
-        columns = torch.where(flip.to(images.device).view(-1, 1, 1), columns.flip(1), columns)
+        columns = torch.where(send(flip, images.device).view(-1, 1, 1), columns.flip(1), columns)
     return separable(images, rows, columns)
 
 
@@ -37,7 +39,7 @@ def affine(images: Tensor, angle: Tensor, translate: Tensor, scale: Tensor, shea
     ``affine(interpolation=BILINEAR, fill=fill)`` to 1e-5.
     """
     height, width = images.shape[2:]
-    angle, translate, scale, shear = (v.to(images) for v in (angle, translate, scale, shear))
+    angle, translate, scale, shear = (send(v, images.device, images.dtype) for v in (angle, translate, scale, shear))
     rotation, (shear_x, shear_y) = torch.deg2rad(angle), torch.deg2rad(shear).unbind(1)
 
     # Forward map: translate . rotate . scale . shear; its inverse says where each output pixel comes from.
@@ -50,7 +52,7 @@ def affine(images: Tensor, angle: Tensor, translate: Tensor, scale: Tensor, shea
     y = torch.arange(height, device=images.device, dtype=images.dtype) - (height - 1) / 2
     x = torch.arange(width, device=images.device, dtype=images.dtype) - (width - 1) / 2
     target = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).view(1, -1, 2) - translate.unsqueeze(1)
-    source = target @ inverse.mT / images.new_tensor([width / 2, height / 2])  # in [-1, 1] across the image
+    source = target @ inverse.mT / constant((width / 2, height / 2), images)  # in [-1, 1] across the image
 
     # As in torchvision, an extra channel of ones says how much of each output pixel came from inside.
     inside = images.new_ones(images.shape[0], 1, height, width)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ssl_cli.augment import colour, draw, geometry
 from ssl_cli.augment.subset import apply_where
+from ssl_cli.transfer import send
 
 LEVELS = 256  # of a channel, for the operations that are defined on bytes
 
@@ -41,7 +42,7 @@ def equalize(images: Tensor) -> Tensor:
 
 def posterize(images: Tensor, bits: Tensor) -> Tensor:
     """Keep the ``bits`` [B] highest of the 8 bits of each value (``posterize``)."""
-    unit = 2 ** (8 - bits.to(images).round()).view(-1, 1, 1, 1)
+    unit = 2 ** (8 - send(bits, images.device, images.dtype).round()).view(-1, 1, 1, 1)
     return (images.mul(LEVELS - 1).round_() / unit).floor_().mul_(unit).div_(LEVELS - 1)
 
 
@@ -55,13 +56,13 @@ def sharpness(images: Tensor, factor: Tensor) -> Tensor:
     kernel = (kernel / kernel.sum()).expand(channels, 1, 3, 3)
     smooth = images.clone()
     smooth[:, :, 1:-1, 1:-1] = F.conv2d(images, kernel, groups=channels)
-    factor = factor.to(images).view(-1, 1, 1, 1)
+    factor = send(factor, images.device, images.dtype).view(-1, 1, 1, 1)
     return (images * factor + smooth * (1 - factor)).clamp_(0, 1)
 
 
 def solarize(images: Tensor, threshold: Tensor) -> Tensor:
     """Invert the values at or above ``threshold`` [B] in [0, 1] (``solarize``)."""
-    return torch.where(images >= threshold.to(images).view(-1, 1, 1, 1), 1 - images, images)
+    return torch.where(images >= send(threshold, images.device, images.dtype).view(-1, 1, 1, 1), 1 - images, images)
 
 
 def _warp(images: Tensor, angle=0.0, x=0.0, y=0.0, shear_x=0.0, shear_y=0.0, fill: float = 0.5) -> Tensor:  # noqa: ANN001
@@ -111,7 +112,7 @@ def cutout(images: Tensor, side: float, generator: torch.Generator, fill: float 
     DeVries and Taylor 2017 (arXiv:1708.04552); the random size is FixMatch's. The square may reach over the rim.
     """
     n, (height, width) = len(images), images.shape[2:]
-    size, y, x = (draw.uniform(n, 0, 1, generator).view(-1, 1).to(images) for _ in range(3))
+    size, y, x = (send(draw.uniform(n, 0, 1, generator), images.device).view(-1, 1) for _ in range(3))
     reach = size * side / 2
     rows = ((torch.arange(height, device=images.device) + 0.5) / height - y).abs() < reach
     columns = ((torch.arange(width, device=images.device) + 0.5) / width - x).abs() < reach

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from ssl_cli.transfer import send
+
 
 def apply_where(chosen: Tensor, images: Tensor, operation: Callable[..., Tensor], *parameters: Tensor) -> Tensor:
     """Return ``images`` with the ``chosen`` [B] bool rows replaced by ``operation(rows, *their parameters)``.
@@ -16,6 +18,6 @@ def apply_where(chosen: Tensor, images: Tensor, operation: Callable[..., Tensor]
         return images
     if len(members) == len(chosen):
         return operation(images, *parameters)
-    rows = members.to(images.device, non_blocking=True)
+    rows = send(members, images.device)
     changed = operation(images.index_select(0, rows), *(p.index_select(0, members) for p in parameters))
     return images.index_copy_(0, rows, changed)

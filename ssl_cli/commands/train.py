@@ -193,6 +193,7 @@ def with_init(config: DictConfig) -> DictConfig:
 def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None, overrides: list[str]) -> int:
     """Fit, then let rank 0 score the test split; ``summary.json`` tells at any time which state the run is in."""
     from ssl_cli import distributed
+    from ssl_cli.device import quick_products
     from ssl_cli.measure import measure
     from ssl_cli.memory import peak_memory
     from ssl_cli.signals import StopRequest, terminate_as_interrupt
@@ -220,7 +221,7 @@ def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None, ov
     run_dir.write("summary.json", summary)
     distributed.wait_for_first()
     try:
-        with StopRequest() as stop:
+        with StopRequest() as stop, quick_products(experiment.device):
             done = fit(experiment, run_dir, resumed, stop)
         rank = distributed.rank()
         distributed.leave()

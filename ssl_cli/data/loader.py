@@ -1,10 +1,15 @@
 """Batches by step number: the same seed and step give the same batch, whatever came before."""
 
+from concurrent.futures import Future, ThreadPoolExecutor
+
 import torch
 from torch import Tensor
 
 from ssl_cli.batch import Batch
 from ssl_cli.distributed import own_rows
+from ssl_cli.transfer import send
+
+LARGE = 4 << 30  # bytes of images that are probably on a disk and not in memory
 
 
 def mix(seed: int, *keys: int) -> int:
@@ -41,6 +46,8 @@ class Loader:
         labelled: [m] the images that begin each batch, with their labels; None: all images come from ``positions``.
         labelled_per_batch: how many of them.
         parts: that a batch will be worked through in: no part's images depend on the number of ranks.
+        ahead: read the next batch on a second thread while the model works; None: where reading may have to wait, for
+            a disk or for the way to a GPU.
     """
 
     def __init__(
@@ -56,17 +63,34 @@ class Loader:
         labelled: Tensor | None = None,
         labelled_per_batch: int = 0,
         parts: int = 1,
+        ahead: bool | None = None,
     ):
         self.images, self.labels, self.positions = images, labels, positions
         self.batch_size, self.steps_per_epoch = batch_size, steps_per_epoch
+        if device.type == "cuda" and device.index is None:  # a thread has a current device of its own
+            device = torch.device("cuda", torch.cuda.current_device())
         self.seed, self.device = seed, device
         self.labelled, self.labelled_per_batch = labelled, labelled_per_batch
         self.parts = parts
         self.weights: Tensor | None = None  # [N] how often each image is drawn; None: each once
         self._epoch, self._order, self._labelled_order = -1, positions, positions[:0]
+        ahead = device.type != "cpu" or images.nbytes > LARGE if ahead is None else ahead
+        self._thread = ThreadPoolExecutor(1) if ahead else None
+        self._next: tuple[int, Future] | None = None
 
     def batch(self, step: int) -> Batch:
-        """Return the batch of a step, counted from 0 over all epochs."""
+        """Return the batch of a step, counted from 0 over all epochs. What goes wrong in the thread is raised here."""
+        if self._thread is None:
+            return self._read(step)
+        known, self._next = self._next, None
+        batch = known[1].result() if known else None  # also where it is another's: one thread at a time reads
+        if known is None or known[0] != step:
+            batch = self._read(step)
+        if (step + 1) % self.steps_per_epoch:  # not past the epoch, at whose end the weights may change
+            self._next = step + 1, self._thread.submit(self._read, step + 1)
+        return batch
+
+    def _read(self, step: int) -> Batch:
         epoch, index = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
             self._epoch, self._order = epoch, self._shuffled(epoch)
@@ -81,10 +105,8 @@ class Loader:
             labels = torch.cat([self.labels[known], torch.full_like(labels, -1)])
             chosen = torch.cat([known, chosen])
         chosen, labels = own_rows(chosen, self.parts), own_rows(labels, self.parts)
-        images = self.images[chosen]
-        if self.device.type == "cuda":
-            images = images.pin_memory()
-        return Batch(images.to(self.device, non_blocking=True), labels.to(self.device), chosen.to(self.device))
+        images = self.images[send(chosen, self.images.device)]
+        return Batch(*(send(tensor, self.device) for tensor in (images, labels, chosen)))
 
     def _shuffled(self, epoch: int) -> Tensor:
         generator = torch.Generator().manual_seed(mix(self.seed, epoch))

@@ -90,7 +90,7 @@ def _key(root: Path, names: Sequence[str], size: int, channels: int) -> str:
     for name in names:
         content.update(os.fsencode(name) + b"\0")
         with contextlib.suppress(OSError):  # such a file is reported when it is decoded
-            status = os.stat(os.path.join(root, name))  # noqa: PTH116, PTH118: a third of the time of a Path
+            status = os.stat(os.path.join(root, name))  # noqa: PTH116, PTH118 (a Path takes three times as long)
             content.update(f"{status.st_size} {status.st_mtime_ns}\0".encode())
     return f"{place.hexdigest()[:16]}-{content.hexdigest()[:32]}"
 

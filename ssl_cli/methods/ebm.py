@@ -9,6 +9,7 @@ from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import RunError
 from ssl_cli.methods.base import Method
 from ssl_cli.methods.langevin import Chains, refuse_batchnorm
+from ssl_cli.transfer import constant
 
 CHECK_EVERY = 10  # steps between two looks at the size of the energies
 
@@ -81,14 +82,14 @@ class EBM(Method):
 
     def energy(self, pixels: Tensor) -> Tensor:
         """Return the energies [B] of images [B, C, H, W] in [0, 1]."""
-        mean, std = (pixels.new_tensor(v).view(-1, 1, 1) for v in (self.data.mean, self.data.std))
+        mean, std = (constant(v, pixels).view(-1, 1, 1) for v in (self.data.mean, self.data.std))
         energies = self.head(self.backbone((pixels - mean) / std)).squeeze(1)
         return energies if energies.dtype == torch.float64 else energies.float()
 
     def forward(self, task: Task) -> dict[str, Tensor]:
         """Take one view [B, C, H, W]; move the chains."""
         view = task.views[0]
-        mean, std = (view.new_tensor(v).view(-1, 1, 1) for v in (self.data.mean, self.data.std))
+        mean, std = (constant(v, view).view(-1, 1, 1) for v in (self.data.mean, self.data.std))
         pixels = view * std + mean
         samples = self.chains.sample(self.energy)
         # Each image's noise follows from its position, so that it does not matter which process has it.

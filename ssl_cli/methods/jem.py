@@ -14,6 +14,7 @@ from ssl_cli.methods.base import Method
 from ssl_cli.methods.ebm import CHECK_EVERY, check_energies, contrastive_divergence, noise_like
 from ssl_cli.methods.langevin import Chains, refuse_batchnorm
 from ssl_cli.methods.semi import labelled_rows
+from ssl_cli.transfer import constant
 
 
 def free_energy(logits: Tensor) -> Tensor:
@@ -69,7 +70,7 @@ class JEM(Method):
 
     def logits(self, pixels: Tensor) -> Tensor:
         """Return class logits [B, K] of images [B, C, H, W] in [0, 1]."""
-        mean, std = (pixels.new_tensor(v).view(-1, 1, 1) for v in (self.data.mean, self.data.std))
+        mean, std = (constant(v, pixels).view(-1, 1, 1) for v in (self.data.mean, self.data.std))
         logits = self.classifier(self.backbone((pixels - mean) / std))
         return logits if logits.dtype == torch.float64 else logits.float()
 
@@ -80,7 +81,7 @@ class JEM(Method):
     def forward(self, task: Task) -> dict[str, Tensor]:
         """Take one view [B, C, H, W] and labels [B], of which the first 1 / (1 + mu) are known; move the chains."""
         view, n = task.views[0], labelled_rows(len(task.labels), self.mu)
-        mean, std = (view.new_tensor(v).view(-1, 1, 1) for v in (self.data.mean, self.data.std))
+        mean, std = (constant(v, view).view(-1, 1, 1) for v in (self.data.mean, self.data.std))
         pixels = view * std + mean
         samples = self.chains.sample(self.energy)
         logits = self.logits(pixels + self.data_noise * noise_like(pixels, task.indices))

@@ -10,6 +10,7 @@ from ssl_cli.batch import Batch, Target, Task
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError
 from ssl_cli.pretext.base import Pretext
+from ssl_cli.transfer import constant
 
 
 def colour_bins(step: int = 10) -> Tensor:
@@ -74,9 +75,10 @@ class Colorization(Pretext):
         zero, one = [0.0] * 3, [1.0] * 3
         (images,) = self.augment(batch.images, zero, one, generator)
         lab = rgb_to_lab(images)
-        mean, std = (images.new_tensor(v).view(3, 1, 1) for v in (self.data.mean, self.data.std))
+        mean, std = (constant(v, images).view(3, 1, 1) for v in (self.data.mean, self.data.std))
         view = (lab[:, :1] / 100 - mean) / std
         ab = F.avg_pool2d(lab[:, 1:], self.reduction)
+<<<<<<< HEAD
         return Task([view], soft_encode(ab, self.centres.to(ab.device)), batch.labels, batch.indices)
 
     def shown(self, task: Task) -> dict[str, Tensor]:
@@ -86,3 +88,6 @@ class Colorization(Pretext):
         ab = F.interpolate(ab, lightness.shape[2:], mode="bilinear")
         colours = lab_to_rgb(torch.cat([100 * lightness.mean(1, keepdim=True), ab], dim=1))
         return {"lightness": lightness, "to be found": colours.clamp(0, 1)}
+=======
+        return Task([view], soft_encode(ab, constant(self.target.centres, ab)), batch.labels, batch.indices)
+>>>>>>> 10c2679 (No step waits for a GPU: constants are sent once, draws from pinned memory; batches may be read ahead; container CPU limits hold; the plan says why a precision was chosen)

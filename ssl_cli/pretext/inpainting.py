@@ -8,6 +8,7 @@ from ssl_cli.batch import Batch, Target, Task
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError
 from ssl_cli.pretext.base import Pretext
+from ssl_cli.transfer import send
 
 
 class Inpainting(Pretext):
@@ -37,7 +38,7 @@ class Inpainting(Pretext):
         room = height - self.side
         corner = torch.randint(room + 1, (2, n, 1), generator=generator, device=generator.device)
         corner = torch.full_like(corner, room // 2) if self.centred else corner
-        corner = corner.to(images.device, non_blocking=True)
+        corner = send(corner, images.device)
         place = torch.arange(height, device=images.device)
         inside = (place >= corner) & (place < corner + self.side)  # [2, B, H]
         masks = inside[0].unsqueeze(2) & inside[1].unsqueeze(1)

@@ -8,6 +8,7 @@ from ssl_cli.batch import Batch, Task
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError
 from ssl_cli.pretext.base import Pretext
+from ssl_cli.transfer import send
 
 
 class MaskedPatches(Pretext):
@@ -39,7 +40,7 @@ class MaskedPatches(Pretext):
         views = self.views(batch.images, generator)
         order = torch.rand(len(batch.images), self.side**2, generator=generator, device=generator.device).argsort(1)
         masks = (order < self.hidden).view(-1, self.side, self.side)
-        return Task(views, None, batch.labels, batch.indices, masks.to(batch.images.device, non_blocking=True))
+        return Task(views, None, batch.labels, batch.indices, send(masks, batch.images.device))
 
     def shown(self, task: Task) -> dict[str, Tensor]:
         """Return the view, and what of it the method is left with (hidden patches are black)."""

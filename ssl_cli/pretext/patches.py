@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_cli.errors import UserError
+from ssl_cli.transfer import send
 
 
 def cut(images: Tensor, grid: int, tile: int, generator: torch.Generator) -> list[Tensor]:
@@ -24,7 +25,7 @@ def cut(images: Tensor, grid: int, tile: int, generator: torch.Generator) -> lis
     n, cell = len(images), images.shape[-1] // grid
     room = cell - tile + 1
     offsets = torch.randint(room, (2, grid * grid, n), generator=generator, device=generator.device)
-    offsets = offsets.to(images.device, non_blocking=True)
+    offsets = send(offsets, images.device)
     span = torch.arange(tile, device=images.device)
     row = torch.arange(n, device=images.device)[:, None, None]
     tiles = []

@@ -8,6 +8,7 @@ from ssl_cli.batch import Batch, Target, Task
 from ssl_cli.data.info import DataInfo
 from ssl_cli.pretext.base import Pretext
 from ssl_cli.pretext.patches import check_tiles, cut, enlarge, mosaic
+from ssl_cli.transfer import send
 
 PLACES = ("above left", "above", "above right", "left", "right", "below left", "below", "below right")
 
@@ -22,8 +23,9 @@ def drop_channels(patches: Tensor, generator: torch.Generator) -> Tensor:
     if channels == 1:
         return patches
     kept = torch.randint(channels, (n,), generator=generator, device=generator.device)
-    noise = torch.randn(patches.shape, generator=generator, device=generator.device).to(patches)
-    keep = torch.nn.functional.one_hot(kept, channels).bool().to(patches.device).view(n, channels, 1, 1)
+    noise = torch.randn(patches.shape, generator=generator, device=generator.device)
+    noise = send(noise, patches.device, patches.dtype)
+    keep = send(torch.nn.functional.one_hot(kept, channels).bool(), patches.device).view(n, channels, 1, 1)
     spread = (patches * keep).sum(1, keepdim=True).std((1, 2, 3), keepdim=True)
     return torch.where(keep, patches, noise * spread / 100)
 
@@ -50,7 +52,7 @@ class RelativePatch(Pretext):
         (images,) = self.views(batch.images, generator)
         cells = torch.stack(cut(images, 3, self.tile, generator), dim=1)  # [B, 9, C, tile, tile]
         targets = torch.randint(8, (len(images),), generator=generator, device=generator.device)
-        targets = targets.to(images.device, non_blocking=True)
+        targets = send(targets, images.device)
         neighbour = cells[torch.arange(len(images), device=images.device), targets + (targets >= 4)]
         pair = torch.cat([cells[:, 4], neighbour])
         pair = pair - pair.mean((2, 3), keepdim=True)

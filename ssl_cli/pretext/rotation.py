@@ -6,6 +6,7 @@ from ssl_cli.augment.augment import Augment
 from ssl_cli.batch import Batch, Target, Task
 from ssl_cli.data.info import DataInfo
 from ssl_cli.pretext.base import Pretext
+from ssl_cli.transfer import send
 
 
 class Rotation(Pretext):
@@ -34,7 +35,7 @@ class Rotation(Pretext):
             repeated = (tensor.repeat_interleave(4) for tensor in (batch.labels, batch.indices))
             return Task([turned.flatten(0, 1)], targets, *repeated)
         targets = torch.randint(4, (len(images),), generator=generator, device=generator.device)
-        targets = targets.to(images.device, non_blocking=True)
+        targets = send(targets, images.device)
         return Task(
             [turned[torch.arange(len(images), device=images.device), targets]], targets, batch.labels, batch.indices
         )
