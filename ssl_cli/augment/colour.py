@@ -52,17 +52,22 @@ def hue(images: Tensor, shift: Tensor) -> Tensor:
         return images.clone()
     # HSV, with the hue h in sixths of a circle, 0 = red. The shift leaves value and chroma as they are, so there is
     # no need to convert there and back: a pure hue has the closed form clamp(|h - 3| - 1, 2 - |h - 2|, 2 - |h - 4|).
+    # Red is the lowest channel plus that share of the chroma; green and blue are the highest less what lacks.
     red, green, blue = images.split(1, dim=1)
     value = torch.maximum(torch.maximum(red, green), blue)
-    chroma = value - torch.minimum(torch.minimum(red, green), blue)
+    lowest = torch.minimum(torch.minimum(red, green), blue)
+    chroma = value - lowest
     green_or_blue = torch.where(value == green, (blue - red).add_(chroma, alpha=2), (red - green).add_(chroma, alpha=4))
     h = torch.where(value == red, green - blue, green_or_blue)
     h.div_(chroma.clamp_min(1e-12))  # a grey pixel has chroma 0: there any hue gives the same colour
     h.add_(_column(shift * 6, images))
     h.sub_((h / 6).floor_(), alpha=6)  # into [0, 6); a third of the cost of remainder_
-    centre, sign, offset = constant(((3, 2, 4), (1, -1, -1), (-1, 2, 2)), h).view(3, 3, 1, 1)
-    pure = (h - centre).abs_().mul_(sign).add_(offset).clamp_(0, 1)
-    return pure.sub_(1).mul_(chroma).add_(value)
+    turned = torch.empty_like(images)
+    red, green, blue = turned.split(1, dim=1)
+    torch.addcmul(lowest, chroma, (h - 3).abs_().sub_(1).clamp_(0, 1), out=red)
+    torch.addcmul(value, chroma, (h - 2).abs_().sub_(1).clamp_(0, 1), value=-1, out=green)
+    torch.addcmul(value, chroma, h.sub_(4).abs_().sub_(1).clamp_(0, 1), value=-1, out=blue)
+    return turned
 
 
 def color_jitter(images: Tensor, operations: Sequence[tuple[Callable, Tensor]], order: Tensor) -> Tensor:
@@ -72,7 +77,7 @@ def color_jitter(images: Tensor, operations: Sequence[tuple[Callable, Tensor]], 
     of 0..K-1 per image, or -1 throughout for an image to leave alone. Each operation still runs on many images at
     once: those that have it in the same place.
     """
-    images = images.clone()
+    images = images.clone(memory_format=torch.contiguous_format)
     for place in order.unbind(1):
         for k, (operation, parameter) in enumerate(operations):
             images = apply_where(place == k, images, operation, parameter)
@@ -130,8 +135,7 @@ def _luma(images: Tensor) -> Tensor:
 
 
 def _blend(images: Tensor, other: Tensor, factor: Tensor) -> Tensor:
-    factor = _column(factor, images)
-    return images.mul(factor).add_(other * (1 - factor)).clamp_(0, 1)
+    return torch.lerp(other, images, _column(factor, images)).clamp_(0, 1)
 
 
 def _reflected(taps: Tensor, size: int, dtype: torch.dtype) -> Tensor:

@@ -22,12 +22,8 @@ def crop_resize(
     """
     boxes = send(boxes, images.device, images.dtype)
     top, left, height, width = boxes.unbind(1)
-    rows = _resize_weights(top, height, images.shape[2], out_size[0])
-    columns = _resize_weights(left, width, images.shape[3], out_size[1])
-    if vertical_flip is not None:
-        rows = torch.where(send(vertical_flip, images.device).view(-1, 1, 1), rows.flip(1), rows)
-    if flip is not None:
-        columns = torch.where(send(flip, images.device).view(-1, 1, 1), columns.flip(1), columns)
+    rows = _resize_weights(top, height, images.shape[2], out_size[0], vertical_flip)
+    columns = _resize_weights(left, width, images.shape[3], out_size[1], flip)
     return separable(images, rows, columns)
 
 
@@ -65,12 +61,15 @@ def affine(images: Tensor, angle: Tensor, translate: Tensor, scale: Tensor, shea
 def separable(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Apply per-image weights down the rows [B, H', H] and along the columns [B, W', W]: [B, C, H', W']."""
     batch, channels, height, width = images.shape
-    wide = images.reshape(batch, channels * height, width) @ columns.mT
-    return rows.unsqueeze(1) @ wide.view(batch, channels, height, -1)
+    # With the channels between height and width both are plain batched products; the result is a view turned back.
+    wide = images.transpose(1, 2).reshape(batch, height * channels, width) @ columns.mT
+    return (rows @ wide.view(batch, height, -1)).view(batch, len(rows[0]), channels, -1).transpose(1, 2)
 
 
-def _resize_weights(start: Tensor, length: Tensor, size: int, out: int) -> Tensor:
+def _resize_weights(start: Tensor, length: Tensor, size: int, out: int, flip: Tensor | None = None) -> Tensor:
     """Return [B, out, size]: how much each input pixel counts in each output pixel, for the boxes start, length [B].
+
+    Where ``flip`` [B] bool is True the output runs the other way.
 
     A triangle filter as wide as an output pixel, and at least as an input pixel; the box is a wall, as if it had been
     cut out first.
@@ -78,7 +77,10 @@ def _resize_weights(start: Tensor, length: Tensor, size: int, out: int) -> Tenso
     start, length = start.view(-1, 1, 1), length.view(-1, 1, 1)
     step = length / out  # input pixels per output pixel
     pixel = torch.arange(size, device=start.device, dtype=start.dtype)
-    centre = start + (torch.arange(out, device=start.device, dtype=start.dtype).unsqueeze(1) + 0.5) * step
+    place = torch.arange(out, device=start.device, dtype=start.dtype).unsqueeze(1) + 0.5
+    if flip is not None:
+        place = torch.where(send(flip, start.device).view(-1, 1, 1), out - place, place)
+    centre = start + place * step
     weights = (1 - (pixel + 0.5 - centre).abs() / step.clamp_min(1)).clamp_min_(0)
     weights = weights * ((pixel >= start.floor()) & (pixel < (start + length).ceil()))
     return weights / weights.sum(2, keepdim=True)

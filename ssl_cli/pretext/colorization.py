@@ -78,8 +78,7 @@ class Colorization(Pretext):
         mean, std = (constant(v, images).view(3, 1, 1) for v in (self.data.mean, self.data.std))
         view = (lab[:, :1] / 100 - mean) / std
         ab = F.avg_pool2d(lab[:, 1:], self.reduction)
-<<<<<<< HEAD
-        return Task([view], soft_encode(ab, self.centres.to(ab.device)), batch.labels, batch.indices)
+        return Task([view], soft_encode(ab, constant(self.target.centres, ab)), batch.labels, batch.indices)
 
     def shown(self, task: Task) -> dict[str, Tensor]:
         """Return the lightness, and the colours that are to be found, on that lightness."""
@@ -88,6 +87,3 @@ class Colorization(Pretext):
         ab = F.interpolate(ab, lightness.shape[2:], mode="bilinear")
         colours = lab_to_rgb(torch.cat([100 * lightness.mean(1, keepdim=True), ab], dim=1))
         return {"lightness": lightness, "to be found": colours.clamp(0, 1)}
-=======
-        return Task([view], soft_encode(ab, constant(self.target.centres, ab)), batch.labels, batch.indices)
->>>>>>> 10c2679 (No step waits for a GPU: constants are sent once, draws from pinned memory; batches may be read ahead; container CPU limits hold; the plan says why a precision was chosen)

@@ -11,12 +11,8 @@ from ssl_cli.batch import Batch, Target, Task
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError
 from ssl_cli.pretext.base import Pretext
-<<<<<<< HEAD
 from ssl_cli.pretext.patches import check_tiles, cut, enlarge, mosaic, standardise
-=======
-from ssl_cli.pretext.patches import check_tiles, cut, enlarge, standardise
 from ssl_cli.transfer import send
->>>>>>> 10c2679 (No step waits for a GPU: constants are sent once, draws from pinned memory; batches may be read ahead; container CPU limits hold; the plan says why a precision was chosen)
 
 CANDIDATES = 10_000  # permutations that are chosen from, where there are more
 
@@ -78,8 +74,7 @@ class Jigsaw(Pretext):
         order = self.permutations.to(targets.device)[targets]  # [B, tiles]
         shuffled = tiles[torch.arange(len(images), device=images.device)[:, None], send(order, images.device)]
         views = [enlarge(view, self.size) for view in shuffled.unbind(1)]
-<<<<<<< HEAD
-        return Task(views, targets.to(images.device), batch.labels, batch.indices)
+        return Task(views, send(targets, images.device), batch.labels, batch.indices)
 
     def shown(self, task: Task) -> dict[str, Tensor]:
         """Return the tiles as they are given, and put in order."""
@@ -94,6 +89,3 @@ class Jigsaw(Pretext):
         """Return which tile, counted row by row from 1, is at each place."""
         order = self.permutations.to(task.targets.device)[task.targets] + 1
         return ["tiles " + " ".join(map(str, row)) for row in order.tolist()]
-=======
-        return Task(views, send(targets, images.device), batch.labels, batch.indices)
->>>>>>> 10c2679 (No step waits for a GPU: constants are sent once, draws from pinned memory; batches may be read ahead; container CPU limits hold; the plan says why a precision was chosen)
