@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ssl_cli.cpus import usable_cpus
 from ssl_cli.errors import RunError, UserError
 
 
@@ -213,7 +214,7 @@ def share_of_cores(place: Place) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if place.launcher == "srun":  # binds each task to cores of its own, if it binds at all
         return int(os.environ.get("SLURM_CPUS_PER_TASK", 0)) or (cores if cores < (os.cpu_count() or 1) else 1)
-    share = max(1, cores // place.local_world)
+    share = max(1, min(cores, usable_cpus()) // place.local_world)
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     # torchrun sets it to 1 for everybody who has not set it.
     return min(share, int(wanted)) if wanted.isdigit() and place.launcher != "torchrun" else share

@@ -8,9 +8,12 @@ import sys
 
 import pytest
 import torch
-from experiments import train
+from experiments import composed, train
 
+from ssl_cli import device, optim
+from ssl_cli.device import choose_precision
 from ssl_cli.memory import peak_memory
+from ssl_cli.setup import prepare
 
 FAULTS = """
 import resource, sys
@@ -68,3 +71,69 @@ def test_a_run_says_what_it_cost(trained, summary):
     assert result["images_seen"] == result["steps"] * 256
     assert 0 < result["seconds_per_step"] * result["steps"] <= result["seconds"]
     assert 0 <= result["data_wait_share"] < 1 and result["peak_memory_mb"] > 100
+
+
+@pytest.mark.parametrize("make", [optim.adamw, optim.sgd])
+def test_fused_optimizers_take_the_steps_of_the_plain_ones(make, monkeypatch):
+    weights = []
+    for fused in (True, False):
+        monkeypatch.setattr(optim, "_can_fuse", lambda groups, fused=fused: fused)
+        generator = torch.Generator().manual_seed(0)
+        params = [torch.randn(shape, generator=generator).requires_grad_() for shape in ((64, 32, 3, 3), (64,))]
+        optimizer = make([{"params": params}], batch_size=256, lr=0.1, weight_decay=0.01)
+        assert bool(optimizer.defaults["fused"]) is fused
+        for _ in range(5):
+            for p in params:
+                p.grad = torch.randn(p.shape, generator=generator)
+            optimizer.step()
+        weights.append(params)
+    for quick, plain in zip(*weights, strict=True):
+        torch.testing.assert_close(quick, plain, rtol=1e-5, atol=1e-6)
+
+
+def test_channels_last_gives_the_same_gradients():
+    gradients = []
+    for quick in (True, False):
+        overrides = ["trainer.batch_size=64", "trainer.precision=fp32", "trainer.threads=1"]
+        e = prepare(composed("train", [*overrides, f"trainer.channels_last={str(quick).lower()}"]))
+        task = e.pretext(e.loader.batch(0), torch.Generator().manual_seed(0))
+        if quick:
+            task.views = [view.contiguous(memory_format=torch.channels_last) for view in task.views]
+        e.method(task)["loss"].backward()
+        gradients.append([p.grad for p in e.method.parameters()])
+    for quick, plain in zip(*gradients, strict=True):
+        torch.testing.assert_close(quick.contiguous(), plain, rtol=1e-3, atol=1e-4 * plain.abs().max().item())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    choose_precision("auto", torch.device("cpu")) != torch.bfloat16, reason="this processor would emulate bf16"
+)
+def test_bf16_learns_what_fp32_learns_within_the_noise_of_seeds(tmp_path):
+    curves = {}
+    for precision in ("fp32", "bf16"):
+        for seed in range(3):
+            overrides = [f"trainer.precision={precision}", f"seed={seed}", "trainer.epochs=20", "trainer.eval_every=20"]
+            _, run = train(tmp_path / f"{precision}{seed}", overrides)
+            rows = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+            losses = torch.tensor([row["loss"] for row in rows if "loss" in row])
+            curves.setdefault(precision, []).append(losses.view(20, -1).mean(1))
+    fp32, bf16 = (torch.stack(curves[precision]) for precision in ("fp32", "bf16"))
+    spread = torch.maximum(fp32.std(0), bf16.std(0))
+    assert ((fp32.mean(0) - bf16.mean(0)).abs() < 3 * spread + 0.01).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "able", "said"),
+    [
+        ("auto", True, "bf16 autocast (this processor computes in it)"),
+        ("auto", False, "fp32 (this processor has no bf16 arithmetic)"),
+        ("fp32", True, "fp32 (as you set it; bf16 would be quicker here)"),
+        ("bf16", False, "bf16 autocast (as you set it; this processor emulates it, which is slower)"),
+    ],
+)
+def test_the_plan_says_why_a_precision_was_chosen(monkeypatch, name, able, said):
+    monkeypatch.setattr(device, "_computes_bf16", lambda _: able)
+    cpu = torch.device("cpu")
+    assert device.precision_reason(name, cpu) == said
+    assert ("bf16 autocast" in said) == (choose_precision(name, cpu) == torch.bfloat16)

@@ -85,7 +85,7 @@ class Augment:
             x = self._reframe(x, (size, size) if size else tuple(x.shape[2:]), generator)
             x = self._recolour(x, generator)
             x = self._degrade(x, generator)
-            return list(colour.normalize(x, mean, std).split(len(images)))
+            return list(colour.normalize(x, mean, std).contiguous().split(len(images)))
 
     def _warp(self, x: Tensor, generator: torch.Generator) -> Tensor:
         if not self.affine.p:

@@ -53,7 +53,8 @@ def test_an_error_in_the_thread_is_raised_where_the_batch_is_asked_for():
             assert threading.current_thread() is not main
             raise OSError("the disk is gone")
 
-    loader.batch(0)  # reads 1, too
+    loader.batch(0)
+    loader._next[1].result()  # 1, too, has been read
     loader.images = Torn()
     loader.batch(1)
     with pytest.raises(OSError, match="the disk is gone"):
