@@ -92,17 +92,18 @@ def test_fused_optimizers_take_the_steps_of_the_plain_ones(make, monkeypatch):
 
 
 def test_channels_last_gives_the_same_gradients():
+    """In float64: in float32 a value that rounds to the other side of ReLU's kink changes them by a per cent."""
     gradients = []
     for quick in (True, False):
-        overrides = ["trainer.batch_size=64", "trainer.precision=fp32", "trainer.threads=1"]
-        e = prepare(composed("train", [*overrides, f"trainer.channels_last={str(quick).lower()}"]))
+        overrides = ["trainer.batch_size=64", "trainer.threads=1", f"trainer.channels_last={str(quick).lower()}"]
+        e = prepare(composed("train", overrides))
         task = e.pretext(e.loader.batch(0), torch.Generator().manual_seed(0))
-        if quick:
-            task.views = [view.contiguous(memory_format=torch.channels_last) for view in task.views]
-        e.method(task)["loss"].backward()
+        layout = torch.channels_last if quick else torch.contiguous_format
+        task.views = [view.double().contiguous(memory_format=layout) for view in task.views]
+        e.method.double()(task)["loss"].backward()
         gradients.append([p.grad for p in e.method.parameters()])
     for quick, plain in zip(*gradients, strict=True):
-        torch.testing.assert_close(quick.contiguous(), plain, rtol=1e-3, atol=1e-4 * plain.abs().max().item())
+        torch.testing.assert_close(quick.contiguous(), plain, rtol=1e-8, atol=1e-10)
 
 
 @pytest.mark.slow
