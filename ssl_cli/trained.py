@@ -69,6 +69,8 @@ def open_trained(file: Path, config: DictConfig, typed: Sequence[str] = ()) -> T
             f"the images of {info.name} are not those that the run was trained on, so its test split could hold images "
             "that it has seen; bring them back, or name the new ones: dataset=NAME dataset.root=DIR"
         )
+    if other and data.name == info.name and seen.splits != info.splits:
+        note += ", some of these test images perhaps among them, for the splits are not the run's"
     step = state["progress"]["step"]
     return Trained(file, step, run_config, info, method, node, data, labelled, device, note)
 

@@ -38,6 +38,7 @@ class Features:
     budget: str = "all"  # which labels ``train`` has: the budget of the run
     label_seed: int | None = None  # that drew them, where the budget is not ``all``
     source: "Subject | None" = None  # what the features are of, for probes that look at the images again
+    dataset: str = ""  # name of the data set
 
 
 @dataclass
@@ -80,6 +81,7 @@ class Probe(ABC):
     # What an image must have to be used. "labels": a label that may be used; "targets": a numeric target, for training
     # under the run's budget; "images": nothing in train, where no label is looked at, and a label in test.
     needs: ClassVar[Literal["labels", "targets", "images"]] = "labels"
+    slow: ClassVar[bool] = False  # it runs the network over and over, so it is said which model is at its turn
     notices: Sequence[str] = ()  # one line for each thing that the last run left out
 
     @abstractmethod
@@ -166,3 +168,11 @@ def check_penalties(probe: str, penalties: Sequence[float]) -> list[float]:
             f"the penalties of the {probe} probe are {list(penalties)}; write positive numbers: [0.01, 0.1]"
         )
     return sorted(penalties)
+
+
+def check_counts(key: str, counts: Sequence[int] | int) -> list[int]:
+    """Return a number, or several, in order; raise ``UserError`` where there is none, or one is not 1, 2, ..."""
+    several = [counts] if isinstance(counts, int) else list(counts)
+    if not several or not all(type(count) is int and count >= 1 for count in several):
+        raise UserError(f"probe.{key}={several}: write whole numbers from 1: [1,5]")
+    return sorted(set(several))

@@ -23,7 +23,7 @@ from ssl_cli.probes.subject import Subject
 if TYPE_CHECKING:
     from ssl_cli.data.images import ImageData
 
-LARGE = 5000  # labelled images from which a probe takes long enough to say what it is at
+LARGE = 5000  # labelled images from which any probe takes long enough to say what it is at
 
 
 @dataclass
@@ -118,7 +118,7 @@ def evaluate(
     notices = []
     for number, (model, subject) in enumerate(models.items(), 1):
         seen: dict[bytes, Tensor] = {}  # positions -> features, which several probes share
-        if any(len(positions["train"]) >= LARGE for _, positions in usable.values()):
+        if any(probe.slow or len(positions["train"]) >= LARGE for probe, positions in usable.values()):
             log(f"measuring {model} ({number} of {len(models)}): {', '.join(usable)}")
         for probe, positions in usable.values():
             splits = {}
@@ -129,7 +129,10 @@ def evaluate(
                 values = {name: target[at].to(device) for name, target in targets.items()}
                 splits[split] = Split(seen[place], data.labels[at].to(device), at, values)
             source = subject if isinstance(subject, Subject) else None
-            features = Features(**splits, classes=data.num_classes, budget=budget, label_seed=label_seed, source=source)
+            classes = data.num_classes if len(truth) else 0
+            features = Features(
+                **splits, classes=classes, budget=budget, label_seed=label_seed, source=source, dataset=data.name
+            )
             for result in probe.run(features):
                 measured.add(model, result, layer, positions["test"])
             notices += probe.notices
@@ -149,10 +152,10 @@ def known_targets(data: ImageData) -> dict[str, Tensor]:
 
 def _positions(needs: str, data: ImageData, labelled: Tensor, known: Tensor, budget: str) -> dict[str, Tensor]:
     """Return the images of each split that a probe with such needs may use."""
-    has_label = data.labels >= 0
-    usable = has_label if needs == "labels" or data.labelled else torch.ones_like(has_label)
-    usable = known if needs == "targets" else usable
-    train = data.splits["train"]
+    has_label, train = data.labels >= 0, data.splits["train"]
+    usable = known if needs == "targets" else has_label
+    if needs == "images" and not has_label[data.splits["test"]].any():
+        usable = torch.ones_like(has_label)
     if needs == "labels":
         train = labelled[has_label[labelled]]
     elif needs == "targets":

@@ -1,11 +1,13 @@
 """Few-shot classification: many small tasks of a few classes with a few images each, solved by the nearest mean."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_cli.probes.base import Features, Probe, Result
+from ssl_cli.probes.base import Features, Probe, Result, check_counts
 
 CHUNK = 50  # episodes at a time
 
@@ -37,15 +39,19 @@ class FewShot(Probe):
         queries: images per class that are asked about.
         episodes: how many.
         seed: of their draws, the same for every model.
+
+    Raises:
+        UserError: a number of shots is not a positive whole number.
     """
 
     name = "fewshot"
     needs = "images"
 
     def __init__(
-        self, ways: int = 5, shots: tuple[int, ...] = (1, 5), queries: int = 15, episodes: int = 600, seed: int = 0
+        self, ways: int = 5, shots: Sequence[int] = (1, 5), queries: int = 15, episodes: int = 600, seed: int = 0
     ):
-        self.ways, self.shots, self.queries, self.episodes, self.seed = ways, list(shots), queries, episodes, seed
+        self.shots = check_counts("shots", shots)
+        self.ways, self.queries, self.episodes, self.seed = ways, queries, episodes, seed
 
     def run(self, features: Features) -> list[Result]:
         """Play the episodes; see `Probe.run`. ``labels`` is the number of shots, ``n`` that of episodes."""

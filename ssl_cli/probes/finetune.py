@@ -41,6 +41,7 @@ class FineTune(Probe):
     """
 
     name = "finetune"
+    slow = True
 
     def __init__(
         self,

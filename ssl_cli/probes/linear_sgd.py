@@ -25,7 +25,7 @@ class LinearSGD(Probe):
         augment: the recipe.
         labels: budgets: ``all``, ``10/class``, ``10%``.
         draws: random draws of each budget other than ``all``, with seeds 0, 1, ...
-        epochs: passes over the labelled images.
+        epochs: passes over the labelled images; few labels are passed over as often as it takes for 100 steps.
         batch_size: images a step.
         lrs: learning rates.
         weight_decay: lambda of lambda / 2 |W|^2.
@@ -35,6 +35,7 @@ class LinearSGD(Probe):
     """
 
     name = "linear_sgd"
+    slow = True
 
     def __init__(
         self,
@@ -98,7 +99,7 @@ class LinearSGD(Probe):
             return ((seen(at) - mean) / std)[None], train.labels[at.to(where)][None]
 
         heads = Heads(1, self.lrs, len(mean), features.classes, 0, self.weight_decay, mean.device)
-        heads.fit(batch, self.epochs * max(1, len(drawn) // self.batch_size))
+        heads.fit(batch, max(100, self.epochs * max(1, len(drawn) // self.batch_size)))
         with torch.no_grad():
             val, test = (heads(((s.features - mean) / std)[None])[0] for s in (features.val, features.test))
         best = best_of(val, features.val.labels)

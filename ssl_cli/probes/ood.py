@@ -73,6 +73,11 @@ class OOD(Probe):
         strange = kth_distance(bank, source.of(other.images, at).to(bank), k).cpu()
         areas = auroc(ours, strange, resamples(len(ours)), resamples(len(strange), seed=1))
         missed = (strange <= ours.quantile(0.95)).double().mean().item()  # 95% of ours are taken for ours
+        if other.name == features.dataset:
+            self.notices.append(
+                f"ood probe: both data sets are {other.name}, so there is hardly a stranger among them; write "
+                "dataset@probe.against=NAME for another"
+            )
         metrics = {"auroc": summary(areas[None]), "fpr_at_95_tpr": {"mean": missed, "std": None, "ci": None}}
         settings = {
             "against": other.name,

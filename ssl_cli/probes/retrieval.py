@@ -6,11 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_cli.errors import UserError
-from ssl_cli.probes.base import Features, Probe, Result
+from ssl_cli.probes.base import Features, Probe, Result, check_counts
 from ssl_cli.probes.bootstrap import resamples, summary
 
-CHUNK = 64 * 2**20  # similarities held at a time
+CHUNK = 16 * 2**20  # similarities held at a time; their ranks and hits take 32 bytes each beside them
 
 
 def ranked(features: Tensor, labels: Tensor, queries: Tensor, ks: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -55,9 +54,7 @@ class Retrieval(Probe):
     needs = "images"
 
     def __init__(self, ks: Sequence[int] = (1, 5, 10), queries: int = 10_000):
-        if not ks or not all(isinstance(k, int) and k >= 1 for k in ks):
-            raise UserError(f"probe.ks={list(ks)} are no numbers of neighbours; write [1, 5, 10]")
-        self.ks, self.queries = sorted(ks), queries
+        self.ks, self.queries = check_counts("ks", ks), queries
 
     def run(self, features: Features) -> list[Result]:
         """Rank the test split; see `Probe.run`. The headline is ``map``, the mean average precision."""

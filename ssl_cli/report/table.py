@@ -24,6 +24,7 @@ METRICS = {  # metric -> how it is shown
     "auroc": "AUROC",
     "fpr_at_95_tpr": "FPR at 95% TPR",
 }
+CLASSIFIED = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
 PLAIN = ("r2", "mae", "rmse", "mae_of_mean", "rmse_of_mean")  # all others are shares, shown in percent
 
 
@@ -78,10 +79,44 @@ def headers(rows: Sequence[dict]) -> dict[tuple, str]:
     return heads
 
 
+def further_table(rows: Sequence[dict], backbone: str = "backbone") -> Table | None:
+    """Return the metrics beside the headline, one line per row; None where the headline of a classification says all.
+
+    Errors of a regression are in the target's units.
+    """
+    rows = [row for row in rows if not set(row.get("metrics", ())) <= set(CLASSIFIED)]
+    metrics = list(dict.fromkeys(name for row in rows for name in row["metrics"] if name != row["metric"]))
+    if not metrics:
+        return None
+    several = len({column(row) for row in rows}) > 1
+    table = Table(box=box.SIMPLE_HEAD)
+    if several:
+        table.add_column("", overflow="fold")
+    table.add_column("", overflow="fold")
+    for name in metrics:
+        unit = "" if name in PLAIN else ", %"
+        text = METRICS.get(name, name.replace("_at_", " at ")).replace(" of ", " of\n")
+        table.add_column(text + unit, justify="right", no_wrap=True)
+    order, before = list(dict.fromkeys(column(row) for row in rows)), None
+    for row in sorted(rows, key=lambda row: order.index(column(row))):
+        head = ", ".join(part for part in (row.get("target") or row["probe"], row["labels"]) if part != "none")
+        line = [_label(row["model"], backbone)]
+        if several:
+            line.insert(0, "" if head == before else head)
+        for name in metrics:
+            scores = row["metrics"].get(name)
+            line.append(cell({**scores, "metric": name, "std": None}) if scores else "")
+        table.add_row(*line)
+        before = head
+    return table
+
+
 def print_table(rows: Sequence[dict], console: Console, backbone: str = "backbone") -> None:
     """Print the results, or nothing when there are none."""
     if rows:
         console.print(results_table(rows, backbone))
+    if (further := further_table(rows, backbone)) is not None:
+        console.print(further)
 
 
 def _shown(row: dict) -> float:
