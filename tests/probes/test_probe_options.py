@@ -147,7 +147,7 @@ def test_budgets_are_nested_and_the_draws_are_stored(run):
             ],
             ["line 2", "who is 'me', not a number"],
         ),
-        (["probe=ood", "dataset@probe.against=folder"], ["dataset.root"]),
+        (["probe=ood", "dataset@probe.against=folder"], ["probe.against.root is not set"]),
         (["probe=ood", "dataset@probe.against=shpes"], ["did you mean", "shapes"]),
         (["probe=fewshot", "probe.shots=[500]"], ["no two classes have more images", "nothing was written"]),
         (["probe=fewshot", "probe.shots=[0]"], ["probe.shots=[0]", "whole numbers from 1"]),
