@@ -32,9 +32,10 @@ METHODS = {  # name in the table -> model in it
 PAGE = """\
 # How many labels does it take?
 
-Test accuracy in % on `dataset={dataset}` ({images}) with `backbone={backbone}`, against
-the number of human labels; mean ± deviation over {seeds} seeds. Seed s is the seed of the training and of the label draw, so in each cell all rows
-saw the same labels (`labels.json` of each run). The 1-label sets are inside the 2-label sets, and so on. Made by
+Test accuracy in % on `dataset={dataset}` ({images}) with `backbone={backbone}`, against the number of human labels;
+mean ± deviation over {seeds} seeds. Seed s is the seed of the training and of the label draw, so in each cell all
+rows saw the same labels (`labels.json` of each run). The 1-label sets are inside the 2-label sets, and so on. Made
+by
 
 ```sh
 python benchmarks/label_efficiency.py
@@ -54,15 +55,17 @@ How each row was made:
   chosen on `val` by the run. With all labels nothing is left to pseudo-label.
 - **simclr, fine-tuned**: `method=supervised init=RUN`, all weights, the same number of steps as `supervised`.
 
-A pretext task can be easy to solve and of little use. The network learns to tell by how much a digit was turned, and not
-all of what it learns for that helps: 0, 1 and 8 look the same upside down, and a turned 6 is a 9, so it must learn to tell
-apart what is one class, and is never asked to tell apart what are two. It ends above the pixels, and below SimCLR and below
-training from the same few labels alone.
+A pretext task can be easy to solve and of little use. The network learns to tell by how much a digit was turned,
+and not all of what it learns for that helps: 0, 1 and 8 look the same upside down, and a turned 6 is a 9, so it
+must learn to tell apart what is one class, and is never asked to tell apart what are two. It ends above the pixels,
+and below SimCLR and below training from the same few labels alone.
 
-In a batch of **pseudo_label** and **fixmatch** one image in eight is labelled (`method.mu=7`), so in equally many steps they
-see an eighth as many labelled images as **supervised** does, which costs **pseudo_label** more than its guesses bring here.
+In a batch of **pseudo_label** and **fixmatch** one image in eight is labelled (`method.mu=7`), so in equally many
+steps they see an eighth as many labelled images as **supervised** does, which costs **pseudo_label** more than its
+guesses bring here.
 
-The figures are of one small data set and short runs on a CPU: they show what the tool does, not what a method is worth.
+The figures are of one small data set and short runs on a CPU: they show what the tool does, not what a method is
+worth.
 """
 
 

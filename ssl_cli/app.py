@@ -145,10 +145,11 @@ def _existing_directories(args: list[str]) -> set[Path]:
 
 
 def _remove_if_empty(directory: Path, kept: set[Path]) -> None:
-    """Take away the directory that Hydra made, and those above it, if the command has put nothing there."""
+    """Take away the directory that Hydra made, and below the working directory those above it, if nothing is there."""
     for path in (directory, *directory.parents):
         try:
-            if path.resolve() in kept or not path.is_relative_to(Path.cwd()) or path == Path.cwd():
+            inside = path.is_relative_to(Path.cwd()) and path != Path.cwd()
+            if path.resolve() in kept or not (inside or path == directory != Path.cwd()):
                 return
             path.rmdir()
         except OSError:  # not empty

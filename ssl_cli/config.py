@@ -165,12 +165,19 @@ def check_fit(config: DictConfig, conf_dirs: list[Path]) -> None:
         path.stem
         for directory in conf_dirs
         for path in (directory / "pretext").glob("*.yaml")
-        if needs <= set(OmegaConf.load(path).get("_gives_", []))
+        if needs <= set(_given(path))
     }
     raise UserError(
         f"this method needs a pretext that gives {', '.join(sorted(needs))}; this one gives "
         f"{', '.join(sorted(gives)) or 'nothing'}; write pretext={'|'.join(sorted(fitting))} (or leave pretext away)"
     )
+
+
+def _given(pretext: Path) -> list[str]:
+    """Return what a pretext's file says that it gives, or the file beside it that it is built on."""
+    node = OmegaConf.load(pretext)
+    based_on = (pretext.with_name(f"{item}.yaml") for item in node.get("defaults", []) if isinstance(item, str))
+    return node.get("_gives_") or [given for file in based_on if file.is_file() for given in _given(file)]
 
 
 def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

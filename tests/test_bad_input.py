@@ -89,6 +89,21 @@ BAD = {
         ["tiles do not fit", "pretext.grid"],
         True,
     ),
+    "masks of another kind": (
+        ["train", "method=mae", "pretext=rotation"],
+        ["pretext=masked_patches|masked_patches_small"],
+        False,
+    ),
+    "patches without room": (
+        ["train", "method=predict", "pretext=relative_patch", "pretext.gap=5"],
+        ["smaller pretext.gap"],
+        True,
+    ),
+    "map of colours that does not fit": (
+        ["train", "method=predict", "pretext=colorization", "dataset=shapes", "pretext.reduction=6"],
+        ["pretext.reduction=6", "write pretext.reduction=2"],
+        True,
+    ),
     "colours of grey images": (["train", "method=predict", "pretext=colorization"], ["grey", "pretext=rotation"], True),
     "transformer's patches for a convnet": (["train", "method=mae", "backbone=convnet"], ["vit_small_images"], True),
     "labels missing for a semi-supervised method": (
@@ -195,6 +210,13 @@ def test_bad_input_is_one_clear_line(ssl, bad_inputs, case, monkeypatch, capsys)
     for text in texts:
         assert text in lines[0]
     assert ssl.files() == before, "something was written"
+
+
+def test_a_directory_elsewhere_is_not_left_behind(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert main(["train", "trainer.accumulate=7", f"hydra.run.dir={tmp_path / 'there'}"]) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["here"] and not any((tmp_path / "here").iterdir())
 
 
 def test_broken_images_can_be_skipped_and_are_counted(ssl, bad_inputs):

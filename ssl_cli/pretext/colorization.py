@@ -1,5 +1,7 @@
 """Which colour is it? Zhang et al. 2016, arXiv:1603.08511."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -64,7 +66,10 @@ class Colorization(Pretext):
                 "(pretext=rotation), or data in colour such as dataset=shapes"
             )
         if data.image_size % reduction:
-            raise UserError(f"pretext.reduction={reduction} does not divide the images' {data.image_size} pixels")
+            raise UserError(
+                f"pretext.reduction={reduction} does not divide the images' {data.image_size} pixels; write "
+                f"pretext.reduction={math.gcd(reduction, data.image_size)}, or another dataset.storage_size"
+            )
         self.reduction = reduction
         self.centres = colour_bins()
         centres = tuple(map(tuple, self.centres.tolist()))

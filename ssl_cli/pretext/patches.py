@@ -58,8 +58,8 @@ def check_tiles(image_size: int, grid: int, gap: int) -> int:
     if tile < 3:
         raise UserError(
             f"tiles do not fit: in a {grid}x{grid} grid images of {image_size} pixels have cells of "
-            f"{image_size // grid}, and a gap of {gap} leaves less than 3; write a smaller pretext.grid or "
-            "pretext.gap, or a larger dataset.storage_size"
+            f"{image_size // grid}, and a gap of {gap} leaves less than 3; write a smaller pretext.gap, a larger "
+            "dataset.storage_size, or of jigsaw a smaller pretext.grid"
         )
     return tile
 
