@@ -9,6 +9,11 @@ from pathlib import Path
 
 import pytest
 
+# Before torch is imported: pytest-xdist's workers and what they start share the cores. More threads than cores crawl.
+os.environ.setdefault(
+    "OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))))
+)
+
 # Runs the command line and leaves the names of the imported modules behind.
 WRAPPER = """
 import os, sys
@@ -33,7 +38,7 @@ class CommandLine:
 
     def __init__(self, cwd: Path, scratch: Path):
         self.cwd, self.modules = cwd, scratch / "modules.txt"
-        self.env = {"OMP_NUM_THREADS": "2", **os.environ, "COLUMNS": "120", "SSL_TEST_MODULES": str(self.modules)}
+        self.env = {**os.environ, "COLUMNS": "120", "SSL_TEST_MODULES": str(self.modules)}
         self.env.pop("HYDRA_FULL_ERROR", None)
 
     def __call__(self, *args: str, timeout: float = 300, **env: str) -> Outcome:
