@@ -13,9 +13,8 @@ from rich.text import Text
 
 from ssl_cli.report.compare import LOWER, Comparison, Line, Score, summary
 from ssl_cli.report.groups import Column
-from ssl_cli.report.table import METRICS, header
+from ssl_cli.report.table import METRICS, PLAIN, header
 
-PLAIN = ("r2", "mae", "rmse", "mae_of_mean", "rmse_of_mean")  # all other metrics are shares, shown in percent
 COST = ["runs", "seconds", "images seen"]
 NARROWEST = 14  # characters of the names' column, which may be folded
 SOURCES = {"runs": "Student's t over runs", "draws": "t over draws of the labels", "images": "bootstrap of test images"}

@@ -10,7 +10,7 @@ from ssl_cli.probes.protocol import column
 from ssl_cli.report import page
 from ssl_cli.report.compare import LOWER
 from ssl_cli.report.read import REFERENCE, RunFiles
-from ssl_cli.report.table import METRICS, PERCENT, cell, headers
+from ssl_cli.report.table import METRICS, PLAIN, cell, headers
 from ssl_cli.runs import BASELINES, read_json
 
 NAMES = {"pixels": "raw pixels", "random": "random weights"}
@@ -37,7 +37,7 @@ def caption(rows: Sequence[dict[str, Any]]) -> str:
     """Say what the numbers of a table are."""
     metrics = list(dict.fromkeys(row["metric"] for row in rows))
     what = METRICS.get(metrics[0], metrics[0]) if len(metrics) == 1 else "Scores"
-    unit = ", %" if all(metric in PERCENT for metric in metrics) else ""
+    unit = ", %" if not any(metric in PLAIN for metric in metrics) else ""
     text = f"{what.capitalize()} on the test split{unit}; ± is the deviation over draws of the labels"
     return text + ("; [low, high] is the 95 % bootstrap interval" if any(row.get("ci") for row in rows) else "")
 
@@ -55,8 +55,7 @@ def more_metrics(rows: Sequence[dict[str, Any]]) -> str:
             _cell({**row, "metric": name, **row["metrics"][name]} if name in row["metrics"] else None) for name in names
         ]
         lines.append([page.text(" ".join(heads[column(row)].split())), *cells])
-    titles = {"ece": "calibration error", "macro_f1": "macro F1", **METRICS}
-    return page.table("Of the trained model", ["", *(titles.get(n, n.replace("_", " ")) for n in names)], lines)
+    return page.table("Of the trained model", ["", *(METRICS.get(n, n.replace("_", " ")) for n in names)], lines)
 
 
 def protocols(rows: Sequence[dict[str, Any]]) -> str:
@@ -88,7 +87,7 @@ def efficiency_lines(
     for run in runs:
         for row in run.results:
             count = row.get("settings", {}).get("train_images")
-            if row.get("target") or not count or row["metric"] not in PERCENT:
+            if row.get("target") or not count or row["metric"] in PLAIN:
                 continue
             if row["probe"] == "linear" and own in (None, run):
                 name = NAMES.get(row["model"], f"linear probe on {row['model']}")
@@ -129,7 +128,7 @@ def _cell(row: dict[str, Any] | None, best: str | None = None) -> str:
     if row is None:
         return ""
     shown = cell(row)
-    scale, digits = (100, 1) if row["metric"] in PERCENT else (1, 3)
+    scale, digits = (1, 3) if row["metric"] in PLAIN else (100, 1)
     interval = row.get("ci")
     mean, _, deviation = shown.partition(" ± ")
     lines = [f"± {deviation}"] if deviation else []
