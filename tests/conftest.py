@@ -9,10 +9,8 @@ from pathlib import Path
 
 import pytest
 
-# Before torch is imported: pytest-xdist's workers and what they start share the cores. More threads than cores crawl.
-os.environ.setdefault(
-    "OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))))
-)
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # they and what they start share the cores; before torch
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
 
 # Runs the command line and leaves the names of the imported modules behind.
 WRAPPER = """
