@@ -23,7 +23,7 @@ class Linear(Probe):
         draws: random draws of each budget other than ``all``, with seeds 0, 1, ...
         penalties: candidates for the penalty lambda in mean cross-entropy + lambda/2 |W|^2, each > 0.
         max_iter: evaluations of the objective, at most.
-        tol: largest entry of the gradient at which a fit is done.
+        tol: largest entry of the gradient at which a fit is done, once steps gain nothing either; see `fit_logistic`.
 
     Raises:
         UserError: a budget cannot be read, or a penalty is not positive.

@@ -50,6 +50,31 @@ def test_fit_agrees_with_scikit_learn(penalty):
     assert accuracy == pytest.approx(reference.score(x_test.numpy(), test.labels.numpy()), abs=1e-3)
 
 
+@pytest.mark.parametrize(("images", "spread"), [(400, 0.8), (400, 0.1), (15, 0.5)])  # the latter two are separable
+def test_fit_is_no_worse_than_scikit_learns(images, spread):
+    from sklearn.linear_model import LogisticRegression
+
+    train, penalties = blobs(images, dim=20, spread=spread), torch.tensor([1e-6, 1e-4, 1e-2, 1.0])
+    x, y = standardised(train), train.labels
+    weights, biases = fit_logistic(x[None], y[None], 5, penalties)
+    for penalty, weight, bias in zip(penalties.tolist(), weights[0].double(), biases[0].double(), strict=True):
+        found = {}
+        for tol in (1e-4, 1e-9):  # as it comes, and the optimum
+            model = LogisticRegression(C=1 / (penalty * len(y)), tol=tol, max_iter=20_000).fit(x.double().numpy(), y)
+            w, b = torch.from_numpy(model.coef_.T), torch.from_numpy(model.intercept_)
+            found[tol] = objective(x.double(), y, w, b, penalty)
+        ours = objective(x.double(), y, weight, bias, penalty)
+        assert found[1e-9] * (1 - 1e-6) <= ours <= min(found[1e-9] * 1.005, found[1e-4] * 1.001)
+
+
+def test_fit_beyond_what_is_decomposed(monkeypatch):
+    train = blobs(300)
+    args = (standardised(train).double()[None], train.labels[None], 5, torch.tensor([1e-4, 1e-2]), 500, 1e-8)
+    expected = fit_logistic(*args)
+    monkeypatch.setattr("ssl_cli.probes.logistic.EIGEN_LIMIT", 5)
+    torch.testing.assert_close(fit_logistic(*args)[0], expected[0], atol=1e-5, rtol=1e-5)
+
+
 def test_fit_is_a_stationary_point_by_autograd():
     train = blobs(200)
     x, y = standardised(train).double(), train.labels
