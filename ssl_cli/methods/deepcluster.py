@@ -42,6 +42,20 @@ def cluster_cross_entropy(z: Tensor, centroids: Tensor, ids: Tensor, temperature
     return F.cross_entropy(logits.flatten(0, 1), ids.flatten())
 
 
+def balanced_weights(ids: Tensor, stored: Tensor) -> Tensor:
+    """Return how often each image is drawn, so that every cluster is equally often.
+
+    Args:
+        ids: [N] int64, the cluster of each image.
+        stored: [N] bool, which images have been seen; the others are drawn as often as the average one of these.
+
+    Returns:
+        [N], of the stored images of each cluster together 1.
+    """
+    weights = 1 / ids[stored].bincount(minlength=int(ids.max()) + 1).clamp(min=1)[ids]
+    return torch.where(stored, weights, weights[stored].mean())
+
+
 class DeepCluster(Method):
     """Backbone, projector, a bank of every image's embedding, and ``heads`` clusterings of the bank.
 
@@ -82,6 +96,8 @@ class DeepCluster(Method):
         arbitrary = torch.stack([torch.randperm(data.images) % clusters for _ in range(heads)])
         self.register_buffer("assigned", arbitrary)  # cluster of each image, by each head
         self.register_buffer("nmi", torch.tensor(0.0))  # between the first head's last two clusterings
+        # How often each image is drawn in this epoch; zeros: each once. Kept, because the bank changes in an epoch.
+        self.register_buffer("drawn", torch.zeros(data.images) if balanced else None)
 
     def start_epoch(self, epoch: int) -> None:
         """Cluster what was stored, once there are as many images as clusters."""
@@ -98,16 +114,12 @@ class DeepCluster(Method):
                 self.bank[stored], clusters, self.iterations, seed, self.kmeans
             )
         self.nmi.fill_(normalized_mutual_info_score(before.cpu(), self.assigned[0, stored].cpu()))
+        if self.balanced:
+            self.drawn.copy_(balanced_weights(self.assigned[0], self.bank.any(dim=1)))
 
     def sampling_weights(self) -> Tensor | None:
         """Draw every cluster of the first head equally often; an image not seen yet, as often as the average one."""
-        stored = self.bank.any(dim=1)
-        if not self.balanced or not stored.any():
-            return None
-        ids = self.assigned[0]
-        sizes = ids[stored].bincount(minlength=self.centroids.shape[1]).clamp(min=1)
-        weights = 1 / sizes[ids]
-        return torch.where(stored, weights, weights[stored].mean())
+        return self.drawn if self.balanced and self.drawn.any() else None
 
     def forward(self, task: Task) -> dict[str, Tensor]:
         """Take ``task.views`` of at least two tensors [B, C, H, W], and the ``task.indices`` [B] of the images."""

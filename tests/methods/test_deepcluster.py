@@ -11,7 +11,7 @@ from ssl_cli.backbones.convnet import ConvNet
 from ssl_cli.batch import Task
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError
-from ssl_cli.methods.deepcluster import DeepCluster, cluster_cross_entropy
+from ssl_cli.methods.deepcluster import DeepCluster, balanced_weights, cluster_cross_entropy
 from ssl_cli.methods.heads import unit
 from ssl_cli.methods.kmeans import fill_empty, spherical_kmeans
 
@@ -145,14 +145,25 @@ def test_nmi_compares_a_clustering_with_the_one_before():
 
 
 def test_sampling_is_uniform_over_clusters():
-    method = deepcluster()
     assert deepcluster(balanced=False).sampling_weights() is None
-    method.assigned[0, :8] = torch.tensor([0, 0, 0, 0, 0, 1, 2, 2])
-    method.bank[:8] = 1.0
-    weights = method.sampling_weights()
+    ids = torch.cat([torch.tensor([0, 0, 0, 0, 0, 1, 2, 2]), torch.arange(32) % 3])
+    weights = balanced_weights(ids, torch.arange(40) < 8)
     assert weights.shape == (40,)
-    assert [float(weights[:8][method.assigned[0, :8] == k].sum()) for k in range(3)] == pytest.approx([1, 1, 1])
+    assert [float(weights[:8][ids[:8] == k].sum()) for k in range(3)] == pytest.approx([1, 1, 1])
     assert weights[8:].tolist() == pytest.approx([3 / 8] * 32)  # not seen: as the mean of those that were
+
+
+def test_sampling_stays_as_it_is_within_an_epoch():
+    method = deepcluster()
+    method(task(list(range(20))))
+    method.start_epoch(1)
+    weights = method.sampling_weights().clone()
+    assert torch.equal(weights, balanced_weights(method.assigned[0], torch.arange(40) < 20))
+    method(task(list(range(10, 30))))  # more images are seen
+    assert torch.equal(method.sampling_weights(), weights)
+    twin = deepcluster()
+    twin.load_state_dict(method.state_dict())
+    assert torch.equal(twin.sampling_weights(), weights)
 
 
 def test_every_view_is_predicted_and_only_the_networks_learn():
