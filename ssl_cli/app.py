@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ssl_cli import config as cfg
 from ssl_cli.atomic import write_json
-from ssl_cli.errors import RunError, UserError, did_you_mean
+from ssl_cli.errors import RunError, UserError, did_you_mean, is_of_disk
 
 # The flags of Hydra that make sense here; --experimental-rerun is left out, because it loads a pickle.
 FLAGS = (
@@ -107,6 +107,10 @@ def _run_job(
     except BrokenPipeError:
         raise SystemExit(141) from None  # nobody reads on
     except Exception as error:
+        if isinstance(error, OSError) and is_of_disk(error):
+            where = f" {error.filename}" if error.filename else ""
+            outcomes.append(RunError(f"cannot write{where}: {error.strerror}"))
+            return
         outcomes.append(1)
         traceback.print_exc()
         if sweep:

@@ -1,27 +1,52 @@
 """Files that are replaced whole: a reader, or a crash at any moment, finds the old content or the new."""
 
+import contextlib
 import json
 import os
+import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
-def replace(file: Path, payload: bytes) -> None:
-    """Write beside the file (renaming is atomic only within a file system), flush to disk, rename over it."""
+@contextlib.contextmanager
+def replacing(file: Path) -> Iterator[BinaryIO]:
+    """Open a file beside ``file`` that takes its name when it is whole and on the disk, and else vanishes.
+
+    Beside it, because renaming is atomic only within a file system.
+    """
     temporary = file.with_name(f".{file.name}.{secrets.token_hex(6)}")
     try:
         with temporary.open("xb") as stream:
-            stream.write(payload)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(file)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    with contextlib.suppress(OSError):  # the name, too, should be on the disk; not every system can do that
+        directory = os.open(file.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def replace(file: Path, payload: bytes) -> None:
+    """Replace a file by ``payload``."""
+    with replacing(file) as stream:
+        stream.write(payload)
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:
     """Replace a file by ``content`` as indented JSON."""
     replace(file, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Remove what writers that were killed have left in a directory; nobody else may be writing there."""
+    for file in directory.iterdir():
+        if re.fullmatch(r"\..+\.[0-9a-f]{12}", file.name):
+            file.unlink(missing_ok=True)

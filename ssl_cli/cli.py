@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ssl_cli import __version__
 from ssl_cli.errors import RunError, UserError, did_you_mean
+from ssl_cli.signals import exit_status, interruptible
 
 # Each command is the module of that name in ssl_cli.commands; one that composes a config has conf/<command>.yaml.
 COMMANDS = {
@@ -21,6 +22,7 @@ COMMANDS = {
     "runs": "list the runs there are",
     "compare": "put runs, or groups of them, beside each other, with the noise of their differences",
     "report": "write one page with all there is to see of a run or a sweep",
+    "check": "verify that a run is whole and resumes exactly; changes nothing",
 }
 
 HELP = """\
@@ -53,38 +55,44 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        The exit status: 0 done, 1 the run failed, 2 bad input (one line on stderr), 130 or 143 interrupted.
+        The exit status: 0 done, 1 the run failed, 2 bad input (one line on stderr), 124 the time budget is used up,
+        130, 143 or 138 interrupted.
     """
     args = list(sys.argv[1:] if argv is None else argv)
     try:
-        if _about(args):
-            return 0
-        if args[0] in ("-sc", "--shell-completion"):
-            return _complete(args[1:])
-        if args[0] not in COMMANDS:
-            known = f"commands: {', '.join(COMMANDS)}; see `ssl --help`"
-            raise UserError(f"unknown command '{args[0]}'{did_you_mean(args[0], COMMANDS)} ({known})")
-        module = importlib.import_module(f"ssl_cli.commands.{args[0]}")
-        if hasattr(module, "main"):  # reads what runs have written: no config to compose
-            return module.main(args[1:])
-        from ssl_cli import launch
-        from ssl_cli.app import run_app
-
-        compose = partial(run_app, args[0], args[1:], module.run, conf_dir())
-        return launch.main(compose) if args[0] == "train" else compose()
+        with interruptible():
+            return _dispatch(args)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except RunError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("interrupted", file=sys.stderr)
-        return 130
+        return exit_status(error)
     except BrokenPipeError:
         # The reader (a pager, head) has gone; python would complain once more while it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+
+
+def _dispatch(args: list[str]) -> int:
+    if _about(args):
+        return 0
+    if args[0] in ("-sc", "--shell-completion"):
+        return _complete(args[1:])
+    if args[0] not in COMMANDS:
+        known = f"commands: {', '.join(COMMANDS)}; see `ssl --help`"
+        raise UserError(f"unknown command '{args[0]}'{did_you_mean(args[0], COMMANDS)} ({known})")
+    module = importlib.import_module(f"ssl_cli.commands.{args[0]}")
+    if hasattr(module, "main"):  # reads what runs have written: no config to compose
+        return module.main(args[1:])
+    from ssl_cli import launch
+    from ssl_cli.app import run_app
+
+    compose = partial(run_app, args[0], args[1:], module.run, conf_dir())
+    return launch.main(compose) if args[0] == "train" else compose()
 
 
 def _about(args: list[str]) -> bool:

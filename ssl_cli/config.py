@@ -37,6 +37,10 @@ class TrainerConfig:
     layer_decay: float = _limited("0 < x <= 1", default=1.0)
     eval_every: int = _limited(">= 1", default=MISSING)
     save_every: int = _limited(">= 1", default=MISSING)
+    keep_every: int | None = _limited(">= 1", default=None)
+    keep_last: int | None = _limited(">= 1", default=None)
+    max_time: str | None = None
+    on_nan: str = "stop"
     log_every: int = _limited(">= 1", default=MISSING)
     device: str = MISSING
     precision: str = MISSING
@@ -126,6 +130,7 @@ MEANT = {
     "dataset.root": "DIR (the directory of your images)",
 }
 CHOICES = {"device": ("auto", "cpu", "cuda", "mps"), "precision": ("auto", "fp32", "bf16")}
+CHOICES["on_nan"] = ("stop", "skip", "rollback")
 
 
 def check(config: DictConfig, defaults: DictConfig) -> None:

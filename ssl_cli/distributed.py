@@ -69,16 +69,25 @@ def leave() -> None:
     _store = None
 
 
-def wait_for_first() -> None:
-    """Let all ranks wait, without limit, for rank 0 to come here: it may have had an hour of data to decode."""
+def wait_for_first(word: str = "here") -> str:
+    """Let all ranks wait, without limit, for rank 0 to come here: it may have had an hour of data to decode.
+
+    Args:
+        word: what rank 0 has to tell.
+
+    Returns:
+        The word of rank 0.
+    """
     global _waited
     if world_size() == 1 or _store is None:
-        return
+        return word
     _waited += 1
+    key = f"ssl/first/{_waited}"
     if rank() == 0:
-        _store.set(f"ssl/first/{_waited}", "here")
-    else:
-        _store.wait([f"ssl/first/{_waited}"], timedelta(days=365))
+        _store.set(key, word)
+        return word
+    _store.wait([key], timedelta(days=365))
+    return _store.get(key).decode()
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """The errors that a user is meant to read."""
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -13,6 +14,11 @@ class UserError(Exception):
 
 class RunError(Exception):
     """A run that could not go on for a reason that is not the command line's: one line, exit status 1."""
+
+
+def is_of_disk(error: OSError) -> bool:
+    """Tell whether an error is what a full, read-only or failing disk makes of a write."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 
 
 def did_you_mean(name: str, options: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 from ssl_cli.cpus import usable_cpus
 from ssl_cli.errors import RunError, UserError
+from ssl_cli.signals import exit_status
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ def recorded_launch() -> str | None:
 
 def run(job: Job) -> int:
     """Do a job on as many ranks as it asks for, or as there are. Returns the exit status."""
-    from ssl_cli.commands.train import execute, going_on
+    from ssl_cli.commands.train import execute
+    from ssl_cli.resume import going_on
 
     place, trainer = adopted(), job.config["trainer"]
     if place is not None and place.rank > 0:
@@ -171,8 +173,8 @@ def as_rank(place: Place, job: Job | None, tell: Callable[[dict[str, Any]], None
         from ssl_cli.commands.train import execute
 
         return execute(job) if tell is None else execute(job, lambda path: tell({"run": str(path)}))
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt as error:
+        return exit_status(error)
     except BaseException as error:
         failure = describe_failure(error, place)
         if tell is not None:

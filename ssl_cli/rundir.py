@@ -11,12 +11,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from ssl_cli import __version__
-from ssl_cli.atomic import replace, write_json
+from ssl_cli.atomic import remove_leftovers, replace, write_json
 from ssl_cli.errors import UserError
-from ssl_cli.runs import find_run
+from ssl_cli.runs import find_run, read_json
+
+CONFIG_LIMIT = 1 << 18  # characters of a config.yaml; those of ssl have a few thousand
+GROUPS = ("dataset", "augment", "pretext", "method", "backbone", "optimizer", "schedule", "probes", "trainer")
+CONFIG_DEPTH = 50  # lists and mappings within each other, likewise
 
 
 class RunDir:
@@ -68,9 +74,9 @@ class RunDir:
             )
 
     @classmethod
-    def open(cls, reference: str) -> "RunDir":
+    def open(cls, reference: str, setting: str = "resume") -> "RunDir":
         """Open an existing run directory: its path, that of one of its checkpoints, or ``last``."""
-        path = find_run(reference, "resume")
+        path = find_run(reference, setting)
         if path.is_file() and path.parent.name == "checkpoints":
             path = path.parent.parent
         if not (path / "config.yaml").is_file():
@@ -79,24 +85,29 @@ class RunDir:
 
     @property
     def config(self) -> DictConfig:
-        """The config that the run was started with."""
-        return OmegaConf.load(self.path / "config.yaml")
+        """The config that the run was started with, as data: nothing in it is resolved or built."""
+        return read_config(self.path / "config.yaml")
 
     @property
     def env(self) -> dict[str, Any]:
         """``env.json``: what the run was started with, for its checkpoints."""
-        file = self.path / "env.json"
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        return read_json(self.path / "env.json") or {}
 
     @property
     def summary(self) -> dict[str, Any]:
-        """``summary.json``, or ``{}`` while there is none."""
-        file = self.path / "summary.json"
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        """``summary.json``, or ``{}`` while there is none that can be read."""
+        return read_json(self.path / "summary.json") or {}
 
     def checkpoint_file(self, name: str = "last") -> Path:
         """Return the path of a checkpoint, ``last`` or ``best``."""
         return self.path / "checkpoints" / f"{name}.pt"
+
+    def clean(self) -> None:
+        """Remove what writers that were killed have left; only for the holder of the run's lock."""
+        for directory in (self.path, self.path / "checkpoints"):
+            if directory.is_dir():
+                remove_leftovers(directory)
+        (self.path / "checkpoints").mkdir(exist_ok=True)
 
     def write_config(self, config: DictConfig) -> None:
         """Replace ``config.yaml``."""
@@ -121,10 +132,10 @@ class RunDir:
         file = self.path / "metrics.jsonl"
         if file.is_file():
             rows = []
-            for line in file.read_text(encoding="utf-8").splitlines():
+            for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
                     keep = json.loads(line)["step"] <= step
-                except (json.JSONDecodeError, KeyError):  # a row cut short when the machine stopped
+                except (ValueError, KeyError, TypeError):  # a row cut short when the machine stopped
                     keep = False
                 if keep:
                     rows.append(line + "\n")
@@ -145,6 +156,39 @@ class Unwritten(RunDir):
 
     def drop_metrics_after(self, step: int) -> None:
         """Do nothing."""
+
+
+def read_config(file: Path) -> DictConfig:
+    """Read a config that a run has written, or somebody else in its place: small, and without YAML's aliases.
+
+    A few lines of aliases of aliases are billions of nodes.
+
+    Raises:
+        UserError: it cannot be read, or is no config that ssl writes.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+        if len(text) > CONFIG_LIMIT:
+            raise UserError(f"{file} is {len(text):,} characters long, far more than a config that ssl writes")
+        if "${" in text:
+            raise UserError(f"{file} holds an interpolation (${{...}}), which ssl never writes: it is refused")
+        depth = 0
+        for event in yaml.parse(text, yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise UserError(f"{file} has YAML aliases (*name), which ssl never writes: it is refused")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > CONFIG_DEPTH:  # the scanner's time grows with the square of it
+                raise UserError(f"{file} is nested far deeper than a config that ssl writes")
+        config = OmegaConf.create(text)
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}") from error
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
+        raise UserError(f"{file} is damaged: {' '.join(str(error).split())}") from error
+    if not isinstance(config, DictConfig):
+        raise UserError(f"{file} is damaged: it holds no settings")
+    if lacking := [group for group in GROUPS if not isinstance(config.get(group), DictConfig)]:
+        raise UserError(f"{file} is damaged: it has no settings of {', '.join(lacking)}")
+    return config
 
 
 def environment() -> dict[str, Any]:

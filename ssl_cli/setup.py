@@ -256,3 +256,8 @@ def plan(experiment: Experiment, where: str) -> list[tuple[str, str]]:
     if data.skipped:
         lines.insert(1, ("left out", f"{data.skipped} broken files"))
     return lines
+
+
+def contents(e: Experiment) -> dict[str, Any]:
+    """Return what rebuilds the model from a checkpoint alone: config, data, facts about the data."""
+    return {"config": OmegaConf.to_container(e.config, resolve=True), "data": e.info.to_dict()}

@@ -141,7 +141,7 @@ def raise_failure(failed: list[Rank], run_dir: RunDir, timeout: float) -> None:
 
 def resume_hint(run_dir: RunDir) -> str:
     """Say how to go on with a run that failed, if there is something to go on from."""
-    from ssl_cli.commands.train import resume_command
+    from ssl_cli.resume import resume_command
 
     if any(run_dir.checkpoint_file().parent.glob("*.pt")):
         return f"to go on from the last checkpoint: {resume_command(run_dir)}"

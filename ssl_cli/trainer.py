@@ -2,21 +2,20 @@
 
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from ssl_cli import checkpoint
 from ssl_cli.batch import Batch
 from ssl_cli.data.loader import mix
 from ssl_cli.distributed import average, averaging, data_parallel, largest, rank, wait_for_first
-from ssl_cli.errors import RunError
-from ssl_cli.probes.monitor import monitor_collapse, monitor_knn, monitor_pictures, monitor_pseudo_labels
+from ssl_cli.evaluation import evaluate
+from ssl_cli.guard import GIVE_UP, Guard
 from ssl_cli.profile import Stopwatch
 from ssl_cli.progress import Progress
-from ssl_cli.report.pictures import save_grid
 from ssl_cli.rundir import RunDir
+from ssl_cli.saver import Saver, restore
 from ssl_cli.setup import Experiment
 from ssl_cli.signals import StopRequest
 
@@ -33,12 +32,11 @@ class Progressed:
     warned: bool = False  # whether that has been said
     step_seconds: float = 0.0  # of a training step, mean of this part of the run
     data_share: float = 0.0  # of it, spent waiting for data
+    skipped: int = 0  # steps that were left out because of their numbers
+    rollbacks: int = 0  # times that training went back to a checkpoint because of them
 
 
-COLLAPSE = (
-    "warning: the embedding has collapsed at step {step} (deviation {embedding_std:.2f}, healthy about 1; effective "
-    "rank {embedding_rank:.1f}): different images look alike to the method, and the representation will be poor"
-)
+SPIKE = "warning: the loss jumped to {1:.4g} at step {0}, far above what it was before"
 
 
 def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRequest) -> Progressed:
@@ -57,36 +55,29 @@ def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRe
         How far it came.
 
     Raises:
-        RunError: the loss is not finite any more.
+        RunError: the loss or the gradient is not finite any more, or a checkpoint cannot be written.
     """
     trainer, method, optimizer = e.config.trainer, e.method, e.optimizer
     done = Progressed()
     if resumed is not None:
-        method.load_state_dict(resumed["model"])
-        optimizer.load_state_dict(resumed["optimizer"])
+        restore(e, resumed)
         done = Progressed(**resumed["progress"])
     run.drop_metrics_after(done.step)
-
-    def save(name: str) -> None:
-        if not all(p.isfinite().all() for p in method.parameters()):
-            raise RunError(diverged(math.nan, done.step, run, "weights"))
-        if name == "last":
-            checkpoint.keep_previous(run.checkpoint_file("last"), run.checkpoint_file("previous"))
-        state = {"model": method.state_dict(), "optimizer": optimizer.state_dict(), "progress": asdict(done)}
-        checkpoint.save(run.checkpoint_file(name), {**describe(e), "env": run.env, **state})
 
     generator = torch.Generator()  # on the CPU: the same draws on every device
     began = time.perf_counter()
     started = began - done.seconds
     watch = Stopwatch(e.device, trainer.profile, run.path / "plots" / "trace.json" if trainer.profile else None)
+    guard = Guard(method, trainer.on_nan == "skip", trainer.clip_grad, e.device)
     sums: dict[str, torch.Tensor] = {}
-    first_step = done.step
+    first_step, summed = done.step, 0
     logged_step, logged_at, rate, loss = done.step, time.perf_counter(), 0.0, math.nan
     model = data_parallel(method, trainer.synchronise_norms)  # forward passes go through it
     method.train()
     if trainer.freeze_backbone:
         method.backbone.eval()  # the statistics of its norms, too
-    with Progress(e.total_steps, e.steps_per_epoch, done.step, run.log) as progress:
+    shown = Progress(e.total_steps, e.steps_per_epoch, done.step, run.log)
+    with Saver(e, run) as saver, guard.explaining(done, saver.last_good), shown as progress:
         while done.step < e.total_steps:
             if done.step % e.steps_per_epoch == 0:
                 method.start_epoch(done.step // e.steps_per_epoch)
@@ -99,6 +90,8 @@ def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRe
             generator.manual_seed(mix(e.config.seed, 2, done.step) + rank())  # other changes on each rank
             with watch.part("data"):
                 batch = e.loader.batch(done.step)
+            guard.before_step()
+            before, step_loss = sums.copy(), 0.0
             for number, part in enumerate(split(batch, trainer.accumulate), 1):
                 with watch.part("augment"):
                     task = e.pretext(part, generator)
@@ -109,15 +102,19 @@ def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRe
                     outputs = model(task)
                 with watch.part("backward"):
                     (outputs["loss"] / trainer.accumulate).backward()
+                step_loss = step_loss + outputs["loss"].detach()
                 for key, value in outputs.items():
                     sums[key] = sums.get(key, 0) + value.detach() / trainer.accumulate
             with watch.part("optimizer"):
-                if trainer.clip_grad:
-                    torch.nn.utils.clip_grad_norm_(method.parameters(), trainer.clip_grad)
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
                 done.step += 1
-                method.after_step(done.step / e.total_steps)
+                if guard.accepts(step_loss):
+                    optimizer.step()
+                    method.after_step(done.step / e.total_steps)
+                    summed += 1
+                else:
+                    progress.warn(guard.left_out(done, saver.last_good))
+                    sums = before
+                optimizer.zero_grad(set_to_none=True)
             watch.step()
 
             finished = done.step == e.total_steps
@@ -126,47 +123,40 @@ def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRe
             epoch = done.step / e.steps_per_epoch
             # Reading a value waits for the device: only every few steps, and before weights are saved.
             if done.step % trainer.log_every == 0 or epoch_ends or last:
-                now, steps = time.perf_counter(), done.step - logged_step
-                means = average({key: value / steps for key, value in sums.items()})
-                loss, rate = means["loss"], steps * trainer.batch_size / (now - logged_at)
-                if not math.isfinite(loss):
-                    raise RunError(diverged(loss, done.step, run))
-                row = {
-                    "step": done.step,
-                    "epoch": round(epoch, 4),
-                    **means,
-                    "lr": max(group["lr"] for group in optimizer.param_groups),
-                }
-                run.log_metrics({**row, "images_per_second": round(rate, 1), "seconds": round(now - started, 3)})
-                sums, logged_step, logged_at = {}, done.step, now
-                progress.update(done.step, loss, row["lr"], rate, done.last_knn)
+                if bad := guard.finding(done.step):
+                    progress.warn(go_back(bad, done, trainer.on_nan, guard, saver, run))
+                    sums, summed = {}, 0
+                now, lr = time.perf_counter(), max(group["lr"] for group in optimizer.param_groups)
+                rate = (done.step - logged_step) * trainer.batch_size / (now - logged_at)
+                if summed:
+                    means = average({key: value / summed for key, value in sums.items()})
+                    loss = means["loss"]
+                    row = {"step": done.step, "epoch": round(epoch, 4), **means, "lr": lr}
+                    run.log_metrics({**row, "images_per_second": round(rate, 1), "seconds": round(now - started, 3)})
+                    if guard.spike(loss):
+                        progress.warn(SPIKE.format(done.step, loss))
+                sums, summed, logged_step, logged_at = {}, 0, done.step, now
+                progress.update(done.step, loss, lr, rate, done.last_knn)
             evaluates = epoch_ends and round(epoch) % trainer.eval_every == 0 or finished
-            saves = epoch_ends and round(epoch) % trainer.save_every == 0 or last
+            keeps = epoch_ends and bool(trainer.keep_every) and round(epoch) % trainer.keep_every == 0
+            saves = epoch_ends and round(epoch) % trainer.save_every == 0 or keeps or last
             if evaluates and rank() == 0:
                 evaluating = time.perf_counter()
-                knn = monitor_knn(method, e.data, e.labelled, e.info, e.device)
-                report = monitor_collapse(method, e.data, e.pretext.augment, e.info, e.device)
-                report |= monitor_pseudo_labels(method, e.data, e.labelled, e.info, e.device)
-                run.log_metrics({"step": done.step, "epoch": round(epoch, 4), "val_knn": knn, **report})
-                for name, images in monitor_pictures(method, e.data, e.pretext, e.device).items():
-                    save_grid(run.path / "plots" / f"{name}.png", images)
-                was_collapsed, done.collapsed = done.collapsed, report.get("collapsed", False)
-                # Once can be the first steps of a healthy run; twice in a row, or at the end, is not.
-                if done.collapsed and not done.warned and (was_collapsed or finished):
-                    progress.warn(COLLAPSE.format(step=done.step, **report))
-                    done.warned = True
+                knn, warning = evaluate(e, run, done, finished)
+                if warning:
+                    progress.warn(f"warning: {warning}")
                 if knn is not None:
                     done.last_knn = knn
-                    progress.update(done.step, loss, row["lr"], rate, knn)
+                    progress.update(done.step, loss, lr, rate, knn)
                     if knn > done.best_knn:
                         done.best_knn, done.seconds = knn, time.perf_counter() - started
-                        save("best")
+                        saver.save("best", done)
                 logged_at = time.perf_counter()  # evaluation is not training speed
                 watch.add("evaluation", logged_at - evaluating)
             if saves and rank() == 0:
                 done.seconds = time.perf_counter() - started
                 with watch.part("checkpoint"):
-                    save("last")
+                    saver.save("last", done, round(epoch) if keeps else None)
             if evaluates or saves:
                 wait_for_first()
             if last:
@@ -181,6 +171,21 @@ def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRe
     return done
 
 
+def go_back(bad: tuple[int, str], done: Progressed, policy: str, guard: Guard, saver: Saver, run: RunDir) -> str:
+    """After a bad number give the weights of the last checkpoint back, and say so; the batches since are passed over.
+
+    Raises:
+        RunError: that is not wanted, was done too often, or cannot be.
+    """
+    step, what = bad
+    if policy != "rollback" or done.rollbacks == GIVE_UP:
+        raise guard.error(step, what, saver.last_good())
+    done.rollbacks += 1
+    back = saver.roll_back()
+    run.drop_metrics_after(back)
+    return f"{what} at step {step}: back to the weights of step {back}, past the batches up to step {done.step}"
+
+
 def split(batch: Batch, parts: int) -> list[Batch]:
     """Cut a batch into equal parts that are worked through one after another.
 
@@ -189,20 +194,3 @@ def split(batch: Batch, parts: int) -> list[Batch]:
     if parts == 1:
         return [batch]
     return [Batch(batch.images[i::parts], batch.labels[i::parts], batch.indices[i::parts]) for i in range(parts)]
-
-
-def describe(e: Experiment) -> dict[str, Any]:
-    """Return what rebuilds the model from a checkpoint alone: config, data, facts about the data."""
-    from omegaconf import OmegaConf
-
-    return {"config": OmegaConf.to_container(e.config, resolve=True), "data": e.info.to_dict()}
-
-
-def diverged(value: float, step: int, run: RunDir, what: str = "loss") -> str:
-    """Say what to do about a loss or weights that are not numbers."""
-    kept = run.checkpoint_file("last")
-    saved = f"the last good checkpoint is {kept}" if kept.exists() else "no checkpoint had been written yet"
-    return (
-        f"the {what} became {value} by step {step}; {saved}; likely causes: optimizer.lr too high, schedule.warmup too "
-        "short; try a third of the learning rate, trainer.clip_grad=1 or trainer.precision=fp32"
-    )

@@ -15,12 +15,13 @@ from experiments import composed
 from omegaconf import OmegaConf
 
 from ssl_cli.build import instantiate
-from ssl_cli.commands.train import going_on
 from ssl_cli.errors import UserError
 from ssl_cli.launch import Job
 from ssl_cli.launchers import local
 from ssl_cli.launchers.base import require
 from ssl_cli.launchers.slurm import Slurm
+from ssl_cli.resume import going_on
+from ssl_cli.rundir import GROUPS
 
 QUICK = [
     "backbone.widths=[8,16,32]",
@@ -31,8 +32,13 @@ QUICK = [
 ]
 
 
+def whole(**config) -> dict:
+    """Return a config that has all groups, as that of a run must."""
+    return {**{group: {} for group in GROUPS}, **config}
+
+
 def job(target: Path, **config) -> Job:
-    return Job(config, str(target), chosen=False, overrides=[], again=True)
+    return Job(whole(**config), str(target), chosen=False, overrides=[], again=True)
 
 
 def launcher(name: str, *overrides: str, extra: str = "launcher.cpus=4"):
@@ -42,7 +48,7 @@ def launcher(name: str, *overrides: str, extra: str = "launcher.cpus=4"):
 
 def begun(path: Path, state: str, **config) -> None:
     path.mkdir(parents=True)
-    (path / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(config)))
+    (path / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(whole(**config))))
     (path / "summary.json").write_text(json.dumps({"state": state}))
 
 
@@ -68,7 +74,7 @@ def test_outside_torchrun_and_slurm_a_single_run_is_a_new_one(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     begun(tmp_path / "outputs/day/run", "failed", seed=0)
     (tmp_path / "outputs/day/run/env.json").write_text(json.dumps({"launch": "torchrun-seven"}))
-    single = Job({"seed": 0}, "outputs/day/other", chosen=False, overrides=[])
+    single = Job(whole(seed=0), "outputs/day/other", chosen=False, overrides=[])
     assert not going_on(single)[0].resume
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "seven")  # the same launch, started again
     assert going_on(single)[0].target == "outputs/day/run" and going_on(single)[0].resume

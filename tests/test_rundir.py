@@ -7,11 +7,11 @@ import torch
 from omegaconf import OmegaConf
 
 from ssl_cli import checkpoint
-from ssl_cli.errors import UserError
+from ssl_cli.errors import RunError, UserError
 from ssl_cli.rundir import RunDir
 
 CONFIG = OmegaConf.create({"seed": 0})
-REST = {"config": {}, "data": {}, "progress": {}}
+REST = {"config": {}, "data": {}, "progress": {"step": 1}}
 
 
 def test_runs_that_want_the_same_name_get_their_own_directories(tmp_path):
@@ -71,7 +71,7 @@ def test_a_save_that_fails_leaves_the_old_checkpoint_and_no_rest(tmp_path, monke
             patch.setattr("pathlib.Path.replace", fail)
         else:
             patch.setattr("pathlib.Path.open", fail)
-        with pytest.raises(OSError):
+        with pytest.raises(RunError, match=r"No space left on device; it needs \d+ MB and [\d,]+ MB are free.*whole"):
             checkpoint.save(file, {**REST, "model": {}, "step": 2})
     assert checkpoint.load(file)["step"] == 1
     assert {path.name for path in tmp_path.iterdir()} == {"last.pt", "last.pt.sha256"}
@@ -80,15 +80,17 @@ def test_a_save_that_fails_leaves_the_old_checkpoint_and_no_rest(tmp_path, monke
 def test_a_crash_between_the_sum_and_the_file_leaves_a_sound_pair(tmp_path, monkeypatch):
     file = tmp_path / "last.pt"
     checkpoint.save(file, {**REST, "model": {}, "step": 1})
-    real, calls = checkpoint.replace, []
 
-    def crash_on_second(path, payload):
-        calls.append(path)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
+    def crash(self, target):
+        raise KeyboardInterrupt
+
+    real = checkpoint.replace
+
+    def crash_after(path, payload):
         real(path, payload)
+        monkeypatch.setattr("pathlib.Path.replace", crash)  # the next rename is the checkpoint's own
 
-    monkeypatch.setattr(checkpoint, "replace", crash_on_second)
+    monkeypatch.setattr(checkpoint, "replace", crash_after)
     with pytest.raises(KeyboardInterrupt):
         checkpoint.save(file, {**REST, "model": {}, "step": 2})
     assert checkpoint.load(file)["step"] == 1
@@ -97,8 +99,8 @@ def test_a_crash_between_the_sum_and_the_file_leaves_a_sound_pair(tmp_path, monk
 def test_the_save_before_the_last_is_kept_and_stands_in_for_a_damaged_one(tmp_path):
     last, previous = tmp_path / "last.pt", tmp_path / "previous.pt"
     for step in range(1, 5):
-        checkpoint.keep_previous(last, previous)
-        checkpoint.save(last, {**REST, "progress": {"step": step}, "model": {"w": torch.full((500,), float(step))}})
+        content = {**REST, "progress": {"step": step}, "model": {"w": torch.full((500,), float(step))}}
+        checkpoint.save(last, content, previous)
     assert checkpoint.load(previous)["progress"]["step"] == 3
     assert checkpoint.newest_sound(tmp_path)[0] == last
     payload = last.read_bytes()

@@ -10,6 +10,7 @@ the settings people change most
   trainer.epochs=60          passes over the train split; or trainer.max_steps=N
   trainer.batch_size=256     images a step
   trainer.device=auto        auto, cpu, cuda or mps
+  trainer.max_time=2h        save and stop, resumable, when the time is up
   trainer.dry_run=true       print the plan, train and write nothing
   dataset.root=DIR           where the images are
   dataset.labels=all         the labels that may be used: all, 10% or 4/class

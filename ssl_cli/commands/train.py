@@ -1,10 +1,10 @@
 """``ssl train``: a config becomes a run directory with a trained, measured representation."""
 
+import contextlib
 import os
 import platform
 import shlex
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,31 +14,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from ssl_cli import config as cfg
 from ssl_cli import launch
-from ssl_cli.build import check_targets
 from ssl_cli.data.budget import parse_budget
-from ssl_cli.errors import RunError, UserError
+from ssl_cli.errors import RunError, UserError, is_of_disk
 from ssl_cli.launch import Job
+from ssl_cli.lock import RunLock
 from ssl_cli.memory import keep_freed_memory
+from ssl_cli.resume import longer, resume_command, resumed_config, resumed_state, tell_of_changes, tell_of_ranks
 from ssl_cli.rundir import RunDir, Unwritten, environment
 from ssl_cli.runs import checkpoint_file
 from ssl_cli.schedule import parse_duration
-
-# What may be given beside resume=: how long to train, where, and how often to look; nothing of what is learned from.
-RESUMABLE = tuple(
-    f"trainer.{key}"
-    for key in (
-        "epochs",
-        "max_steps",
-        "device",
-        "threads",
-        "devices",
-        "eval_every",
-        "save_every",
-        "log_every",
-        "rank_timeout",
-        "dry_run",
-    )
-)
+from ssl_cli.signals import StopRequest, exit_status, parse_time
 
 
 def run(config: DictConfig) -> int:
@@ -47,7 +32,7 @@ def run(config: DictConfig) -> int:
     run_dir = RunDir.open(config.resume) if config.resume else None
     if run_dir is not None:
         config = resumed_config(run_dir, config)
-        if run_dir.summary.get("state") == "finished" and not config_changed(run_dir, config):
+        if run_dir.summary.get("state") == "finished" and not longer(run_dir, config):
             print(f"{run_dir.path} is finished; nothing to do. To train longer: add trainer.epochs=N")
             return 0
     hydra_config = HydraConfig.get()
@@ -71,40 +56,6 @@ def run(config: DictConfig) -> int:
     return launch.later(job, launcher) if launcher is not None else launch.run(job)
 
 
-def going_on(job: Job) -> tuple[Job, bool]:
-    """Return the job, to be gone on with where it had begun before; and whether it is finished already.
-
-    It had where a sweep is started again in the same directory, and where torchrun or Slurm start a run again.
-    """
-    if job.resume:
-        return job, False
-    target = Path(job.target)
-    found = next((run for run in earlier_runs(job, target) if OmegaConf.to_container(run.config) == job.config), None)
-    if found is None:
-        if job.again and (target / "summary.json").is_file() and not (target / "config.yaml").is_file():
-            (target / "summary.json").unlink()  # of a job that had failed before it had a run
-        if job.chosen:
-            RunDir.check_free(target)
-        return job, False
-    if found.summary.get("state") == "finished":
-        print(f"{found.path} is finished; nothing to do")
-        return job, True
-    print(f"going on with {found.path}")
-    return replace(job, target=str(found.path), resume=True), False
-
-
-def earlier_runs(job: Job, target: Path) -> list[RunDir]:
-    """Return the runs that may be an earlier attempt at the same job, the newest first."""
-    if job.again:
-        return [RunDir(target)] if (target / "config.yaml").is_file() else []
-    if (launched := launch.launch_id()) is None:
-        return []
-    files = [target / "env.json", *Path("outputs").glob("*/*/env.json")]
-    runs = [RunDir(file.parent) for file in files if file.is_file() and (file.parent / "config.yaml").is_file()]
-    same = [run for run in runs if run.env.get("launch") == launched]
-    return sorted(same, key=lambda run: (run.path / "config.yaml").stat().st_mtime, reverse=True)
-
-
 def execute(job: Job, created: Callable[[Path], None] = lambda path: None) -> int:
     """Do a job in this process, alone or as one of several ranks. Returns the exit status.
 
@@ -113,47 +64,41 @@ def execute(job: Job, created: Callable[[Path], None] = lambda path: None) -> in
         created: gets the directory of a new run.
     """
     config = OmegaConf.create(job.config)
+    stop = StopRequest(config.trainer.max_time)
     if config.trainer.keep_memory:
         keep_freed_memory()
     from ssl_cli.distributed import first_alone, rank, world_size
     from ssl_cli.setup import plan, prepare  # torch comes in here
 
     run_dir = RunDir(Path(job.target)) if job.resume else None
-    with first_alone():
-        resumable = run_dir is not None and any(run_dir.checkpoint_file().parent.glob("*.pt"))
-        experiment = prepare(config, resuming=resumable)
-        resumed = resumed_state(run_dir, experiment) if resumable else None
-    for term, value in plan(experiment, job.target):
-        print(f"{term:>17}  {value}")
-    if config.trainer.dry_run:
-        print("dry run: nothing was trained or written")
-        return 0
-    if rank() > 0:
-        return train_and_measure(experiment, Unwritten(Path(job.target)), resumed, job.overrides)
-    if run_dir is None:
-        run_dir = RunDir.create(Path(job.target), config, chosen_by_user=job.chosen)
-        env = {"device": str(experiment.device), "ranks": world_size(), "launch": launch.recorded_launch()}
-        run_dir.write("env.json", {**environment(), **env})
-        run_dir.write("labels.json", budget_record(experiment))
-    else:
-        run_dir.write_config(config)
-        tell_of_ranks(run_dir, world_size())
-        run_dir.log(f"resumed at step {resumed['progress']['step'] if resumed else 0}")
-    created(run_dir.path)
-    return train_and_measure(experiment, run_dir, resumed, job.overrides)
-
-
-def tell_of_ranks(run_dir: RunDir, ranks: int) -> None:
-    """Say what may differ where a run goes on with another number of ranks than it had."""
-    if (before := run_dir.env.get("ranks", 1)) == ranks:
-        return
-    line = (
-        f"{ranks} ranks go on where {before} were: the same images in the same batches, but changed by other random "
-        "draws, and sums are rounded in another order, so the weights will not be those of an unbroken run"
-    )
-    run_dir.log(line)
-    print(line)
-    run_dir.write("env.json", {**run_dir.env, "ranks": ranks})
+    with contextlib.ExitStack() as held:
+        writes = rank() == 0 and not config.trainer.dry_run
+        if run_dir is not None and writes:
+            held.enter_context(RunLock(run_dir.path))
+            run_dir.clean()
+        with first_alone():
+            resumable = run_dir is not None and any(run_dir.checkpoint_file().parent.glob("*.pt"))
+            experiment = prepare(config, resuming=resumable)
+            resumed = resumed_state(run_dir, experiment, writes) if resumable else None
+        for term, value in plan(experiment, job.target):
+            print(f"{term:>17}  {value}")
+        if config.trainer.dry_run:
+            print("dry run: nothing was trained or written")
+            return 0
+        if rank() > 0:
+            return train_and_measure(experiment, Unwritten(Path(job.target)), resumed, job.overrides, stop)
+        if run_dir is None:
+            run_dir = RunDir.create(Path(job.target), config, chosen_by_user=job.chosen)
+            held.enter_context(RunLock(run_dir.path))
+            env = {"device": str(experiment.device), "ranks": world_size(), "launch": launch.recorded_launch()}
+            run_dir.write("env.json", {**environment(), **env})
+            run_dir.write("labels.json", budget_record(experiment))
+        else:
+            run_dir.log(f"resumed at step {resumed['progress']['step'] if resumed else 0}")
+            tell_of_changes(run_dir, config)
+            tell_of_ranks(run_dir, world_size())
+        created(run_dir.path)
+        return train_and_measure(experiment, run_dir, resumed, job.overrides, stop)
 
 
 def check(config: DictConfig) -> None:
@@ -170,6 +115,8 @@ def check(config: DictConfig) -> None:
         )
     if "warmup" in config.schedule:
         parse_duration(str(config.schedule.warmup), 1, 1)
+    if config.trainer.get("max_time") is not None:
+        parse_time(config.trainer.max_time)
     root = config.dataset.get("root")
     if root is not None and not Path(str(root)).exists() and not config.dataset.get("download", False):
         raise UserError(f"dataset.root={root} does not exist; write dataset.root=DIR with the directory of the images")
@@ -190,13 +137,14 @@ def with_init(config: DictConfig) -> DictConfig:
     return initialised(config, typed, chosen)
 
 
-def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None, overrides: list[str]) -> int:
+def train_and_measure(
+    experiment: Any, run_dir: RunDir, resumed: dict | None, overrides: list[str], stop: StopRequest
+) -> int:
     """Fit, then let rank 0 score the test split; ``summary.json`` tells at any time which state the run is in."""
     from ssl_cli import distributed
     from ssl_cli.device import quick_products
     from ssl_cli.measure import measure
     from ssl_cli.memory import peak_memory
-    from ssl_cli.signals import StopRequest, terminate_as_interrupt
     from ssl_cli.trainer import fit
 
     config = experiment.config
@@ -218,10 +166,16 @@ def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None, ov
         "overrides": run_dir.summary.get("overrides", []) + overrides,
         "results": [],
     }
-    run_dir.write("summary.json", summary)
-    distributed.wait_for_first()
+
+    def interrupted(why: str) -> None:
+        with contextlib.suppress(OSError):
+            run_dir.write("summary.json", {**summary, "state": "interrupted"})
+        print(f"stopped {why}. To go on:\n  {resume_command(run_dir, config)}")
+
     try:
-        with StopRequest() as stop, quick_products(experiment.device):
+        run_dir.write("summary.json", summary)
+        run_dir.path = Path(distributed.wait_for_first(str(run_dir.path)))
+        with stop, quick_products(experiment.device):
             done = fit(experiment, run_dir, resumed, stop)
         rank = distributed.rank()
         distributed.leave()
@@ -237,27 +191,27 @@ def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None, ov
             "best_val_knn": done.best_knn if done.best_knn >= 0 else None,
             "collapsed": done.collapsed,
         }
-        if done.step < experiment.total_steps:
-            run_dir.write("summary.json", {**summary, "state": "interrupted"})
-            print(f"stopped at step {done.step} of {experiment.total_steps}; saved. To go on:")
-            print(f"  {resume_command(run_dir)}")
-            return 128 + (stop.signal or 0)
+        if stop.requested or done.step < experiment.total_steps:
+            interrupted(f"at step {done.step} of {experiment.total_steps} by {stop.reason}; saved")
+            return stop.status
         if rank > 0:
             return 0
-        with terminate_as_interrupt():
-            measured = measure(experiment, tell)
-            measured.write_predictions(run_dir.path / "predictions.npz")
-            summary["results"] = measured.rows
+        measured = measure(experiment, tell)
+        measured.write_predictions(run_dir.path / "predictions.npz")
+        summary["results"] = measured.rows
         run_dir.write("summary.json", {**summary, "state": "finished"})
-    except KeyboardInterrupt:
-        run_dir.write("summary.json", {**summary, "state": "interrupted"})
-        print(f"stopped. To go on:\n  {resume_command(run_dir)}")
-        return 130
+    except KeyboardInterrupt as error:
+        interrupted(f"at once by {str(error) or 'SIGINT'}")
+        return exit_status(error)
     except BaseException as error:
+        if isinstance(error, OSError) and is_of_disk(error):
+            later = f"what was saved is whole; when there is room, go on with: {resume_command(run_dir, config)}"
+            error = RunError(f"cannot write to {run_dir.path}: {error.strerror}; {later}")
         message = str(error) if isinstance(error, (RunError, UserError)) else f"{type(error).__name__}: {error}"
-        run_dir.write("summary.json", {**summary, "state": "failed", "error": message})
-        run_dir.log(f"failed: {message}")
-        raise
+        with contextlib.suppress(OSError):
+            run_dir.write("summary.json", {**summary, "state": "failed", "error": message})
+            run_dir.log(f"failed: {message}")
+        raise error
     conclude(experiment, run_dir, summary["results"], done.seconds)
     if done.collapsed:
         print("the embedding has collapsed: see the warning above")
@@ -286,54 +240,6 @@ def conclude(experiment: Any, run_dir: RunDir, results: list[dict], seconds: flo
     print(f"look: ssl report {shlex.quote(str(run_dir.path))}")
 
 
-def resumed_config(run_dir: RunDir, config: DictConfig) -> DictConfig:
-    """Return the run's own config with the ``trainer.*`` settings that were typed beside ``resume=``."""
-    saved = run_dir.config
-    for item in HydraConfig.get().overrides.task:
-        key = item.lstrip("+~").split("=")[0]
-        if key in RESUMABLE:
-            OmegaConf.update(saved, key, OmegaConf.select(config, key))
-        elif key not in ("resume", "trusted_modules"):
-            raise UserError(
-                f"a resumed run keeps its own settings, so '{item}' cannot be set; these can: {', '.join(RESUMABLE)} "
-                f"(what the run was: {run_dir.path / 'config.yaml'})"
-            )
-    check_targets(OmegaConf.to_container(saved), config.trusted_modules)
-    cfg.check(saved, saved)
-    return saved
-
-
-def config_changed(run_dir: RunDir, config: DictConfig) -> bool:
-    """Tell whether more training was asked for than the finished run had."""
-    length = ("trainer.epochs", "trainer.max_steps")
-    return any(OmegaConf.select(run_dir.config, key) != OmegaConf.select(config, key) for key in length)
-
-
-def resumed_state(run_dir: RunDir, experiment: Any) -> dict:
-    """Load the checkpoint to go on from, and make sure that it is of this data."""
-    from ssl_cli import checkpoint
-
-    file, state, problems = checkpoint.newest_sound(run_dir.checkpoint_file().parent)
-    if file != run_dir.checkpoint_file():
-        for line in (*problems, f"going on from {file} instead, step {state['progress']['step']}"):
-            run_dir.log(line)
-            print(line)
-        if run_dir.checkpoint_file().is_file():  # else the next save would put it in the place of the sound one
-            run_dir.checkpoint_file().rename(run_dir.checkpoint_file().with_suffix(".damaged"))
-    for key, value in experiment.info.to_dict().items():
-        if state["data"][key] != value:
-            raise UserError(
-                f"the data changed since the run started: {key} was {state['data'][key]}, is {value}; "
-                "bring the same images back, or start a new run"
-            )
-    if state["progress"]["step"] > experiment.total_steps:
-        raise UserError(
-            f"the run has done {state['progress']['step']} steps, more than the {experiment.total_steps} asked for; "
-            "write a larger trainer.epochs"
-        )
-    return state
-
-
 def budget_record(experiment: Any) -> dict[str, Any]:
     """Return which train images' labels were known, so that every method compared can see the same."""
     from ssl_cli.data.labels import fingerprint
@@ -345,11 +251,6 @@ def budget_record(experiment: Any) -> dict[str, Any]:
         "fingerprint": fingerprint(labelled),
         "positions": labelled.tolist(),
     }
-
-
-def resume_command(run_dir: RunDir) -> str:
-    """Return what to type to go on with a run."""
-    return f"ssl train resume={shlex.quote(str(run_dir.path))}"
 
 
 def shown(path: Path) -> Path:

@@ -1,0 +1,171 @@
+"""Runs in processes of their own, forked from one that has torch already: cheap enough to be killed by the hundred."""
+
+import contextlib
+import importlib
+import json
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+from experiments import tensors
+from omegaconf import DictConfig, OmegaConf
+
+from ssl_cli import checkpoint
+
+CONTEXT = multiprocessing.get_context("forkserver")
+WARM = [
+    "ssl_cli.app",
+    "ssl_cli.commands.train",
+    "ssl_cli.trainer",
+    "ssl_cli.measure",
+    "ssl_cli.data.shapes",
+    "matplotlib",
+]
+CONTEXT.set_forkserver_preload([*WARM, "torch._dynamo"])  # an optimizer imports the last, which takes seconds
+
+# A run of 24 steps that takes about a second.
+SMALL = [
+    *("dataset=shapes", "dataset.num_images=200", "dataset.storage_size=16", "dataset.channels=1"),
+    *(
+        "trainer.batch_size=32",
+        "trainer.epochs=6",
+        "trainer.threads=1",
+        "trainer.precision=fp32",
+        "trainer.log_every=1",
+    ),
+    "trainer.eval_every=3",
+]
+TINY = ["backbone.widths=[4,8]"]
+VIT = ["backbone.dim=16", "backbone.depth=1", "backbone.heads=2"]
+# One of each family, with whatever keeps it small.
+FAMILIES = {
+    "simclr": TINY,
+    "moco": [*TINY, "method.queue_size=64"],
+    "byol": TINY,
+    "vicreg": TINY,
+    "dino": [*TINY, "method.prototypes=64"],
+    "swav": [*TINY, "method.prototypes=16"],
+    "deepcluster": [*TINY, "method.clusters=8"],
+    "fixmatch": [*TINY, "dataset.labels=4/class"],
+    "mae": VIT,
+    "ebm": ["backbone.widths=[4,8]"],
+}
+
+
+def start(target, *args) -> multiprocessing.Process:
+    process = CONTEXT.Process(target=target, args=args)
+    process.start()
+    return process
+
+
+def finish(target, *args) -> int:
+    process = start(target, *args)
+    process.join(300)
+    assert process.exitcode is not None, "it hangs"
+    return process.exitcode
+
+
+def work(path: Path, config: dict, kill: tuple[str, int] | None = None, count: Path | None = None) -> None:
+    """Train in ``path`` as ``ssl train`` and ``resume=`` do, and die at the n-th call of a kind if asked to."""
+    from ssl_cli.lock import RunLock
+    from ssl_cli.rundir import RunDir
+    from ssl_cli.setup import prepare
+    from ssl_cli.signals import StopRequest
+    from ssl_cli.trainer import fit
+
+    torch.set_num_threads(1)
+    config: DictConfig = OmegaConf.create(config)
+    calls = watch_writes(kill)
+    with (path.parent / f"{path.name}.log").open("a") as log, contextlib.redirect_stdout(log):
+        experiment = prepare(config)
+        run = RunDir(path) if (path / "config.yaml").exists() else RunDir.create(path, config, chosen_by_user=True)
+        with RunLock(path):
+            run.clean()
+            saved = any(run.checkpoint_file().parent.glob("*.pt"))
+            fit(experiment, run, checkpoint.newest_sound(path / "checkpoints")[1] if saved else None, StopRequest())
+    if count:
+        count.write_text(repr(calls))
+
+
+def watch_writes(kill: tuple[str, int] | None) -> dict[str, int]:
+    """Count the calls by which files are written, and end this process by SIGKILL before one of them."""
+    calls: dict[str, int] = {}
+
+    def counted(owner, name):
+        real = getattr(owner, name)
+
+        def call(*args, **kwargs):
+            calls[name] = calls.get(name, 0) + 1
+            if kill == (name, calls[name]):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*args, **kwargs)
+
+        setattr(owner, name, call)
+
+    counted(os, "fsync")
+    counted(os, "link")
+    counted(Path, "replace")
+    counted(Path, "unlink")
+    counted(checkpoint._HashingWriter, "write")
+    return calls
+
+
+def command(argv: list[str], cwd: Path, hook=None, *args) -> None:
+    """Run ``ssl ARGV`` in ``cwd``; its output goes to ``cwd``/out and err."""
+    from ssl_cli.cli import main
+
+    os.chdir(cwd)
+    for stream, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
+    torch.set_num_threads(1)
+    if hook is not None:
+        hook(*args)
+    status = main(argv)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def hold(module: str, name: str, number: int, directory: str, seconds: float) -> None:
+    """Let a call of a function leave word (``directory``/here) and take long."""
+    owner = importlib.import_module(module)
+    real, calls = getattr(owner, name), []
+
+    def held(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == number:
+            Path(directory, "here").touch()
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                time.sleep(0.01)
+        return real(*args, **kwargs)
+
+    setattr(owner, name, held)
+
+
+def arguments(method: str) -> list[str]:
+    """Return the command of a run of a family in ``run``, without the slow one of the probes."""
+    return ["train", f"method={method}", *SMALL, *FAMILIES[method], "~probes.linear", "hydra.run.dir=run"]
+
+
+def ends(run: Path) -> tuple[dict[str, torch.Tensor], list[tuple]]:
+    """Return all tensors of a run's last checkpoint, and its metrics: all that must be equal of two equal runs."""
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    state = tensors(checkpoint.load(run / "checkpoints/last.pt"))
+    return state, [(row["step"], row.get("loss"), row.get("val_knn")) for row in rows]
+
+
+def assert_same_end(run: Path, expected: tuple[dict[str, torch.Tensor], list[tuple]]) -> None:
+    state, rows = ends(run)
+    assert state.keys() == expected[0].keys()
+    assert [key for key, value in expected[0].items() if not torch.equal(value, state[key])] == []
+    assert rows == expected[1], "rows are doubled, missing or others"
+
+
+def generator(*key) -> random.Random:
+    return random.Random(repr(key))
