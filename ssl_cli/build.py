@@ -1,15 +1,24 @@
 """A node of the config becomes an object. The only caller of Hydra's ``instantiate``."""
 
-import importlib
+import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from ssl_cli.cli import conf_dir
 from ssl_cli.config import ANNOTATIONS
 from ssl_cli.errors import UserError
 
-# What a config that somebody else wrote may name without being trusted: the plug-ins of this package.
-PLUGINS = ("augment", "backbones", "data", "methods", "optim", "pretext", "probes", "schedule")
+# What a config that somebody else wrote may name without being trusted, beside what the YAML files of ssl itself name:
+# constructors that only compute. A library is never allowed whole: torch.load and torch.hub.load live in torch.
+HARMLESS = {
+    "torch.nn": "BatchNorm1d BatchNorm2d Dropout ELU GELU GroupNorm Hardswish Identity LayerNorm LeakyReLU Linear Mish "
+    "PReLU ReLU ReLU6 SELU Sequential SiLU Softplus Tanh",
+    "torch.optim": "ASGD Adadelta Adagrad Adam AdamW Adamax NAdam RAdam RMSprop SGD",
+    "torchvision.ops": "DropBlock2d FrozenBatchNorm2d MLP SqueezeExcitation StochasticDepth",
+}
+NODES, DEPTH = 20_000, 50  # of a config; those of ssl have a few hundred, and are 5 deep
 
 
 def instantiate(node: Any, **kwargs: Any) -> Any:
@@ -48,7 +57,7 @@ def instantiate(node: Any, **kwargs: Any) -> Any:
 
 
 def check_targets(node: Any, trusted_modules: Iterable[str] = ()) -> None:
-    """Refuse a config from a checkpoint that names anything but this package's plug-ins.
+    """Refuse a config from a checkpoint or run directory that could do anything but build this package's plug-ins.
 
     Args:
         node: the config as plain containers.
@@ -57,51 +66,62 @@ def check_targets(node: Any, trusted_modules: Iterable[str] = ()) -> None:
     Raises:
         UserError: names the target and how to allow it.
     """
-    if any("${" in text for text in _texts(node)):
-        raise UserError(
-            "the checkpoint's config holds an interpolation (${...}), which ssl never writes: it is refused"
-        )
-    for target in _targets(node):
-        if not (_is_plugin(target) or str(target).startswith(tuple(f"{name}." for name in trusted_modules))):
-            module = str(target).split(".")[0]
+    for value in _walk(node):
+        if isinstance(value, str) and "${" in value:
             raise UserError(
-                f"the checkpoint's config names {target}, which is not a plug-in of ssl and could run any code; "
-                f"if you trust it, write 'trusted_modules=[{module}]'"
+                f"the checkpoint's config holds an interpolation ({value[:60]}), which ssl never writes: it is refused"
+            )
+        if isinstance(value, Mapping) and "_target_" in value:
+            _check_target(value["_target_"], tuple(f"{name}." for name in trusted_modules))
+    data = node.get("dataset") if isinstance(node, Mapping) else None
+    if isinstance(data, Mapping):
+        _check_directories(data)
+
+
+def _check_target(target: Any, trusted: tuple[str, ...]) -> None:
+    text = str(target)
+    module, _, name = text.rpartition(".")
+    if isinstance(target, str) and (target in _own_targets() or name in HARMLESS.get(module, "").split()):
+        return
+    if isinstance(target, str) and trusted and target.startswith(trusted):
+        return
+    raise UserError(
+        f"the checkpoint's config names {text[:200]}, which is not a plug-in of ssl and could run any code; "
+        f"if you trust it, write 'trusted_modules=[{text.split('.')[0][:60]}]'"
+    )
+
+
+def _check_directories(dataset: Mapping) -> None:
+    """What a config names may be read; a directory to write in must be one that the user has made."""
+    for key, fetches in (("root", bool(dataset.get("download"))), ("cache_dir", True)):
+        place = dataset.get(key)
+        if place is not None and fetches and not Path(str(place)).expanduser().is_dir():
+            raise UserError(
+                f"the checkpoint's config would write to dataset.{key}={place}, which is not there; if that is meant, "
+                "make the directory first"
             )
 
 
-def _is_plugin(target: Any) -> bool:
-    """Tell whether a target is a class or function that one of our plug-in modules itself defines."""
-    module, _, name = str(target).rpartition(".")
-    if not re.fullmatch(rf"ssl_cli\.({'|'.join(PLUGINS)})(\.\w+)?", module):
-        return False
-    try:
-        return getattr(importlib.import_module(module), name).__module__ == module
-    except (ImportError, AttributeError):
-        return False
+@functools.cache
+def _own_targets() -> frozenset[str]:
+    """Return what the YAML files that ship with ssl name: the list of plug-ins is the one on disk."""
+    texts = (file.read_text(encoding="utf-8") for file in conf_dir().glob("*/*.yaml"))
+    return frozenset(target for text in texts for target in re.findall(r"^\s*_target_: *(ssl_cli\.[\w.]+)", text, re.M))
 
 
-def _texts(node: Any) -> Iterator[str]:
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            yield str(key)
-            yield from _texts(value)
-    elif isinstance(node, (list, tuple)):
-        for value in node:
-            yield from _texts(value)
-    elif isinstance(node, str):
+def _walk(node: Any) -> Iterator[Any]:
+    """Yield a node, its keys and all below it; what is too large or too deep, or contains itself, is refused."""
+    stack, seen = [(node, 0)], 0
+    while stack:
+        node, depth = stack.pop()
+        seen += 1
+        if seen > NODES or depth > DEPTH:
+            raise UserError("the checkpoint's config is far larger than one that ssl writes: it is refused")
         yield node
-
-
-def _targets(node: Any) -> Iterator[Any]:
-    if isinstance(node, Mapping):
-        if "_target_" in node:
-            yield node["_target_"]
-        for value in node.values():
-            yield from _targets(value)
-    elif isinstance(node, (list, tuple)):
-        for value in node:
-            yield from _targets(value)
+        if isinstance(node, Mapping):
+            stack += [(child, depth + 1) for pair in node.items() for child in pair]
+        elif isinstance(node, (list, tuple, set, frozenset)):
+            stack += [(child, depth + 1) for child in node]
 
 
 def _without_annotations(node: Any) -> Any:

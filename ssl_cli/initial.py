@@ -84,7 +84,7 @@ def initial_weights(config: DictConfig, info: DataInfo) -> dict[str, Tensor]:
             f"write dataset.channels={known.channels}"
         )
     method = build_method(saved, known)
-    method.load_state_dict(state["model"])
+    checkpoint.load_weights(method, state["model"], str(config.init))
     return method.measured.state_dict()
 
 

@@ -107,7 +107,7 @@ def read_json(file: Path) -> dict[str, Any] | None:
     """Return a JSON object, or None for a file that is missing, torn or something else."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
 

@@ -55,7 +55,7 @@ def open_trained(file: Path, config: DictConfig, typed: Sequence[str] = ()) -> T
     set_threads(config.trainer.threads)
     device = choose_device(config.trainer.device)
     method = build_method(run_config, info).to(device)
-    method.load_state_dict(state["model"])  # strict: every weight or none
+    checkpoint.load_weights(method, state["model"], "the checkpoint")  # every weight or none
     method.requires_grad_(False)
     if run_config.trainer.channels_last:  # as it was measured at the end of the run, to the last bit
         method = method.to(memory_format=torch.channels_last)

@@ -87,8 +87,9 @@ def user_cache_dir() -> Path:
 
 
 def shown(path: Path | str) -> str:
-    """Return a path as text that can always be printed, also where its bytes are no valid text."""
-    return os.fsencode(path).decode("utf-8", "replace")
+    """Return a path as text that can always be printed, on one line: without bytes that are no text, or controls."""
+    text = os.fsencode(path).decode("utf-8", "replace")
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 def _open(path: Path) -> tuple[Tensor, Broken] | None:

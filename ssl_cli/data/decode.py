@@ -1,5 +1,6 @@
 """One image file, of any mode that Pillow reads -> one square uint8 array. Imports no torch."""
 
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,6 +41,8 @@ def decode(path: str, size: int, channels: int) -> np.ndarray:
         BrokenImage: for whatever reason Pillow has (truncated, not an image, more pixels than it deems safe, ...).
     """
     try:
+        if not stat.S_ISREG(Path(path).stat().st_mode):
+            raise ValueError("not a regular file")  # opening a pipe would wait for its writer for ever
         with Image.open(path) as image:
             orientation = _orientation(image)
             image.draft(None, (2 * size, 2 * size))  # lets large JPEG files be decoded at a fraction of their size
@@ -64,6 +67,8 @@ def survey(files: Sequence[str]) -> tuple[int, int]:
     sides, grey = [], []
     for i in np.unique(np.linspace(0, len(files) - 1, min(len(files), SAMPLE)).round().astype(int)):
         try:
+            if not Path(files[i]).is_file():
+                continue
             with Image.open(files[i]) as image:
                 sides.append(min(image.size))
                 grey.append(image.mode in _GREY)
