@@ -30,6 +30,7 @@ FLAGS = (
     *("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn"),
     *("--hydra-help", "--shell-completion", "-sc"),
 )
+ALONE = ("--resolve", "--run", "-r", "--multirun", "-m")  # that take no value
 
 
 def slug(text: str) -> str:
@@ -66,7 +67,8 @@ def run_app(
 
     job = partial(_run_job, command, run, outcomes, kept)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them
-    sys.argv = [program or f"ssl {command}", *args]
+    # Between two settings argparse would not know a flag's end.
+    sys.argv = [program or f"ssl {command}", *sorted(args, key=lambda arg: arg not in ALONE)]
     try:
         hydra.main(config_path=str(conf), config_name=command, version_base="1.3")(job)()
     except MissingConfigException as error:

@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
 
     Returns:
         The exit status: 0 done, 1 the run failed, 2 bad input (one line on stderr), 124 the time budget is used up,
-        130, 143 or 138 interrupted.
+        130, 143, 138 or 129 interrupted.
     """
     args = list(sys.argv[1:] if argv is None else argv)
     try:

@@ -1,5 +1,7 @@
 """How far a run is: one live line on a terminal, plain lines elsewhere."""
 
+import os
+import sys
 import time
 from collections.abc import Callable
 
@@ -70,11 +72,19 @@ class Progress:
         if self.bar is not None:
             self.bar.console.print(text, markup=False)
         else:
-            print(text, flush=True)
+            say(text)
 
     def _write(self) -> None:
         if self.line:
             self.log(self.line)
             if self.bar is None:
-                print(self.line, flush=True)
+                say(self.line)
             self.line = ""
+
+
+def say(text: str) -> None:
+    """Print a line; where nobody reads on (``| head``), training does not end for that: ``train.log`` has it all."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

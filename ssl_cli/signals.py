@@ -1,34 +1,57 @@
-"""Ctrl-C, SIGTERM, Slurm's SIGUSR1 and a time budget: the first asks the loop to save and stop, a second stops at once.
+"""Ctrl-C, SIGTERM, Slurm's SIGUSR1, a terminal that hangs up, and a time budget: the loop saves and stops.
 
-Outside the loop, where there is nothing to save, a signal ends the command by `Interrupted`.
+A second signal stops at once. Outside the loop, where there is nothing to save, the first one ends the command by
+`Interrupted`. What the process was started to ignore (by nohup, say) stays ignored.
 """
 
+import os
 import re
 import signal
+import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from ssl_cli.errors import UserError
 
-NUMBERS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")
+NUMBERS = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
 TIMED_OUT = 124  # the exit status where the time budget is used up, as of timeout(1)
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal that ends the command; ``number`` is the signal's."""
+    """A signal that ends the command; ``status`` is the exit status that it has, 128 + its number as in shells."""
 
     def __init__(self, number: int):
         super().__init__(signal.Signals(number).name)
-        self.number = number
+        self.status = 128 + number
+
+
+class TimeUp(Interrupted):
+    """The end of the time budget, where nothing asks for it."""
+
+    def __init__(self, budget: str | None):
+        KeyboardInterrupt.__init__(self, f"the time budget of {budget}")
+        self.status = TIMED_OUT
 
 
 def exit_status(error: KeyboardInterrupt) -> int:
-    """Return 128 + the signal's number, as shells do: 130 for Ctrl-C, 143 for SIGTERM."""
-    return 128 + getattr(error, "number", signal.SIGINT)
+    """Return the exit status of a command that is interrupted: 130 for Ctrl-C, 143 for SIGTERM, 124 for a budget."""
+    return getattr(error, "status", 128 + signal.SIGINT)
+
+
+@contextmanager
+def handling(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Let the signals call ``handler``."""
+    previous = _install(handler)
+    try:
+        yield
+    finally:
+        _restore(previous)
 
 
 @contextmanager
@@ -36,8 +59,9 @@ def interruptible() -> Iterator[None]:
     """Let the signals raise `Interrupted`; one that comes while that is handled has its usual effect."""
 
     def handle(number: int, _: FrameType | None) -> None:
-        for other in NUMBERS:
+        for other in previous:
             signal.signal(other, signal.default_int_handler if other == signal.SIGINT else signal.SIG_DFL)
+        _let_go_of_terminal(number)
         raise Interrupted(number)
 
     previous = _install(handle)
@@ -61,7 +85,7 @@ class StopRequest:
         self.signal: int | None = None
         self.max_time = max_time
         self.ends = None if max_time is None else time.monotonic() + parse_time(max_time)
-        self._previous: dict[int, object] = {}
+        self._previous: dict[int, Any] = {}
 
     @property
     def timed_out(self) -> bool:
@@ -85,6 +109,24 @@ class StopRequest:
             return f"the time budget of {self.max_time}" if self.timed_out else "a signal to another rank"
         return signal.Signals(self.signal).name
 
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Where nobody asks, as in the closing measurement, let the end of the time budget raise `TimeUp`."""
+        if self.ends is None or not hasattr(signal, "setitimer") or not _in_main_thread():
+            yield
+            return
+
+        def handle(*_: object) -> None:
+            raise TimeUp(self.max_time)
+
+        previous = signal.signal(signal.SIGALRM, handle)
+        signal.setitimer(signal.ITIMER_REAL, max(self.ends - time.monotonic(), 1e-3))
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, previous)
+
     def __enter__(self) -> "StopRequest":
         self._previous = _install(self._handle)
         return self
@@ -94,9 +136,8 @@ class StopRequest:
 
     def _handle(self, number: int, _: FrameType | None) -> None:
         self.signal = self.signal or number
-        for other in NUMBERS:
-            if signal.Signals(other).name != "SIGUSR1":
-                signal.signal(other, self._previous[other])
+        _let_go_of_terminal(number)
+        _restore({other: was for other, was in self._previous.items() if signal.Signals(other).name != "SIGUSR1"})
 
 
 def parse_time(text: str) -> float:
@@ -112,13 +153,28 @@ def parse_time(text: str) -> float:
     return seconds
 
 
-def _install(handler: object) -> dict[int, object]:
+def _install(handler: Callable[[int, Any], None]) -> dict[int, Any]:
     """Set a handler, and return those that were set; only the main thread may, elsewhere nothing is done."""
-    if threading.current_thread() is not threading.main_thread():
+    if not _in_main_thread():
         return {}
-    return {number: signal.signal(number, handler) for number in NUMBERS}
+    wanted = [number for number in NUMBERS if signal.getsignal(number) != signal.SIG_IGN]
+    return {number: signal.signal(number, handler) for number in wanted}
 
 
-def _restore(previous: dict[int, object]) -> None:
+def _restore(previous: dict[int, Any]) -> None:
     for number, handler in previous.items():
         signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def _let_go_of_terminal(number: int) -> None:
+    """Let output to a terminal that has hung up go nowhere: each write to it would be an error."""
+    if signal.Signals(number).name != "SIGHUP":
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        if stat.S_ISCHR(os.fstat(stream).st_mode):
+            os.dup2(nowhere, stream)

@@ -17,9 +17,9 @@ from typing import Any
 from ssl_cli.errors import RunError, UserError
 from ssl_cli.launch import Job, Place, as_rank
 from ssl_cli.rundir import RunDir
+from ssl_cli.signals import handling
 
 GRACE = 10.0  # seconds that the other ranks have to end by themselves when one has failed
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
 
 
 class Rank:
@@ -160,12 +160,8 @@ def handing_on_signals() -> Iterator[tuple[list[Rank], list[int]]]:
             if rank.process.poll() is None:
                 rank.process.send_signal(number)
 
-    previous = {number: signal.signal(number, hand_on) for number in SIGNALS}
-    try:
+    with handling(hand_on):
         yield ranks, sent
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def child() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ import pytest
 
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # they and what they start share the cores; before torch
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where pytest is a background job of a shell
 
 # Runs the command line and leaves the names of the imported modules behind.
 WRAPPER = """

@@ -145,6 +145,7 @@ def train_and_measure(
     from ssl_cli.device import quick_products
     from ssl_cli.measure import measure
     from ssl_cli.memory import peak_memory
+    from ssl_cli.progress import say
     from ssl_cli.trainer import fit
 
     config = experiment.config
@@ -152,7 +153,7 @@ def train_and_measure(
 
     def tell(line: str) -> None:
         run_dir.log(line)
-        print(line)
+        say(line)
 
     summary: dict[str, Any] = {
         "state": "running",
@@ -196,7 +197,8 @@ def train_and_measure(
             return stop.status
         if rank > 0:
             return 0
-        measured = measure(experiment, tell)
+        with stop.at_once():
+            measured = measure(experiment, tell)
         measured.write_predictions(run_dir.path / "predictions.npz")
         summary["results"] = measured.rows
         run_dir.write("summary.json", {**summary, "state": "finished"})
@@ -204,7 +206,9 @@ def train_and_measure(
         interrupted(f"at once by {str(error) or 'SIGINT'}")
         return exit_status(error)
     except BaseException as error:
-        if isinstance(error, OSError) and is_of_disk(error):
+        if isinstance(error, OSError) and not run_dir.path.is_dir():
+            error = RunError(f"{run_dir.path} is gone: it was removed or moved away during the run")
+        elif isinstance(error, OSError) and is_of_disk(error):
             later = f"what was saved is whole; when there is room, go on with: {resume_command(run_dir, config)}"
             error = RunError(f"cannot write to {run_dir.path}: {error.strerror}; {later}")
         message = str(error) if isinstance(error, (RunError, UserError)) else f"{type(error).__name__}: {error}"

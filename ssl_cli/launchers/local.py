@@ -2,7 +2,6 @@
 
 import os
 import queue
-import signal
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +9,7 @@ from subprocess import Popen
 
 from ssl_cli.launch import Job
 from ssl_cli.launchers.base import Launcher, name_of, outcome, start
+from ssl_cli.signals import handling
 
 
 class Local(Launcher):
@@ -30,13 +30,8 @@ class Local(Launcher):
         slots: queue.Queue[int] = queue.Queue()
         for slot in range(self.jobs):
             slots.put(slot)
-        previous = {number: signal.signal(number, self._hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            with ThreadPoolExecutor(self.jobs) as pool:
-                return list(pool.map(lambda job: self._do(job, slots), jobs))
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+        with handling(self._hand_on), ThreadPoolExecutor(self.jobs) as pool:
+            return list(pool.map(lambda job: self._do(job, slots), jobs))
 
     def _do(self, job: Job, slots: "queue.Queue[int]") -> int:
         slot = slots.get()

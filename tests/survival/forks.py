@@ -122,6 +122,7 @@ def command(argv: list[str], cwd: Path, hook=None, *args) -> None:
     os.chdir(cwd)
     for stream, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs have it ignored
     torch.set_num_threads(1)
     if hook is not None:
         hook(*args)

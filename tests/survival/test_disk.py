@@ -190,3 +190,23 @@ def test_a_run_on_a_read_only_disk_is_read_but_not_gone_on_with(tmp_path, disk):
         assert finish(on_a_disk_that_turns_read_only, tmp_path, argv) == status, (tmp_path / "err").read_text()
         assert words is None or words in (tmp_path / "err").read_text()
     assert "all is well" in (tmp_path / "out").read_text()
+
+
+def remove_run():
+    from ssl_cli import trainer
+
+    real, steps = trainer.split, []
+
+    def split(*args):
+        steps.append(1)
+        if len(steps) == 6:
+            shutil.rmtree("run")
+        return real(*args)
+
+    trainer.split = split
+
+
+def test_a_run_directory_that_is_removed_is_said(tmp_path):
+    assert finish(command, arguments("moco"), tmp_path, remove_run) == 1
+    assert (tmp_path / "err").read_text() == "error: run is gone: it was removed or moved away during the run\n"
+    assert not (tmp_path / "run").exists()

@@ -3,13 +3,21 @@
 The whole figure, 60 cases: pytest -m slow tests/survival/test_signals.py
 """
 
+import contextlib
+import fcntl
 import json
 import os
 import signal
+import subprocess
+import sys
+import termios
 import time
+from pathlib import Path
 
 import pytest
 from forks import arguments, assert_same_end, command, finish, hold, start
+
+from ssl_cli.signals import Interrupted, StopRequest, interruptible
 
 PHASES = {  # where a run is when it is interrupted: the function that it is in, and which call of it
     "start": ("ssl_cli.setup", "build_method", 1),
@@ -57,3 +65,73 @@ def test_a_run_that_is_interrupted_goes_on_exactly(straight, tmp_path, method, p
     assert finish(command, onward, tmp_path) == 0, (tmp_path / "err").read_text()
     assert_same_end(tmp_path / "run", straight(method))
     assert json.loads((tmp_path / "run/summary.json").read_text())["state"] == "finished"
+
+
+def test_a_terminal_that_hangs_up_ends_the_run_as_ctrl_c_does(straight, tmp_path):
+    held = ("ssl_cli.trainer", "split", 6, str(tmp_path), 3.0)
+    code = f"import sys; from forks import hold; from ssl_cli.cli import main; hold{held}; sys.exit(main())"
+    here = Path(__file__).parent
+    path = os.pathsep.join([str(here), str(here.parent), *filter(None, sys.path)])
+    master, slave = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments("moco")],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+        **dict.fromkeys(("stdin", "stdout", "stderr"), slave),
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(slave)
+    os.set_blocking(master, False)
+    seen = b""
+    while not (tmp_path / "here").exists():
+        with contextlib.suppress(BlockingIOError):
+            seen += os.read(master, 4096)
+        assert process.poll() is None, seen
+        time.sleep(0.01)
+    os.close(master)
+    assert process.wait(100) == 128 + signal.SIGHUP
+    assert json.loads((tmp_path / "run/summary.json").read_text())["state"] == "interrupted"
+    assert finish(command, ["train", "resume=run"], tmp_path) == 0, (tmp_path / "err").read_text()
+    assert_same_end(tmp_path / "run", straight("moco"))
+
+
+def read_for_six_steps():
+    from ssl_cli import trainer
+
+    reading, writing = os.pipe()
+    os.dup2(writing, 1)
+    real, steps = trainer.split, []
+
+    def split(*args):
+        steps.append(1)
+        if len(steps) == 6:
+            os.close(reading)
+        return real(*args)
+
+    trainer.split = split
+
+
+def test_training_goes_on_where_nobody_reads_its_lines_any_more(straight, tmp_path):
+    assert finish(command, arguments("moco"), tmp_path, read_for_six_steps) == 0, (tmp_path / "err").read_text()
+    assert_same_end(tmp_path / "run", straight("moco"))
+
+
+def test_slurms_warning_given_twice_is_one_and_a_second_signal_is_not():
+    with interruptible(), StopRequest() as stop:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGUSR1)
+        assert stop.requested and stop.status == 128 + signal.SIGUSR1 and stop.reason == "SIGUSR1"
+        with pytest.raises(Interrupted, match="SIGTERM"):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
+
+
+def test_what_is_ignored_from_the_start_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with interruptible(), StopRequest() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop.requested
+    finally:
+        signal.signal(signal.SIGHUP, before)
