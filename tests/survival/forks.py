@@ -70,8 +70,19 @@ def finish(target, *args) -> int:
     return process.exitcode
 
 
-def work(path: Path, config: dict, kill: tuple[str, int] | None = None, count: Path | None = None) -> None:
-    """Train in ``path`` as ``ssl train`` and ``resume=`` do, and die at the n-th call of a kind if asked to."""
+def work(
+    path: Path, config: dict, kill: tuple[str, int] | None = None, count: Path | None = None, behind: bool = False
+) -> None:
+    """Train in ``path`` as ``ssl train`` and ``resume=`` do.
+
+    Args:
+        path: the run directory.
+        config: plain values.
+        kill: die at the n-th call of a kind.
+        count: where to leave how often each kind was called.
+        behind: save as large models do, on a thread beside training.
+    """
+    from ssl_cli import saver
     from ssl_cli.lock import RunLock
     from ssl_cli.rundir import RunDir
     from ssl_cli.setup import prepare
@@ -81,6 +92,7 @@ def work(path: Path, config: dict, kill: tuple[str, int] | None = None, count: P
     torch.set_num_threads(1)
     config: DictConfig = OmegaConf.create(config)
     calls = watch_writes(kill)
+    saver.LARGE = 0 if behind else saver.LARGE
     with (path.parent / f"{path.name}.log").open("a") as log, contextlib.redirect_stdout(log):
         experiment = prepare(config)
         run = RunDir(path) if (path / "config.yaml").exists() else RunDir.create(path, config, chosen_by_user=True)

@@ -22,15 +22,15 @@ def unbroken(method, directory):
     return config, *ends(directory / "straight"), ast.literal_eval((directory / "calls").read_text())
 
 
-def killed_in_a_write(directory, config, calls, random):
+def killed_in_a_write(directory, config, calls, random, behind):
     """Let a run die just before one of the calls by which files are written, linked, renamed and flushed."""
     kind = random.choice([name for name, number in calls.items() if number])
-    return finish(work, directory, config, (kind, random.randint(1, calls[kind])))
+    return finish(work, directory, config, (kind, random.randint(1, calls[kind])), None, behind)
 
 
-def killed_at_a_moment(directory, config, steps, random):
+def killed_at_a_moment(directory, config, steps, random, behind):
     """Kill a run from outside, a little after a random one of its steps."""
-    process = start(work, directory, config)
+    process = start(work, directory, config, None, None, behind)
     metrics, after = directory / "metrics.jsonl", random.randint(0, steps - 2)
     while process.is_alive() and not (metrics.exists() and metrics.read_text().count("\n") >= after):
         time.sleep(0.001)
@@ -41,32 +41,37 @@ def killed_at_a_moment(directory, config, steps, random):
     return process.exitcode
 
 
-def killed_and_resumed(directory, config, state, rows, calls, random, in_save):
-    """Kill a run once, let it go on to its end, and compare."""
+def killed_and_resumed(directory, config, state, rows, calls, number):
+    """Kill a run once, let it go on to its end, and compare.
+
+    Half of the runs die in a write, and half save on a thread beside training.
+    """
+    random, in_write, behind = generator(config["name"], number), number % 2 == 0, number % 4 >= 2
     steps = len([loss for _, loss, _ in rows if loss is not None])
     status = 0
     while status != -signal.SIGKILL:  # it may have been at its end already
         shutil.rmtree(directory, ignore_errors=True)
         status = (
-            killed_in_a_write(directory, config, calls, random)
-            if in_save
-            else killed_at_a_moment(directory, config, steps, random)
+            killed_in_a_write(directory, config, calls, random, behind)
+            if in_write
+            else killed_at_a_moment(directory, config, steps, random, behind)
         )
-    assert finish(work, directory, config) == 0
+        assert status in (0, -signal.SIGKILL)
+    assert finish(work, directory, config, None, None, behind) == 0
     assert_same_end(directory, (state, rows))
     assert not list(directory.rglob(".*")) and not (directory / "lock").exists()
 
 
 def test_a_killed_run_goes_on_exactly(tmp_path):
     straight = unbroken("moco", tmp_path)
-    for i in range(4):
-        killed_and_resumed(tmp_path / f"killed-{i}", *straight, generator("short", i), in_save=i % 2 == 0)
+    for number in range(4):
+        killed_and_resumed(tmp_path / f"killed-{number}", *straight, number)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", FAMILIES)
 def test_twenty_kills_of_each_family(method, tmp_path):
     straight = unbroken(method, tmp_path)
-    for i in range(20):
-        killed_and_resumed(tmp_path / f"killed-{i}", *straight, generator(method, i), in_save=i % 2 == 0)
-    print(f"\n{method}: 20 of 20 killed runs end bitwise like the unbroken one; 10 of them died in a save")
+    for number in range(20):
+        killed_and_resumed(tmp_path / f"killed-{number}", *straight, number)
+    print(f"\n{method}: 20 of 20 killed runs end bitwise like the unbroken one; 10 of them died in a write")
