@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn
@@ -31,7 +32,7 @@ class Progress:
 
     def __init__(self, total_steps: int, steps_per_epoch: int, first_step: int, log: Callable[[str], None]):
         self.total_steps, self.steps_per_epoch, self.first_step = total_steps, steps_per_epoch, first_step
-        self.log, self.console = log, Console()
+        self.log, self.console = log, Console(file=Output())
         self.started = self.shown = time.perf_counter()
         self.bar: Bar | None = None
         self.line = ""  # the latest, while it is not written
@@ -82,9 +83,33 @@ class Progress:
             self.line = ""
 
 
+class Output:
+    """Standard output, which may lose its reader (``| head``, a closed terminal): then what is written goes nowhere.
+
+    Training does not end for that; ``train.log`` has it all.
+    """
+
+    def __init__(self) -> None:
+        self.stream = sys.stdout
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> None:
+        """Write, or never again."""
+        self._unless_lost(self.stream.write, text)
+
+    def flush(self) -> None:
+        """Flush, or never again."""
+        self._unless_lost(self.stream.flush)
+
+    def _unless_lost(self, call: Callable, *args: str) -> None:
+        try:
+            call(*args)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+
+
 def say(text: str) -> None:
-    """Print a line; where nobody reads on (``| head``), training does not end for that: ``train.log`` has it all."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Print a line, if anybody reads it."""
+    print(text, file=Output(), flush=True)

@@ -67,10 +67,16 @@ def test_a_run_that_is_interrupted_goes_on_exactly(straight, tmp_path, method, p
     assert json.loads((tmp_path / "run/summary.json").read_text())["state"] == "finished"
 
 
-def test_a_terminal_that_hangs_up_ends_the_run_as_ctrl_c_does(straight, tmp_path):
-    held = ("ssl_cli.trainer", "split", 6, str(tmp_path), 3.0)
+@pytest.mark.parametrize("ignored", [False, True], ids=["", "ignored"])
+def test_a_terminal_that_hangs_up_ends_the_run_as_ctrl_c_does_or_is_done_without(straight, tmp_path, ignored):
+    held = ("ssl_cli.trainer", "split", 6, str(tmp_path), 1.0)
     code = f"import sys; from forks import hold; from ssl_cli.cli import main; hold{held}; sys.exit(main())"
     here = Path(__file__).parent
+
+    def on_terminal():
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+
     path = os.pathsep.join([str(here), str(here.parent), *filter(None, sys.path)])
     master, slave = os.openpty()
     process = subprocess.Popen(
@@ -79,7 +85,7 @@ def test_a_terminal_that_hangs_up_ends_the_run_as_ctrl_c_does(straight, tmp_path
         env={**os.environ, "PYTHONPATH": path},
         **dict.fromkeys(("stdin", "stdout", "stderr"), slave),
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        preexec_fn=on_terminal,
     )
     os.close(slave)
     os.set_blocking(master, False)
@@ -90,9 +96,10 @@ def test_a_terminal_that_hangs_up_ends_the_run_as_ctrl_c_does(straight, tmp_path
         assert process.poll() is None, seen
         time.sleep(0.01)
     os.close(master)
-    assert process.wait(100) == 128 + signal.SIGHUP
-    assert json.loads((tmp_path / "run/summary.json").read_text())["state"] == "interrupted"
-    assert finish(command, ["train", "resume=run"], tmp_path) == 0, (tmp_path / "err").read_text()
+    assert process.wait(100) == (0 if ignored else 128 + signal.SIGHUP)
+    state = json.loads((tmp_path / "run/summary.json").read_text())["state"]
+    assert state == ("finished" if ignored else "interrupted")
+    assert ignored or finish(command, ["train", "resume=run"], tmp_path) == 0, (tmp_path / "err").read_text()
     assert_same_end(tmp_path / "run", straight("moco"))
 
 
