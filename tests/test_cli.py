@@ -138,17 +138,6 @@ def test_last_is_the_latest_run_below_outputs(ssl):
     assert outcome.status == 0 and "supervised" in outcome.out and "outputs/" in outcome.out
 
 
-def test_two_runs_that_start_in_the_same_second_get_two_directories(ssl):
-    settings = ["train", "trainer.max_steps=1", "trainer.batch_size=64", "probes.linear.labels=[all]"]
-    runs = [ssl.start(*settings) for _ in range(3)]
-    outs = [run.communicate(timeout=300)[0] for run in runs]
-    assert [run.returncode for run in runs] == [0, 0, 0]
-    directories = {re.search(r"run: (\S+)", out)[1] for out in outs}
-    assert len(directories) == 3
-    written = {name for name in RUN_FILES if "previous" not in name}  # one step, one save
-    assert all(below(ssl.cwd / directory) == written for directory in directories)
-
-
 def test_a_sweep_gives_each_job_a_directory_and_one_failing_job_loses_no_other(ssl, summary):
     outcome = ssl(
         *("train", "-m", "method=simclr,supervised", "trainer.batch_size=64,5000"),
@@ -182,7 +171,7 @@ def test_a_sweep_gives_each_job_a_directory_and_one_failing_job_loses_no_other(s
 
 
 def test_an_interrupted_run_resumes_to_bitwise_the_same_weights(ssl, summary):
-    settings = ["train", "trainer.epochs=10", "probes.linear.labels=[all]"]
+    settings = ["train", "trainer.epochs=10", "backbone.widths=[8,16]", "probes.linear.labels=[all]"]
     straight = ssl(*settings, "hydra.run.dir=straight")
     assert straight.status == 0
     process = ssl.start(*settings, "hydra.run.dir=stopped")

@@ -61,7 +61,7 @@ def stopped_after_each_step(method, steps, directory):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_run_that_is_stopped_after_each_step_is_one_that_never_was(method, tmp_path):
-    config, expected = stopped_after_each_step(method, 10, tmp_path)
+    config, expected = stopped_after_each_step(method, 8, tmp_path)
     go_on(config, tmp_path / "at-6", False)
     assert_same_end(tmp_path / "at-6", expected)
 
