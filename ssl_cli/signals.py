@@ -20,6 +20,7 @@ from ssl_cli.errors import UserError
 NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")
 NUMBERS = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
 TIMED_OUT = 124  # the exit status where the time budget is used up, as of timeout(1)
+SAME = 1.0  # seconds within which a second signal is taken for the first
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -27,7 +28,7 @@ class Interrupted(KeyboardInterrupt):
     """A signal that ends the command; ``status`` is the exit status that it has, 128 + its number as in shells."""
 
     def __init__(self, number: int):
-        super().__init__(signal.Signals(number).name)
+        super().__init__(_name(number))
         self.status = 128 + number
 
 
@@ -74,8 +75,8 @@ def interruptible() -> Iterator[None]:
 class StopRequest:
     """A context in which the first signal, or the end of the time budget, sets ``requested``.
 
-    A second one has the effect that it had outside; but SIGUSR1 is only a warning, which Slurm may give to a process
-    and to its parent, who hands it on: more of it changes nothing.
+    A second one has the effect that it had outside. Slurm may give a signal to a process and to its parent, who hands
+    it on: two within a second are one, except for Ctrl-C. More of SIGUSR1, a warning, changes nothing.
 
     Args:
         max_time: the budget, as `parse_time` reads it, counted from here; None: no budget.
@@ -83,6 +84,7 @@ class StopRequest:
 
     def __init__(self, max_time: str | None = None) -> None:
         self.signal: int | None = None
+        self.since = 0.0
         self.max_time = max_time
         self.ends = None if max_time is None else time.monotonic() + parse_time(max_time)
         self._previous: dict[int, Any] = {}
@@ -107,7 +109,7 @@ class StopRequest:
         """What stopped the run."""
         if self.signal is None:
             return f"the time budget of {self.max_time}" if self.timed_out else "a signal to another rank"
-        return signal.Signals(self.signal).name
+        return _name(self.signal)
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
@@ -135,9 +137,12 @@ class StopRequest:
         _restore(self._previous)
 
     def _handle(self, number: int, _: FrameType | None) -> None:
-        self.signal = self.signal or number
-        _let_go_of_terminal(number)
-        _restore({other: was for other, was in self._previous.items() if signal.Signals(other).name != "SIGUSR1"})
+        if self.signal is None:
+            self.signal, self.since = number, time.monotonic()
+            _let_go_of_terminal(number)
+        elif number == signal.SIGINT or time.monotonic() - self.since > SAME and _name(number) != "SIGUSR1":
+            self.__exit__()
+            os.kill(os.getpid(), number)
 
 
 def parse_time(text: str) -> float:
@@ -166,13 +171,17 @@ def _restore(previous: dict[int, Any]) -> None:
         signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
+def _name(number: int) -> str:
+    return signal.Signals(number).name
+
+
 def _in_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
 def _let_go_of_terminal(number: int) -> None:
     """Let output to a terminal that has hung up go nowhere: each write to it would be an error."""
-    if signal.Signals(number).name != "SIGHUP":
+    if _name(number) != "SIGHUP":
         return
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
