@@ -39,7 +39,7 @@ def instantiate(node: Any, **kwargs: Any) -> Any:
     target = plain.get("_target_")
     try:
         # Partial, so that run-time objects do not pass through OmegaConf.
-        constructor = hydra_instantiate(_without_annotations(plain), _partial_=True, _convert_="all")
+        constructor = hydra_instantiate(without_annotations(plain), _partial_=True, _convert_="all")
     except InstantiationException as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         raise UserError(
@@ -124,7 +124,8 @@ def _walk(node: Any) -> Iterator[Any]:
             stack += [(child, depth + 1) for child in node]
 
 
-def _without_annotations(node: Any) -> Any:
+def without_annotations(node: Any) -> Any:
+    """Return a node without the keys that only describe it (``_limits_``, ``_needs_``, ...): what is passed on."""
     if isinstance(node, Mapping):
-        return {key: _without_annotations(value) for key, value in node.items() if key not in ANNOTATIONS}
+        return {key: without_annotations(value) for key, value in node.items() if key not in ANNOTATIONS}
     return node

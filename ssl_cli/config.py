@@ -112,6 +112,15 @@ class EmbedConfig:
 
 
 @dataclass
+class ExportConfig:
+    """``ssl export``. Values and meanings: ``conf/export.yaml``."""
+
+    ckpt: str = MISSING
+    out: str | None = None
+    trusted_modules: list[str] = field(default_factory=list)
+
+
+@dataclass
 class ViewsConfig:
     """``ssl views``. Values and meanings: ``conf/views.yaml``."""
 
@@ -122,7 +131,13 @@ class ViewsConfig:
     pretext: Any = MISSING
 
 
-SCHEMAS = {"train": TrainConfig, "probe": ProbeConfig, "embed": EmbedConfig, "views": ViewsConfig}
+SCHEMAS = {
+    "train": TrainConfig,
+    "probe": ProbeConfig,
+    "embed": EmbedConfig,
+    "export": ExportConfig,
+    "views": ViewsConfig,
+}
 MEANT = {
     "resume": "RUN (a run directory, or `last`)",
     "init": "RUN (a run directory, a checkpoint file, `last` or `best`)",
@@ -141,8 +156,8 @@ def check(config: DictConfig, defaults: DictConfig) -> None:
         defaults: the same groups composed without the user's values: the types of the plug-ins' keys.
     """
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
-    schema = SCHEMAS["train" if "method" in plain else "views" if "pretext" in plain else "embed"]
-    schema = SCHEMAS["probe"] if "probe" in plain else schema
+    signs = {"method": "train", "pretext": "views", "probe": "probe", "split": "embed"}  # that no command before has
+    schema = SCHEMAS[next((command for key, command in signs.items() if key in plain), "export")]
     for key in plain:
         if key not in schema.__dataclass_fields__:
             raise UserError(f"there is no setting '{key}'{did_you_mean(key, schema.__dataclass_fields__)}")

@@ -84,6 +84,19 @@ def checkpoint_file(reference: str, setting: str = "ckpt") -> Path:
     return file
 
 
+def beside(checkpoint: Path, folder: str, name: str) -> Path:
+    """Return a file that is not there yet, in a folder of the run that a checkpoint is of, or beside a lone one.
+
+    Where ``name`` is in use it is ``NAME-2``, ``NAME-3``, ..., with its ending.
+    """
+    run = checkpoint.parent.parent
+    in_run = checkpoint.parent.name == "checkpoints" and (run / "config.yaml").is_file()
+    file = (run if in_run else checkpoint.parent) / folder / name
+    stem, end = file.name[: -len(file.suffix)], file.suffix
+    candidates = (file.with_name(f"{stem}{number}{end}") for number in ("", *(f"-{i}" for i in range(2, 1000))))
+    return next(file for file in candidates if not file.exists())
+
+
 def headline(summary: dict[str, Any]) -> dict[str, Any] | None:
     """Return the row that says most about a run's own model; None where nothing was measured.
 

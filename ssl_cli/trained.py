@@ -36,6 +36,30 @@ class Trained:
     note: str  # one line where images had to be made to fit, else ""
 
 
+@dataclass
+class Rebuilt:
+    """The model of a checkpoint, without any image."""
+
+    state: dict[str, Any]  # what the checkpoint holds
+    config: DictConfig  # of the run
+    info: DataInfo  # what the run knew of its data
+    method: Method  # with its weights, on the CPU
+
+
+def rebuild(file: Path, trusted_modules: Sequence[str] = ()) -> Rebuilt:
+    """Rebuild the model of a checkpoint, strictly.
+
+    Raises:
+        UserError: the checkpoint cannot be read, names foreign code, or its weights do not fit its config.
+    """
+    state = checkpoint.load(file)
+    check_targets(state["config"], trusted_modules)
+    config, info = OmegaConf.create(state["config"]), DataInfo.from_dict(state["data"])
+    method = build_method(config, info)
+    checkpoint.load_weights(method, state["model"], "the checkpoint")  # every weight or none
+    return Rebuilt(state, config, info, method)
+
+
 def open_trained(file: Path, config: DictConfig, typed: Sequence[str] = ()) -> Trained:
     """Rebuild the model of a checkpoint, strictly, and load the images; ``ssl probe`` and ``ssl embed`` begin so.
 
@@ -49,14 +73,11 @@ def open_trained(file: Path, config: DictConfig, typed: Sequence[str] = ()) -> T
     Raises:
         UserError: the checkpoint cannot be read, names foreign code, or does not fit the images.
     """
-    state = checkpoint.load(file)
-    check_targets(state["config"], config.trusted_modules)
-    run_config, info = OmegaConf.create(state["config"]), DataInfo.from_dict(state["data"])
     set_threads(config.trainer.threads)
     device = choose_device(config.trainer.device)
-    method = build_method(run_config, info).to(device)
-    checkpoint.load_weights(method, state["model"], "the checkpoint")  # every weight or none
-    method.requires_grad_(False)
+    rebuilt = rebuild(file, config.trusted_modules)
+    run_config, info = rebuilt.config, rebuilt.info
+    method = rebuilt.method.to(device).requires_grad_(False)
     if run_config.trainer.channels_last:  # as it was measured at the end of the run, to the last bit
         method = method.to(memory_format=torch.channels_last)
 
@@ -71,7 +92,7 @@ def open_trained(file: Path, config: DictConfig, typed: Sequence[str] = ()) -> T
         )
     if other and data.name == info.name and seen.splits != info.splits:
         note += ", some of these test images perhaps among them, for the splits are not the run's"
-    step = state["progress"]["step"]
+    step = rebuilt.state["progress"]["step"]
     return Trained(file, step, run_config, info, method, node, data, labelled, device, note)
 
 

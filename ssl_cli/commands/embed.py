@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from ssl_cli.data.budget import parse_budget
 from ssl_cli.errors import UserError, did_you_mean
-from ssl_cli.runs import checkpoint_file
+from ssl_cli.runs import beside, checkpoint_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,15 +58,11 @@ def check_out(out: Path) -> None:
 
 
 def default_out(checkpoint: Path, dataset: str, config: DictConfig) -> Path:
-    """Return a file that is not there yet: in the run that the checkpoint is of, or beside a lone checkpoint."""
-    run = checkpoint.parent.parent
-    in_run = checkpoint.parent.name == "checkpoints" and (run / "config.yaml").is_file()
+    """Return a file that is not there yet, named by what was chosen, in the run that the checkpoint is of."""
     parts = [dataset, *([config.split] if config.split != "all" else [])]
     parts += [f"layer{config.layer}"] if config.layer is not None else []
     name = "-".join("".join(c if c.isalnum() or c in "._" else "_" for c in part).lstrip(".") for part in parts)
-    base = (run if in_run else checkpoint.parent) / "embeddings" / (name or "images")
-    candidates = (base.with_name(base.name + end + ".npz") for end in ("", *(f"-{i}" for i in range(2, 1000))))
-    return next(file for file in candidates if not file.exists())
+    return beside(checkpoint, "embeddings", f"{name or 'images'}.npz")
 
 
 def embedded(trained: Any, split: str, layer: int | None) -> "dict[str, np.ndarray]":

@@ -81,6 +81,17 @@ examples
   ssl embed ckpt=last
   ssl embed ckpt=last dataset=folder dataset.root=DIR out=features.csv
 """,
+    "export": """\
+the settings people change most
+  ckpt=RUN                   a run directory, a checkpoint file, `last` or `best` (see ssl runs --help)
+  out=FILE                   FILE.safetensors; default RUN/export/backbone.safetensors
+  trusted_modules=[MODULE]   your own modules that the checkpoint may name
+  (all of them, with values: ssl export --cfg job ckpt=RUN)
+
+examples
+  ssl export ckpt=last
+  ssl export ckpt=best out=backbone.safetensors
+""",
 }
 
 
@@ -89,8 +100,9 @@ def command_help(command: str, purpose: str, conf: Path) -> str:
     if not (conf / f"{command}.yaml").is_file():
         return f"ssl {command}: {purpose}\n\n{importlib.import_module(f'ssl_cli.commands.{command}').HELP.strip()}\n"
     used = _groups(conf / f"{command}.yaml")
-    lines = [f"ssl {command}: {purpose}", "", f"usage: ssl {command} [GROUP=OPTION] [KEY=VALUE] [FLAGS]", ""]
-    lines += ["groups and their options (* is the default; a data set or a method may bring another)"]
+    usage = f"usage: ssl {command}{' [GROUP=OPTION]' * bool(used)} [KEY=VALUE] [FLAGS]"
+    lines = [f"ssl {command}: {purpose}", "", usage]
+    lines += ["", "groups and their options (* is the default; a data set or a method may bring another)"] * bool(used)
     for group, default in used.items():
         options = sorted(file.stem for file in (conf / group).glob("*.yaml") if not file.stem.startswith("_"))
         if options:

@@ -1,0 +1,72 @@
+"""``ssl export``: write the backbone's weights for whoever has no ssl: tensors and texts, and nothing that runs."""
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from ssl_cli import __version__
+from ssl_cli.errors import UserError
+from ssl_cli.runs import beside, checkpoint_file
+
+
+def run(config: DictConfig) -> int:
+    """Write the weights that `Method.measured` has in a checkpoint, and what they are. Returns 0."""
+    file = checkpoint_file(config.ckpt)
+    if importlib.util.find_spec("safetensors") is None:
+        raise UserError("ssl export needs safetensors: pip install 'ssl-cli[export]'")
+    if config.out is not None:
+        check_out(Path(config.out))
+
+    from safetensors.torch import save
+
+    from ssl_cli.atomic import replace
+    from ssl_cli.trained import rebuild
+
+    rebuilt = rebuild(file, config.trusted_modules)
+    weights, about = rebuilt.method.measured.state_dict(), metadata(rebuilt)
+    out = Path(config.out) if config.out is not None else beside(file, "export", "backbone.safetensors")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        check_out(out)  # once more: rebuilding took its time
+        replace(out, save({name: weight.contiguous().clone() for name, weight in weights.items()}, about))
+    except OSError as error:
+        raise UserError(f"cannot write {out}: {error.strerror}; write out=FILE.safetensors elsewhere") from error
+    print(f"{sum(weight.numel() for weight in weights.values()):,} numbers of {about['backbone']}, from {file}")
+    print(f"backbone: {out}")
+    return 0
+
+
+def check_out(out: Path) -> None:
+    """Raise ``UserError`` for a file that is there, or not named as what it will be."""
+    if out.suffix != ".safetensors":
+        raise UserError(f"out={out} does not end in .safetensors; write out={out.stem or 'FILE'}.safetensors")
+    if out.exists():
+        raise UserError(f"{out} exists; nothing was overwritten: write another out=FILE.safetensors")
+
+
+def metadata(rebuilt: Any) -> dict[str, str]:
+    """Return what the file says of itself, as texts; settings, mean and std (of pixels in [0, 1]) are JSON.
+
+    ``backbone`` is a class, and ``backbone_settings`` what it is called with.
+    """
+    from ssl_cli.build import without_annotations
+
+    info, settings = rebuilt.info, without_annotations(rebuilt.state["config"]["backbone"])
+    target = settings.pop("_target_")
+    return {
+        "format": "pt",  # as other readers of such files expect it
+        "backbone": target,
+        "backbone_settings": json.dumps({"in_channels": info.channels, **settings}),
+        "feature_dim": str(rebuilt.method.measured.dim),
+        "method": str(rebuilt.config.name),
+        "dataset": info.name,
+        "image_size": str(info.image_size),
+        "channels": str(info.channels),
+        "mean": json.dumps(info.mean),
+        "std": json.dumps(info.std),
+        "step": str(rebuilt.state["progress"]["step"]),
+        "ssl_version": __version__,
+    }
