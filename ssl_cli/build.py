@@ -92,14 +92,22 @@ def _check_target(target: Any, trusted: tuple[str, ...]) -> None:
 
 
 def _check_directories(dataset: Mapping) -> None:
-    """What a config names may be read; a directory to write in must be one that the user has made."""
-    for key, fetches in (("root", bool(dataset.get("download"))), ("cache_dir", True)):
-        place = dataset.get(key)
-        if place is not None and fetches and not Path(str(place)).expanduser().is_dir():
-            raise UserError(
-                f"the checkpoint's config would write to dataset.{key}={place}, which is not there; if that is meant, "
-                "make the directory first"
-            )
+    """What a config names may be read; it may write in a directory of the user's, or cache in a new one in it."""
+    place = dataset.get("root")
+    if place is not None and dataset.get("download") and not Path(str(place)).expanduser().is_dir():
+        raise _not_there("root", place)
+    place = dataset.get("cache_dir")
+    if place is not None:
+        path = Path(str(place)).expanduser()
+        if not (path.is_dir() or path.parent.is_dir()):
+            raise _not_there("cache_dir", place)
+
+
+def _not_there(key: str, place: Any) -> UserError:
+    return UserError(
+        f"the checkpoint's config would write to dataset.{key}={place}, which is not there; if that is meant, "
+        "make the directory first"
+    )
 
 
 @functools.cache

@@ -88,9 +88,11 @@ def sleepers(monkeypatch):
     seen = []
 
     def start(job: Job, env: dict) -> subprocess.Popen:
-        seen.append({"env": env, "began": time.monotonic()})
+        began = time.monotonic()
         code = f"import sys, time; time.sleep({job.config['seconds']}); sys.exit({job.config.get('status', 0)})"
-        return subprocess.Popen([sys.executable, "-S", "-c", code], start_new_session=True)
+        process = subprocess.Popen([sys.executable, "-S", "-c", code], start_new_session=True)
+        seen.append({"env": env, "began": began})
+        return process
 
     monkeypatch.setattr(local, "start", start)
     return seen

@@ -4,7 +4,7 @@ import os
 import queue
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from subprocess import Popen
 
 from ssl_cli.launch import Job
@@ -31,7 +31,10 @@ class Local(Launcher):
         for slot in range(self.jobs):
             slots.put(slot)
         with handling(self._hand_on), ThreadPoolExecutor(self.jobs) as pool:
-            return list(pool.map(lambda job: self._do(job, slots), jobs))
+            work = [pool.submit(self._do, job, slots) for job in jobs]
+            while wait(work, timeout=0.5).not_done:
+                pass  # a signal that comes just before an endless wait would be heard only after it
+            return [one.result() for one in work]
 
     def _do(self, job: Job, slots: "queue.Queue[int]") -> int:
         slot = slots.get()

@@ -79,7 +79,8 @@ def broken_files():
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    root = tmp_path_factory.mktemp("broken")
+    root = tmp_path_factory.mktemp("broken") / "images"  # a folder further down: the loop leads to nothing else
+    root.mkdir()
     for i in range(SOUND):
         (root / f"sound{i}.png").write_bytes(encoded("PNG", (30 + i, 30)))
     broken = []
