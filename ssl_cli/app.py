@@ -30,7 +30,11 @@ FLAGS = (
     *("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn"),
     *("--hydra-help", "--shell-completion", "-sc"),
 )
-ALONE = ("--resolve", "--run", "-r", "--multirun", "-m")  # that take no value
+ALONE = ("--resolve", "--run", "-r", "--multirun", "-m", "--hydra-help", "--shell-completion", "-sc")  # take no value
+SHOWS = {
+    **dict.fromkeys(("--cfg", "-c"), ("job", "hydra", "all")),
+    **dict.fromkeys(("--info", "-i"), ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")),
+}
 
 
 def slug(text: str) -> str:
@@ -53,12 +57,7 @@ def run_app(
     Returns:
         The exit status: of the one job; of a sweep 1 if any job failed.
     """
-    for arg in args:
-        if arg.startswith("-") and arg.split("=")[0] not in FLAGS:
-            setting = f"; settings have no dashes: write {arg.lstrip('-')}" if "=" in arg else ""
-            raise UserError(
-                f"unknown flag '{arg}'{did_you_mean(arg, (*FLAGS, '--help'))}{setting} (see `ssl {command} --help`)"
-            )
+    flags, settings = _flags_and_settings(command, args)
     store = ConfigStore.instance()
     store.store(name=f"_{command}_schema", node=cfg.SCHEMAS[command])
     OmegaConf.register_new_resolver("slug", slug, replace=True)
@@ -67,8 +66,7 @@ def run_app(
 
     job = partial(_run_job, command, run, outcomes, kept)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them
-    # Between two settings argparse would not know a flag's end.
-    sys.argv = [program or f"ssl {command}", *sorted(args, key=lambda arg: arg not in ALONE)]
+    sys.argv = [program or f"ssl {command}", *flags, *settings]
     try:
         hydra.main(config_path=str(conf), config_name=command, version_base="1.3")(job)()
     except MissingConfigException as error:
@@ -79,10 +77,50 @@ def run_app(
         raise UserError(
             f"cannot make the run directory: {error.strerror} ({error.filename}); write hydra.run.dir=DIR"
         ) from error
+    except Exception as error:  # the job's are kept: this one is of Hydra, which takes some typing mistakes badly
+        text = " ".join(str(error).split())
+        raise UserError(
+            f"Hydra cannot make a config of {shlex.join(args)} ({type(error).__name__}: {text}); "
+            f"write GROUP=OPTION or KEY=VALUE (see `ssl {command} --help`)"
+        ) from error
     failed = [outcome for outcome in outcomes if outcome != 0]
     if failed and isinstance(failed[0], Exception):
         raise failed[0]
     return failed[0] if failed else 0
+
+
+def _flags_and_settings(command: str, args: list[str]) -> tuple[list[str], list[str]]:
+    """Return Hydra's flags, each with its value, and the settings: mixed, argparse would not know a flag's end.
+
+    Raises:
+        UserError: a flag that there is not, or whose value is missing or impossible.
+    """
+    flags, settings, rest = [], [], iter(args)
+    for arg in rest:
+        name, equals, value = arg.partition("=")
+        if not arg.startswith("-"):
+            settings.append(arg)
+            continue
+        if name not in FLAGS:
+            hint = f"; settings have no dashes: write {arg.lstrip('-')}" if equals else ""
+            raise UserError(
+                f"unknown flag '{arg}'{did_you_mean(arg, (*FLAGS, '--help'))}{hint} (see `ssl {command} --help`)"
+            )
+        if name in ALONE:
+            if equals:
+                raise UserError(f"the flag {name} takes no value; write {name}")
+            flags.append(name)
+            continue
+        if not equals and name in ("--info", "-i"):  # its value may be left away
+            value = "all"
+        elif not equals:
+            value = next(rest, "")
+        if name in SHOWS and value not in SHOWS[name]:
+            raise UserError(f"{name} shows one of {', '.join(SHOWS[name])}, not '{value}'")
+        if not value or value.startswith("-"):
+            raise UserError(f"the flag {name} needs a value; write {name}=VALUE")
+        flags += [name, value]
+    return flags, settings
 
 
 def _run_job(
