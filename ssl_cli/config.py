@@ -244,7 +244,10 @@ def _check_limits(plain: Mapping, schema: type) -> None:
 
 def _annotated_limits(node: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(node, Mapping):
-        for key, limit in node.get("_limits_", {}).items():
+        limits = node.get("_limits_", {})
+        for key, limit in limits.items() if isinstance(limits, Mapping) else [("", limits)]:
+            if not is_limit(limit):
+                raise UserError(f"{prefix}_limits_.{key}={limit} is not a limit; {WRITTEN}")
             yield f"{prefix}{key}", limit
         for key, value in node.items():
             yield from _annotated_limits(value, f"{prefix}{key}.")
@@ -260,6 +263,7 @@ def _select(node: Any, dotted: str) -> Any:
 
 _COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _ONE_SIDED = re.compile(r"\s*(<=?|>=?)\s*(\S+)\s*")
+WRITTEN = "a limit is written '> 0', '>= 1' or '0 <= x < 1'"
 _TWO_SIDED = re.compile(r"\s*(\S+)\s*(<=?)\s*x\s*(<=?)\s*(\S+)\s*")
 
 
@@ -270,4 +274,12 @@ def within(value: float, limit: str) -> bool:
         return _COMPARE[first](float(low), value) and _COMPARE[second](value, float(high))
     if match := _ONE_SIDED.fullmatch(limit):
         return _COMPARE[match[1]](value, float(match[2]))
-    raise ValueError(f"a limit is written '> 0', '>= 1' or '0 <= x < 1', not '{limit}'")
+    raise ValueError(f"{WRITTEN}, not '{limit}'")
+
+
+def is_limit(limit: Any) -> bool:
+    """Tell whether something is written as a limit."""
+    try:
+        return isinstance(limit, str) and within(0, limit) in (True, False)
+    except ValueError:
+        return False

@@ -8,11 +8,11 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from ssl_cli import checkpoint
-from ssl_cli.build import check_targets
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError, did_you_mean
 from ssl_cli.runs import checkpoint_file
 from ssl_cli.setup import build_method
+from ssl_cli.stored import building, stored_config
 
 
 def initialised(config: DictConfig, typed: Sequence[str], chosen: Sequence[str]) -> DictConfig:
@@ -31,8 +31,9 @@ def initialised(config: DictConfig, typed: Sequence[str], chosen: Sequence[str])
     """
     file = checkpoint_file(str(config.init), "init")
     state = checkpoint.load(file)
-    check_targets(state["config"], config.trusted_modules)
-    saved, info = OmegaConf.create(state["config"]), DataInfo.from_dict(state["data"])
+    saved = stored_config(state["config"], file, config.trusted_modules)
+    with building(file):
+        info = DataInfo.from_dict(state["data"])
     config = config.copy()
     OmegaConf.set_struct(config, False)
     backbone_typed = "backbone" in chosen or any(_key(item).startswith("backbone.") for item in typed)
@@ -76,14 +77,15 @@ def initial_weights(config: DictConfig, info: DataInfo) -> dict[str, Tensor]:
         UserError: the checkpoint does not fit, or the images have other channels.
     """
     state = checkpoint.load(Path(config.init))
-    check_targets(state["config"], config.trusted_modules)
-    saved, known = OmegaConf.create(state["config"]), DataInfo.from_dict(state["data"])
+    saved = stored_config(state["config"], Path(config.init), config.trusted_modules)
+    with building(Path(config.init)):
+        known = DataInfo.from_dict(state["data"])
+        method = build_method(saved, known)
     if known.channels != info.channels:
         raise UserError(
             f"init={config.init} was trained on images of {known.channels} channels, {info.name} has {info.channels}; "
             f"write dataset.channels={known.channels}"
         )
-    method = build_method(saved, known)
     checkpoint.load_weights(method, state["model"], str(config.init))
     return method.measured.state_dict()
 

@@ -9,13 +9,12 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from ssl_cli import config as cfg
 from ssl_cli import launch
-from ssl_cli.build import check_targets
 from ssl_cli.config import ANNOTATIONS
 from ssl_cli.errors import UserError
 from ssl_cli.launch import Job
 from ssl_cli.rundir import RunDir
+from ssl_cli.stored import check_targets, stored_config
 
 # What may be given beside resume=: how long to train, where, how often to look and save, and where the same images are
 # now; nothing of what is learned from.
@@ -70,9 +69,8 @@ def resumed_config(run_dir: RunDir, config: DictConfig) -> DictConfig:
     Raises:
         UserError: something typed would make the result neither this run nor another; names each such setting.
     """
-    saved = run_dir.config
-    plain = OmegaConf.to_container(saved)
-    check_targets(plain, config.trusted_modules)
+    plain, file = OmegaConf.to_container(run_dir.config), run_dir.path / "config.yaml"
+    saved = stored_config(plain, file, config.trusted_modules)
     own = flat(plain)
     typed = flat(OmegaConf.to_container(config, resolve=True))
     refused: list[str] = []
@@ -97,8 +95,7 @@ def resumed_config(run_dir: RunDir, config: DictConfig) -> DictConfig:
             f"(what may change: {', '.join(RESUMABLE)})"
         )
     OmegaConf.update(saved, "trusted_modules", list(config.trusted_modules), force_add=True)  # whom this user trusts
-    cfg.check(saved, saved)
-    return saved
+    return stored_config(OmegaConf.to_container(saved), file, config.trusted_modules)  # once more, with what was typed
 
 
 def longer(run_dir: RunDir, config: DictConfig) -> bool:
@@ -107,21 +104,20 @@ def longer(run_dir: RunDir, config: DictConfig) -> bool:
     return any(OmegaConf.select(run_dir.config, key) != OmegaConf.select(config, key) for key in length)
 
 
-def resumed_state(run_dir: RunDir, experiment: Any, writes: bool = True) -> dict:
-    """Load the checkpoint to go on from, and make sure that it is of this run and of this data.
+def resumed_state(run_dir: RunDir, config: DictConfig, writes: bool = True) -> dict:
+    """Load the checkpoint to go on from, and make sure that it is of this run.
 
     Args:
         run_dir: of the run.
-        experiment: built from its config.
+        config: of the run, with what was typed beside ``resume=``.
         writes: whether this process may change the run: then a damaged ``last.pt`` is put aside.
 
     Raises:
-        UserError: no checkpoint is sound, or it was trained with another config or on other data.
+        UserError: no checkpoint is sound, or it was trained with another config.
     """
     from ssl_cli import checkpoint
 
     file, state, problems = checkpoint.newest_sound(run_dir.checkpoint_file().parent)
-    config = experiment.config
     if file != run_dir.checkpoint_file():
         for line in (*problems, f"going on from {file} instead, step {state['progress']['step']}"):
             if writes:
@@ -138,6 +134,12 @@ def resumed_state(run_dir: RunDir, experiment: Any, writes: bool = True) -> dict
             f"{run_dir.path / 'config.yaml'} is not what {file.name} was trained with, and the result would be "
             f"neither: {listed(differing)}; write the old values back, or start a new run"
         )
+    return state
+
+
+def check_resumable(state: dict, experiment: Any) -> None:
+    """Raise ``UserError`` if a checkpoint was trained on other data, or longer, than the experiment is to be."""
+    config = experiment.config
     for key, value in experiment.info.to_dict().items():
         if state["data"].get(key) != value and not (key == "name" and config.dataset.get("root") is not None):
             raise UserError(
@@ -149,7 +151,6 @@ def resumed_state(run_dir: RunDir, experiment: Any, writes: bool = True) -> dict
             f"the run has done {state['progress']['step']} steps, more than the {experiment.total_steps} asked for; "
             "write a larger trainer.epochs"
         )
-    return state
 
 
 def tell_of_changes(run_dir: RunDir, config: DictConfig) -> None:

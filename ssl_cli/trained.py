@@ -10,7 +10,6 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from ssl_cli import checkpoint
-from ssl_cli.build import check_targets
 from ssl_cli.data.images import ImageData, resize, to_channels
 from ssl_cli.data.info import DataInfo
 from ssl_cli.data.load import load
@@ -18,6 +17,7 @@ from ssl_cli.device import choose_device, set_threads
 from ssl_cli.errors import UserError
 from ssl_cli.methods.base import Method
 from ssl_cli.setup import build_method, describe
+from ssl_cli.stored import building, stored_config
 
 
 @dataclass
@@ -53,9 +53,10 @@ def rebuild(file: Path, trusted_modules: Sequence[str] = ()) -> Rebuilt:
         UserError: the checkpoint cannot be read, names foreign code, or its weights do not fit its config.
     """
     state = checkpoint.load(file)
-    check_targets(state["config"], trusted_modules)
-    config, info = OmegaConf.create(state["config"]), DataInfo.from_dict(state["data"])
-    method = build_method(config, info)
+    config = stored_config(state["config"], file, trusted_modules)
+    with building(file):
+        info = DataInfo.from_dict(state["data"])
+        method = build_method(config, info)
     checkpoint.load_weights(method, state["model"], "the checkpoint")  # every weight or none
     return Rebuilt(state, config, info, method)
 
@@ -83,7 +84,11 @@ def open_trained(file: Path, config: DictConfig, typed: Sequence[str] = ()) -> T
 
     other = config.dataset is not None
     node = config.dataset if other else run_config.dataset
-    data, note = adapted(OmegaConf.to_container(node, resolve=True), info, typed) if other else (loaded(node), "")
+    if other:
+        data, note = adapted(OmegaConf.to_container(node, resolve=True), info, typed)
+    else:
+        with building(file):
+            data, note = loaded(node), ""
     seen, labelled = describe(data, node)
     if not other and seen.splits != info.splits:
         raise UserError(

@@ -6,9 +6,10 @@ import pytest
 from experiments import CONF, composed
 from omegaconf import OmegaConf
 
-from ssl_cli.build import check_targets, instantiate
+from ssl_cli.build import instantiate
 from ssl_cli.config import ANNOTATIONS, _annotated_limits, check, check_fit, within
 from ssl_cli.errors import UserError
+from ssl_cli.stored import check_targets
 
 FILES = sorted(f for f in CONF.glob("*/*.yaml") if not f.stem.startswith("_"))
 OPTIONS = [(f.parent.name, f.stem) for f in FILES]

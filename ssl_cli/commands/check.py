@@ -11,11 +11,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from ssl_cli import config as cfg
-from ssl_cli.build import check_targets
 from ssl_cli.errors import RunError, UserError
 from ssl_cli.lock import NAME, holder_lives, read_holder
 from ssl_cli.rundir import RunDir
+from ssl_cli.stored import building, check_targets, stored_config
 
 HELP = """\
 usage: ssl check RUN ['trusted_modules=[MODULE]']
@@ -93,15 +92,15 @@ def resumes(run: RunDir, trusted: list[str]) -> str:
     from ssl_cli import checkpoint
     from ssl_cli.setup import prepare
 
-    config = run.config
-    check_targets(OmegaConf.to_container(config), trusted)
-    cfg.check(config, config)
+    file = run.path / "config.yaml"
+    config = stored_config(OmegaConf.to_container(run.config), file, trusted)
     _, state, _ = checkpoint.newest_sound(run.path / "checkpoints")
     check_targets(state["config"], trusted)
     step = state["progress"]["step"]
     ends = []
     for _ in range(2):
-        experiment = prepare(_for_steps(config), resuming=True)
+        with building(file):
+            experiment = prepare(_for_steps(config), resuming=True)
         if changed := [key for key, value in experiment.info.to_dict().items() if state["data"].get(key) != value]:
             _no(f"the data are not those of the run any more: {', '.join(changed)} changed")
         ends.append(_state_after(experiment, copy.deepcopy(state)))

@@ -19,11 +19,20 @@ from ssl_cli.errors import RunError, UserError, is_of_disk
 from ssl_cli.launch import Job
 from ssl_cli.lock import RunLock
 from ssl_cli.memory import keep_freed_memory
-from ssl_cli.resume import longer, resume_command, resumed_config, resumed_state, tell_of_changes, tell_of_ranks
+from ssl_cli.resume import (
+    check_resumable,
+    longer,
+    resume_command,
+    resumed_config,
+    resumed_state,
+    tell_of_changes,
+    tell_of_ranks,
+)
 from ssl_cli.rundir import RunDir, Unwritten, environment
 from ssl_cli.runs import checkpoint_file
 from ssl_cli.schedule import parse_duration
 from ssl_cli.signals import StopRequest, exit_status, parse_time
+from ssl_cli.stored import building
 
 
 def run(config: DictConfig) -> int:
@@ -78,8 +87,11 @@ def execute(job: Job, created: Callable[[Path], None] = lambda path: None) -> in
             run_dir.clean()
         with first_alone():
             resumable = run_dir is not None and any(run_dir.checkpoint_file().parent.glob("*.pt"))
-            experiment = prepare(config, resuming=resumable)
-            resumed = resumed_state(run_dir, experiment, writes) if resumable else None
+            resumed = resumed_state(run_dir, config, writes) if resumable else None
+            with building(run_dir.path / "config.yaml") if run_dir else contextlib.nullcontext():
+                experiment = prepare(config, resuming=resumable)
+            if resumed:
+                check_resumable(resumed, experiment)
         for term, value in plan(experiment, job.target):
             print(f"{term:>17}  {value}")
         if config.trainer.dry_run:

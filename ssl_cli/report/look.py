@@ -9,7 +9,6 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from ssl_cli import checkpoint
-from ssl_cli.build import check_targets
 from ssl_cli.data.images import ImageData, split_fingerprint
 from ssl_cli.data.info import DataInfo
 from ssl_cli.data.load import load
@@ -18,6 +17,7 @@ from ssl_cli.errors import UserError
 from ssl_cli.pretext.base import Pretext
 from ssl_cli.probes.features import extract
 from ssl_cli.setup import build_method, build_pretext
+from ssl_cli.stored import building, stored_config
 
 SHOWN = 500  # images on the plane
 BANK = 5000  # train images that neighbours are looked for in
@@ -65,8 +65,10 @@ def take(run: Path, root: str | None, trusted: list[str], tell: Callable[[str], 
     if not any((run / "checkpoints").glob("*.pt")):
         raise UserError("there is no checkpoint")
     file, state, _ = checkpoint.newest_sound(run / "checkpoints")
-    check_targets(state["config"], trusted)
-    config, info = OmegaConf.create(state["config"]), DataInfo.from_dict(state["data"])
+    config = stored_config(state["config"], file, trusted)
+    with building(file):
+        info = DataInfo.from_dict(state["data"])
+        method = build_method(config, info)
     node = OmegaConf.to_container(config.dataset, resolve=True)
     if root is not None:
         node["root"] = root
@@ -75,7 +77,7 @@ def take(run: Path, root: str | None, trusted: list[str], tell: Callable[[str], 
     if split_fingerprint(data) != info.splits:
         raise UserError(f"the images of {info.name} are not those that the run was trained on")
     device = choose_device("auto")
-    method = build_method(config, info).to(device)
+    method = method.to(device)
     method.load_state_dict(state["model"])
     backbone = method.measured.requires_grad_(False)
 

@@ -19,9 +19,9 @@ from experiments import composed, train
 from omegaconf import OmegaConf
 
 from ssl_cli import checkpoint
-from ssl_cli.build import check_targets
 from ssl_cli.cli import main
 from ssl_cli.errors import UserError
+from ssl_cli.stored import check_targets
 
 HERE = "executed"
 SHELL = f"touch {HERE}"
