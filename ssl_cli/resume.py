@@ -129,6 +129,7 @@ def resumed_state(run_dir: RunDir, config: DictConfig, writes: bool = True) -> d
     check_targets(state["config"], config.get("trusted_modules", []))
     then, now = flat(state["config"]), flat(OmegaConf.to_container(config, resolve=True))
     names = [name for name in {**then, **now} if name not in FREE]
+    names.sort(key=lambda name: name.split(".")[0] not in ("method", "backbone"))  # what says most, first
     if differing := difference(*({name: side.get(name) for name in names} for side in (then, now))):
         raise UserError(
             f"{run_dir.path / 'config.yaml'} is not what {file.name} was trained with, and the result would be "
