@@ -6,8 +6,12 @@ the gradient of one process.
 """
 
 import contextlib
+import json
 import platform
 import re
+import secrets
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
@@ -35,6 +39,41 @@ def meet(rank: int, world: int, rendezvous: str = "env://") -> Any:
     """
     # They may start far apart, where one has been waiting in a queue.
     return next(dist.rendezvous(rendezvous, rank, world, timeout=timedelta(minutes=30)))[0]
+
+
+def tell_all(store: Any, place: Any, word: str) -> tuple[str, str]:
+    """Give all ranks the word of rank 0, in a store that may hold words of an earlier attempt.
+
+    torchrun keeps its store when it starts the ranks again. So nobody believes what is there: each rank asks with a
+    random name of its own, and takes only the answer to that.
+
+    Args:
+        store: where they met.
+        place: this rank's ``rank``, and how many there are, ``world``.
+        word: of rank 0; that of others is not heard.
+
+    Returns:
+        A name of this attempt, and the word; on rank 0 when all have read it.
+    """
+    own = secrets.token_hex(8)
+    if place.rank > 0:
+        store.set(f"ssl/asks/{place.rank}", own)
+        attempt, text = json.loads(store.get(f"ssl/answer/{own}"))
+        store.add(f"ssl/read/{attempt}", 1)
+        return attempt, text
+    answered: set[str] = set()
+    while store.add(f"ssl/read/{own}", 0) < place.world - 1:
+        for key in (f"ssl/asks/{other}" for other in range(1, place.world)):
+            if store.check([key]) and (asked := store.get(key).decode()) not in answered:
+                store.set(f"ssl/answer/{asked}", json.dumps([own, word]))
+                answered.add(asked)
+        time.sleep(0.02)
+    return own, word
+
+
+def prefixed(store: Any, name: str) -> Any:
+    """Return a part of a store, in which nobody else writes."""
+    return dist.PrefixStore(name, store)
 
 
 def join(
@@ -109,16 +148,23 @@ def lost_ranks(error: BaseException, patience: float = 3.0) -> list[int] | None:
     known = isinstance(error, dist.DistError) or isinstance(error, RuntimeError) and _LOST.search(str(error))
     if not known or _store is None:
         return None
-    silent = []
+    silent: list[int] = []
+    # Where the network is cut the store does not even say that it cannot be reached.
+    asking = threading.Thread(target=_ask, args=(_store, silent, patience), daemon=True)
+    asking.start()
+    asking.join(2 * patience + 0.1 * dist.get_world_size())
+    return list(silent)
+
+
+def _ask(store: Any, silent: list[int], patience: float) -> None:
     with contextlib.suppress(RuntimeError):  # the store has gone with the rank that kept it: then nobody can tell
-        _store.set(f"ssl/lost/{dist.get_rank()}", "here")
+        store.set(f"ssl/lost/{dist.get_rank()}", "here")
         for other in range(dist.get_world_size()):
             try:
-                _store.wait([f"ssl/lost/{other}"], timedelta(seconds=patience))
+                store.wait([f"ssl/lost/{other}"], timedelta(seconds=patience))
             except RuntimeError:
                 silent.append(other)
                 patience = 0.1
-    return silent
 
 
 def world_size() -> int:

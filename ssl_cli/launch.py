@@ -7,7 +7,6 @@ nobody fights over the run directory: rank 0 writes and prints.
 import json
 import os
 import sys
-import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -143,17 +142,13 @@ def launch_all() -> int:
 def share(place: Place, job: Job | None) -> tuple[Any, Job | None]:
     """Give all ranks the job of rank 0; return the store where they met, and the job (None: there is none)."""
     global _shared
-    from ssl_cli.distributed import meet
+    from ssl_cli.distributed import meet, prefixed, tell_all
 
     _shared = True
     store = meet(place.rank, place.world, place.rendezvous)
-    if place.rank == 0:
-        store.set("ssl/job", json.dumps(None if job is None else asdict(job)))
-    content = json.loads(store.get("ssl/job"))
-    store.add("ssl/read", 1)
-    while place.rank == 0 and content is None and store.add("ssl/read", 0) < place.world:
-        threading.Event().wait(0.1)  # rank 0 may keep the store: it stays until all have read
-    return store, None if content is None else Job(**content)
+    attempt, text = tell_all(store, place, json.dumps(None if job is None else asdict(job)))
+    content = json.loads(text)
+    return prefixed(store, attempt), None if content is None else Job(**content)
 
 
 def as_rank(place: Place, job: Job | None, tell: Callable[[dict[str, Any]], None] | None = None) -> int:
