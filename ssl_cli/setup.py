@@ -15,9 +15,10 @@ from ssl_cli.data.labels import draw
 from ssl_cli.data.load import load
 from ssl_cli.data.loader import Loader
 from ssl_cli.device import choose_device, choose_precision, precision_reason, resident, set_threads
-from ssl_cli.distributed import synchronise_norms, world_size
+from ssl_cli.distributed import world_size
 from ssl_cli.errors import UserError
 from ssl_cli.methods.base import Method
+from ssl_cli.norms import synchronise_norms
 from ssl_cli.optim import layer_decayed
 from ssl_cli.pretext.base import Pretext
 from ssl_cli.probes.base import Probe

@@ -24,7 +24,8 @@ from ssl_cli.batch import Batch, Task
 from ssl_cli.build import instantiate
 from ssl_cli.data.info import DataInfo
 from ssl_cli.data.loader import Loader
-from ssl_cli.distributed import SyncedBatchNorm, gather, own_rows, synchronise_norms
+from ssl_cli.distributed import gather, own_rows
+from ssl_cli.norms import SyncedBatchNorm, synchronise_norms
 from ssl_cli.rundir import RunDir
 from ssl_cli.setup import build_method, prepare
 
