@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ssl_cli import config as cfg
 from ssl_cli.atomic import write_json
-from ssl_cli.errors import RunError, UserError, did_you_mean, is_of_disk
+from ssl_cli.errors import RunError, UserError, did_you_mean, is_of_disk, one_line
 
 # The flags of Hydra that make sense here; --experimental-rerun is left out, because it loads a pickle.
 FLAGS = (
@@ -134,7 +134,10 @@ def _run_job(
     if sweep:
         print(f"job {hydra_config.job.num}: {' '.join(hydra_config.overrides.task)}", flush=True)
     try:
-        cfg.check(config, _without_values(command, list(hydra_config.overrides.task)))
+        try:
+            cfg.check(config, _without_values(command, list(hydra_config.overrides.task)))
+        except OmegaConfBaseException as error:  # an interpolation that leads nowhere, say
+            raise UserError(_explain(error, command)) from error
         outcomes.append(run(config))
         if sweep and outcomes[-1] >= 124:  # a signal, or the end of the time, means the whole sweep
             print(f"to go on with the sweep: {again(output_dir.parent)}", flush=True)
@@ -142,7 +145,7 @@ def _run_job(
     except (UserError, RunError) as error:
         outcomes.append(1 if sweep else error)
         if sweep:
-            print(f"error: {error}", file=sys.stderr, flush=True)
+            print(f"error: {one_line(error)}", file=sys.stderr, flush=True)
             record_failure(output_dir, str(error), list(hydra_config.overrides.task))
     except BrokenPipeError:
         raise SystemExit(141) from None  # nobody reads on
@@ -223,12 +226,17 @@ def _explain(error: Exception, command: str) -> str:
         return f"{getattr(cause, 'full_key', '') or 'value'}={match[1]} is not {kind}"
     if match := re.search(r"Incompatible value '([^']*)' for field of type '(\w+)'", str(cause)):
         return f"{getattr(cause, 'full_key', '') or 'value'}={match[1]} is not of type {match[2]}"
+    if match := re.search(r"Interpolation key '([^']*)' not found", text):
+        return f"an interpolation leads nowhere: there is no setting '{match[1]}'; write a value without ${{...}}"
     if match := re.search(r"Could not override '([^']*)'\. No match in the defaults list", text):
         return f"there is no group '{match[1]}' here (see `ssl {command} --help`)"
     if match := re.search(r"Ambiguous value for argument '([^']*)'", text):
         return f"{match[1]} is several values: a sweep needs -m, so write ssl {command} -m {match[1]}"
     if match := re.search(r"Error merging override (\S+)", text):
         return f"{match[1]} is not allowed: {str(cause).splitlines()[0]}"
+    if isinstance(error, OmegaConfBaseException):
+        key = getattr(error, "full_key", None)
+        return f"{f'{key}: ' if key else ''}{str(error).splitlines()[0]}"
     if isinstance(error, OverrideParseException):
         return f"cannot read '{error.override}'; write KEY=VALUE, with quotes around brackets and spaces"
     return text

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from ssl_cli import __version__
-from ssl_cli.errors import RunError, UserError, did_you_mean
+from ssl_cli.errors import RunError, UserError, did_you_mean, one_line
 from ssl_cli.signals import exit_status, interruptible
 
 # Each command is the module of that name in ssl_cli.commands; one that composes a config has conf/<command>.yaml.
@@ -64,10 +64,10 @@ def main(argv: list[str] | None = None) -> int:
         with interruptible():
             return _dispatch(args)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return 2
     except RunError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as error:
         print("interrupted", file=sys.stderr)

@@ -144,6 +144,7 @@ MEANT = {
     "ckpt": "RUN (a run directory, a checkpoint file, `last` or `best`)",
     "dataset.root": "DIR (the directory of your images)",
 }
+GROUPS = ("probes", "dataset", "method", "backbone", "augment", "pretext", "optimizer", "schedule", "trainer")
 CHOICES = {"device": ("auto", "cpu", "cuda", "mps"), "precision": ("auto", "fp32", "bf16")}
 CHOICES["on_nan"] = ("stop", "skip", "rollback")
 
@@ -155,16 +156,24 @@ def check(config: DictConfig, defaults: DictConfig) -> None:
         config: the composed config.
         defaults: the same groups composed without the user's values: the types of the plug-ins' keys.
     """
-    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
     signs = {"method": "train", "pretext": "views", "probe": "probe", "split": "embed"}  # that no command before has
-    schema = SCHEMAS[next((command for key, command in signs.items() if key in plain), "export")]
-    for key in plain:
+    schema = SCHEMAS[
+        next((command for key, command in signs.items() if key in list(config)), "export")
+    ]  # a missing one, too
+    for key in config:
         if key not in schema.__dataclass_fields__:
             raise UserError(f"there is no setting '{key}'{did_you_mean(key, schema.__dataclass_fields__)}")
+    if schema is TrainConfig:
+        for key in GROUPS:
+            if OmegaConf.is_missing(config, key) or not isinstance(config[key], DictConfig):
+                value = "???" if OmegaConf.is_missing(config, key) else config[key]
+                raise UserError(f"{key}={value} is not a group of settings; leave it away for the default")
+    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
     reference = dict(_leaves(OmegaConf.to_container(defaults, resolve=True, throw_on_missing=False)))
-    for key in ("probes", "dataset", "method", "backbone", "augment", "pretext", "optimizer", "schedule", "trainer"):
-        if key in schema.__dataclass_fields__ and schema is TrainConfig and not isinstance(plain[key], Mapping):
-            raise UserError(f"{key}={plain[key]} is not a group of settings; leave it away for the default")
+    for group, key in (("method", "_needs_"), ("pretext", "_gives_")):
+        names = plain[group].get(key, []) if isinstance(plain.get(group), Mapping) else []
+        if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+            raise UserError(f"{group}.{key}={names} is not a list of names of what a pretext gives; write [views], say")
     for key, value in _leaves(plain):
         if value == MISSING or value == "":
             raise UserError(f"{key} is not set; write {key}={MEANT.get(key, 'VALUE')}")

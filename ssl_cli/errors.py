@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import re
 from collections.abc import Iterable
 
 
@@ -14,6 +15,15 @@ class UserError(Exception):
 
 class RunError(Exception):
     """A run that could not go on for a reason that is not the command line's: one line, exit status 1."""
+
+
+# Controls, and what turns the direction of writing: a file's name could redraw the terminal, or an error lie.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def one_line(text: object) -> str:
+    """Return a text as one line that shows what could do something else than be read, as its escape."""
+    return _UNPRINTABLE.sub(lambda found: repr(found[0])[1:-1], str(text))
 
 
 def is_of_disk(error: OSError) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_cli.cpus import usable_cpus
-from ssl_cli.errors import RunError, UserError
+from ssl_cli.errors import RunError, UserError, one_line
 from ssl_cli.signals import exit_status
 
 
@@ -179,7 +179,7 @@ def as_rank(place: Place, job: Job | None, tell: Callable[[dict[str, Any]], None
             print(failure["trace"], file=sys.stderr, end="")
         # A mistake that all ranks see is said once.
         if place.rank == 0 or failure["status"] != 2:
-            print(f"error: {failure['message']}", file=sys.stderr, flush=True)
+            print(f"error: {one_line(failure['message'])}", file=sys.stderr, flush=True)
         sys.stdout.flush()
         os._exit(failure["status"])  # without the usual clean-up, which would wait for ranks that are gone
 

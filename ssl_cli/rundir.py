@@ -17,11 +17,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ssl_cli import __version__
 from ssl_cli.atomic import remove_leftovers, replace, write_json
+from ssl_cli.config import GROUPS
 from ssl_cli.errors import UserError
 from ssl_cli.runs import find_run, read_json
 
 CONFIG_LIMIT = 1 << 18  # characters of a config.yaml; those of ssl have a few thousand
-GROUPS = ("dataset", "augment", "pretext", "method", "backbone", "optimizer", "schedule", "probes", "trainer")
 CONFIG_DEPTH = 50  # lists and mappings within each other, likewise
 
 

@@ -89,6 +89,11 @@ def open_trained(file: Path, config: DictConfig, typed: Sequence[str] = ()) -> T
     else:
         with building(file):
             data, note = loaded(node), ""
+        if (data.channels, data.image_size) != (info.channels, info.image_size):
+            raise UserError(
+                f"{file} was trained on images of {info.channels}x{info.image_size}x{info.image_size}, but its config "
+                f"gives {data.channels}x{data.image_size}x{data.image_size}: it is not what the run has written"
+            )
     seen, labelled = describe(data, node)
     if not other and seen.splits != info.splits:
         raise UserError(

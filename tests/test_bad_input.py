@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ssl_cli.cli import main
+from ssl_cli.errors import UserError, one_line
 
 TORCH = {"torch", "torchvision"}
 
@@ -224,3 +225,31 @@ def test_broken_images_can_be_skipped_and_are_counted(ssl, bad_inputs):
     outcome = ssl("train", *args, "trainer.batch_size=4", "trainer.dry_run=true")
     assert outcome.status == 0, outcome.err
     assert "1 broken" in outcome.out
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\x1b[2Jb", "a\u202eb", "a\x00b", "\udcff"])
+def test_an_error_is_one_line_that_only_says_something(text):
+    shown = one_line(UserError(text))
+    assert shown.isprintable() and len(shown.splitlines()) == 1 and ("\\" in shown)
+    assert one_line("猫 кот قط 😺 a\\b 'c'") == "猫 кот قط 😺 a\\b 'c'"
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["export", "ckpt=${seed}"], "error: an interpolation leads nowhere: there is no setting 'seed'"),
+        (["train", "resume\nx=run"], "error: cannot read 'resume\\nx=run'; write KEY=VALUE"),
+        (["train", "~method"], "is not a group of settings"),
+        (
+            ["train", "trainer.epochs=${nothing}"],
+            "error: an interpolation leads nowhere: there is no setting 'nothing'",
+        ),
+        (["train", "--cfg"], "error: --cfg shows one of job, hydra, all, not ''\n"),
+        (["train", "--multirun=3"], "error: the flag --multirun takes no value; write --multirun\n"),
+        (["train", "method=simclr", "--config-dir"], "error: the flag --config-dir needs a value"),
+    ],
+)
+def test_what_hydra_takes_badly_is_one_line(ssl, args, said):
+    outcome = ssl(*args)
+    assert outcome.status == 2 and said in outcome.err and outcome.err.count("\n") == 1, outcome.err
+    assert "torch" not in outcome.modules

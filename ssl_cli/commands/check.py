@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from ssl_cli.errors import RunError, UserError
+from ssl_cli.errors import RunError, UserError, one_line
 from ssl_cli.lock import NAME, holder_lives, read_holder
 from ssl_cli.rundir import RunDir
 from ssl_cli.stored import building, check_targets, stored_config
@@ -52,7 +52,7 @@ def main(args: Sequence[str]) -> int:
             print(f"  ok       {look()}", flush=True)
         except (UserError, RunError) as error:
             problems += 1
-            print(f"  PROBLEM  {error}", flush=True)
+            print(f"  PROBLEM  {one_line(error)}", flush=True)
     print(f"{problems} problems" if problems > 1 else "1 problem" if problems else "all is well")
     return 1 if problems else 0
 
@@ -103,7 +103,8 @@ def resumes(run: RunDir, trusted: list[str]) -> str:
             experiment = prepare(_for_steps(config), resuming=True)
         if changed := [key for key, value in experiment.info.to_dict().items() if state["data"].get(key) != value]:
             _no(f"the data are not those of the run any more: {', '.join(changed)} changed")
-        ends.append(_state_after(experiment, copy.deepcopy(state)))
+        with building(file):
+            ends.append(_state_after(experiment, copy.deepcopy(state)))
     different = [key for key, value in ends[0].items() if not torch.equal(value, ends[1][key])]
     if ends[0].keys() != ends[1].keys() or different and experiment.device.type == "cpu":
         _no(f"going on twice from step {step} gives two results: {(different or ['the keys'])[0]} differs")

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ssl_cli.errors import RunError, UserError
+from ssl_cli.errors import RunError, UserError, one_line
 from ssl_cli.launch import Job
 
 
@@ -69,7 +69,7 @@ def do(job: Job) -> int:
     try:
         return launch.run(job)
     except (UserError, RunError) as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        print(f"error: {one_line(error)}", file=sys.stderr, flush=True)
         record_failure(Path(job.target), str(error), job.overrides)
         return 2 if isinstance(error, UserError) else 1
     except KeyboardInterrupt:
