@@ -157,10 +157,9 @@ def check(config: DictConfig, defaults: DictConfig) -> None:
         defaults: the same groups composed without the user's values: the types of the plug-ins' keys.
     """
     signs = {"method": "train", "pretext": "views", "probe": "probe", "split": "embed"}  # that no command before has
-    schema = SCHEMAS[
-        next((command for key, command in signs.items() if key in list(config)), "export")
-    ]  # a missing one, too
-    for key in config:
+    keys = list(config)  # with those that are missing
+    schema = SCHEMAS[next((command for key, command in signs.items() if key in keys), "export")]
+    for key in keys:
         if key not in schema.__dataclass_fields__:
             raise UserError(f"there is no setting '{key}'{did_you_mean(key, schema.__dataclass_fields__)}")
     if schema is TrainConfig:

@@ -1,6 +1,26 @@
-"""A collapse is seen: SimSiam without its stopped gradient warns, with it does not; the summary says which."""
+"""A collapse is seen: a method without what prevents it warns, with it does not; the summary says which.
 
+The figures: pytest -n 0 -m slow tests/test_collapse.py -s
+"""
+
+import itertools
 import json
+
+import pytest
+from experiments import train
+
+LONG = ["trainer.batch_size=128", "trainer.epochs=20", "trainer.eval_every=5", "~probes.linear"]
+PROVOKED = [
+    *(["method=simsiam", "method.stop_gradient=false", f"seed={seed}"] for seed in range(4)),
+    *(["method=vicreg", "method.variance=0", "method.covariance=0", f"seed={seed}"] for seed in range(3)),
+    *(["method=barlow_twins", "method.off_diagonal=0", f"seed={seed}"] for seed in range(3)),
+]
+HEALTHY = [
+    [f"method={method}", f"seed={seed}"]
+    for method, seed in itertools.product(
+        ["simclr", "moco", "moco_v3", "nnclr", "byol", "simsiam", "vicreg", "barlow_twins", "swav", "dino"], range(2)
+    )
+]
 
 
 def watched(run):
@@ -9,7 +29,8 @@ def watched(run):
 
 
 def test_simsiam_collapses_without_stop_gradient_and_says_so(ssl, summary):
-    quick = ["method=simsiam", "trainer.epochs=20", "probes.linear.labels=[all]", "trainer.batch_size=128"]
+    quick = ["method=simsiam", "trainer.epochs=8", "trainer.batch_size=64", "~probes.linear", "trainer.threads=1"]
+    quick += ["backbone.widths=[16,32,64]", "trainer.eval_every=4"]
     broken = ssl("train", *quick, "method.stop_gradient=false", "hydra.run.dir=broken")
     healthy = ssl("train", *quick, "hydra.run.dir=healthy")
     assert broken.status == healthy.status == 0, broken.err + healthy.err
@@ -22,3 +43,16 @@ def test_simsiam_collapses_without_stop_gradient_and_says_so(ssl, summary):
     for row in (last, good):
         for space in ("feature", "embedding"):
             assert {f"{space}_{name}" for name in ("std", "rank", "alignment", "uniformity")} <= row.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("runs", "expected"), [(PROVOKED, True), (HEALTHY, False)], ids=["provoked", "healthy"])
+def test_a_collapse_is_told_from_health(tmp_path, runs, expected):
+    said = {}
+    for overrides in runs:
+        path = tmp_path / "-".join(overrides)
+        train(path, [*overrides, *LONG])
+        said[" ".join(overrides)] = "has collapsed" in (path / "train.log").read_text()
+        print(" ".join(overrides), "warned" if said[" ".join(overrides)] else "silent", watched(path)[-1])
+    print(f"{sum(said.values())} of {len(said)} warned")
+    assert set(said.values()) == {expected}, said
