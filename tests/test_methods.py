@@ -16,9 +16,18 @@ from ssl_cli.trained import open_trained
 
 
 def overrides_of(method: str) -> list[str]:
-    """Return what a method needs beside its defaults: some labels, if it learns from those and from the rest."""
-    mixed = "mu" in OmegaConf.load(CONF / "method" / f"{method}.yaml")
-    return [f"method={method}", *(["dataset.labels=20/class"] if mixed else [])]
+    """Return what a method needs beside its defaults: some labels, if it learns from those and from the rest.
+
+    What only takes time is less: a narrow backbone, short chains.
+    """
+    keys = OmegaConf.load(CONF / "method" / f"{method}.yaml")
+    narrow = "widths" in composed("train", [f"method={method}"]).backbone
+    return [
+        f"method={method}",
+        *(["dataset.labels=20/class"] if "mu" in keys else []),
+        *(["backbone.widths=[16,32,64]"] if narrow else []),
+        *(["method.steps=5"] if "chains" in keys else []),
+    ]
 
 
 METHODS = sorted(file.stem for file in (CONF / "method").glob("*.yaml") if not file.stem.startswith("_"))
