@@ -28,7 +28,8 @@ class Worker:
     """A process that measures when it is told to, and sleeps while others do."""
 
     def __init__(self, variant: Variant, threads: int):
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(threads)}
+        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": str(threads)}
         command = [variant.python, "-m", "benchmarks.worker", variant.target, json.dumps(variant.options)]
         self.process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

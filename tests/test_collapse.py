@@ -9,7 +9,13 @@ import json
 import pytest
 from experiments import train
 
-LONG = ["trainer.batch_size=128", "trainer.epochs=20", "trainer.eval_every=5", "~probes.linear"]
+LONG = [
+    "backbone.widths=[16,32,64]",
+    "trainer.batch_size=128",
+    "trainer.epochs=20",
+    "trainer.eval_every=5",
+    "~probes.linear",
+]
 PROVOKED = [
     *(["method=simsiam", "method.stop_gradient=false", f"seed={seed}"] for seed in range(4)),
     *(["method=vicreg", "method.variance=0", "method.covariance=0", f"seed={seed}"] for seed in range(3)),
