@@ -1,9 +1,12 @@
 """Two hundred broken files of many kinds in one folder: named, counted, skipped or refused as asked; none hangs."""
 
+import hashlib
 import io
 import os
 import signal
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -142,3 +145,29 @@ def test_a_changed_folder_is_not_read_from_its_old_cache(tmp_path):
     os.utime(root / "1.png", (1, 1))
     second = folder.load(str(root), cache_dir=str(tmp_path / "cache"), **settings)
     assert first.images[:, 0, 0, 0].tolist() == [0, 10, 20] and second.images[:, 0, 0, 0].tolist() == [0, 200, 20]
+
+
+def test_two_processes_that_build_one_cache_get_the_same_whole_one(tmp_path):
+    root, cache = tmp_path / "images", tmp_path / "cache"
+    root.mkdir()
+    for i in range(300):
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (40, 40), dtype=np.uint8)).save(root / f"{i:03}.png")
+    code = (
+        "import hashlib, sys, time; from ssl_cli.data import folder\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        f"data = folder.load({str(root)!r}, cache_dir={str(cache)!r}, storage_size=32, channels=1, storage_limit=0)\n"
+        "print(hashlib.sha256(data.images.numpy().tobytes()).hexdigest())\n"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen([sys.executable, "-c", code], **pipes) for _ in range(2)]
+    for process in both:
+        assert process.stdout.readline() == "ready\n"
+    for process in both:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    told = [process.communicate(timeout=300) for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    sums = {out.splitlines()[-1] for out, _ in told}
+    again = folder.load(str(root), cache_dir=str(cache), storage_size=32, channels=1, storage_limit=0)
+    assert sums == {hashlib.sha256(again.images.numpy().tobytes()).hexdigest()}
+    assert sorted(file.suffix for file in cache.rglob("*") if file.is_file()) == [".json", ".npy"]  # no leftovers
