@@ -20,7 +20,7 @@ def read_targets(
     Args:
         file: comma-separated, UTF-8, with a header. An empty cell is a target that is not known.
         names: N file names of images, relative to the folder; rows of other files are left out.
-        columns: the targets; None: every column in which all cells are numbers or empty.
+        columns: the targets; None: every column in which more than half of the cells that are not empty are numbers.
         file_column: the column with the file names; None: the first.
 
     Returns:
@@ -28,7 +28,7 @@ def read_targets(
 
     Raises:
         UserError: the file cannot be read, lacks a column or an image, names an image twice, or has a cell that is no
-            number in a column that was asked for; the message has the line.
+            number in a column of numbers; the message has the line.
     """
     header, rows = _table(file)
     file_column = header[0] if file_column is None else file_column
@@ -54,13 +54,11 @@ def read_targets(
         )
     targets: dict[str, Tensor] = {}
     for column in columns or [name for name in header if name != file_column]:
-        try:
-            values = [_number(file, lines[name], column, rows[lines[name]][header.index(column)]) for name in wanted]
-        except UserError:
-            if columns:
-                raise
-            continue
-        targets[column] = torch.tensor(values)
+        cells = {lines[name]: rows[lines[name]][header.index(column)] for name in wanted}
+        filled = [cell for cell in cells.values() if cell.strip()]
+        if not columns and sum(map(_is_number, filled)) <= len(filled) / 2:
+            continue  # a column of texts; in one that is nearly all numbers, a text is a slip
+        targets[column] = torch.tensor([_number(file, line, column, cell) for line, cell in cells.items()])
     if not targets:
         raise UserError(f"{shown(file)} has no column of numbers beside '{file_column}'; it has {', '.join(header)}")
     return targets
@@ -91,6 +89,13 @@ def _table(file: Path) -> tuple[list[str], dict[int, list[str]]]:
     return header, rows
 
 
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
 def _number(file: Path, line: int, column: str, text: str) -> float:
     if not text.strip():
         return math.nan
@@ -100,6 +105,7 @@ def _number(file: Path, line: int, column: str, text: str) -> float:
         value = math.nan
     if not math.isfinite(value):
         raise UserError(
-            f"line {line} of {shown(file)}: {column} is '{text}', not a number; leave the cell empty if it is not known"
+            f"line {line} of {shown(file)}: {column} is '{text}', not a number; leave the cell empty if it is not known, "
+            "or name the columns that are meant: dataset.target_columns=[NAME]"
         )
     return value

@@ -7,10 +7,10 @@ from ssl_cli.errors import UserError
 NAMES = ["a/1.png", "b/2.png"]
 
 
-def read(tmp_path, text, **options):
+def read(tmp_path, text, names=NAMES, **options):
     file = tmp_path / "labels.csv"
     file.write_text(text)
-    return read_targets(file, NAMES, **options)
+    return read_targets(file, names, **options)
 
 
 def test_rows_are_matched_by_name_and_an_empty_cell_is_unknown(tmp_path):
@@ -29,6 +29,11 @@ def test_rows_are_matched_by_name_and_an_empty_cell_is_unknown(tmp_path):
         ("file,age\na/1.png,1\nb/2.png,2\na/1.png,3\n", {}, ["a/1.png twice", "lines 2 and 4"]),
         ("file,age\na/1.png,1\nb/2.png,old\n", {"columns": ["age"]}, ["line 3", "'old', not a number"]),
         ("file,age\na/1.png,1\nb/2.png,inf\n", {"columns": ["age"]}, ["line 3", "'inf'"]),
+        (
+            "file,age\na/1.png,1\nb/2.png,2o\nc.png,3\n",
+            {"names": [*NAMES, "c.png"]},
+            ["line 3", "'2o'", "target_columns"],
+        ),
         ("file,age\na/1.png,1\nb/2.png,2\n", {"columns": ["aeg"]}, ["no column 'aeg'", "did you mean 'age'"]),
         ("file,age\na/1.png,1\nb/2.png,2\n", {"file_column": "fiel"}, ["no column 'fiel'", "did you mean 'file'"]),
         ("file,who\na/1.png,x\nb/2.png,y\n", {}, ["no column of numbers"]),
