@@ -105,7 +105,7 @@ def _number(file: Path, line: int, column: str, text: str) -> float:
         value = math.nan
     if not math.isfinite(value):
         raise UserError(
-            f"line {line} of {shown(file)}: {column} is '{text}', not a number; leave the cell empty if it is not known, "
+            f"line {line} of {shown(file)}: {column} is '{text}', not a number; leave it empty if it is not known, "
             "or name the columns that are meant: dataset.target_columns=[NAME]"
         )
     return value
