@@ -6,8 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ssl_cli.eager import eager_step, spare_compiler
 from ssl_cli.errors import UserError
 from ssl_cli.schedule import effective_lr
+
+spare_compiler()
 
 
 def param_groups(params: nn.Module | Iterable[tuple[str, nn.Parameter]], exclude_1d: bool = True) -> list[dict]:
@@ -109,6 +112,7 @@ def _can_fuse(groups: list[dict]) -> bool:
 
 
 def _remember_lr(optimizer: Optimizer) -> Optimizer:
+    optimizer = eager_step(optimizer)
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"] * group.get("lr_scale", 1.0)  # what the schedule's factor multiplies
     return optimizer

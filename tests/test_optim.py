@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from ssl_cli.eager import eager_step
 from ssl_cli.optim import LARS, adamw, lars, param_groups, sgd
 
 
@@ -119,3 +120,28 @@ def test_state_dict_round_trip_continues_bitwise(make, tmp_path):
             backward(n, step)
             o.step()
     assert all(torch.equal(a, b) for a, b in zip(net.parameters(), resumed.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("kind", [torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop, LARS])
+def test_a_step_without_the_compiler_is_the_same_step(kind):
+    nets = [torch.nn.Sequential(torch.nn.Linear(5, 7), torch.nn.Linear(7, 1)) for _ in range(2)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    plain, eager = (kind(net.parameters(), lr=0.1) for net in nets)
+    assert eager_step(eager) is eager
+    for _ in range(3):
+        x = torch.randn(4, 5)
+        for net, optimizer in zip(nets, (plain, eager), strict=True):
+            optimizer.zero_grad()
+            net(x).square().sum().backward()
+            optimizer.step()
+            assert torch.is_grad_enabled()
+    assert all(torch.equal(a, b) for a, b in zip(*(net.parameters() for net in nets), strict=True))
+    assert not any(p.grad_fn for p in nets[1].parameters())
+
+
+def test_training_never_waits_for_the_compilers_import(ssl):
+    few = ["backbone.widths=[8,16]", "trainer.max_steps=2", "~probes.linear", "optimizer=adamw"]
+    outcome = ssl("train", "method=simclr", *few)
+    assert outcome.status == 0, outcome.err
+    assert "torch" in outcome.modules
+    assert not outcome.modules & {"torch._dynamo", "torchvision", "sympy"}
