@@ -169,6 +169,9 @@ def check(config: DictConfig, defaults: DictConfig) -> None:
                 raise UserError(f"{key}={value} is not a group of settings; leave it away for the default")
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
     reference = dict(_leaves(OmegaConf.to_container(defaults, resolve=True, throw_on_missing=False)))
+    for key, default in reference.items():
+        if isinstance(value := _select(plain, key), Mapping):  # it has no leaf of that name
+            _check_type(key, value, default)
     for group, key in (("method", "_needs_"), ("pretext", "_gives_")):
         names = plain[group].get(key, []) if isinstance(plain.get(group), Mapping) else []
         if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):

@@ -244,6 +244,8 @@ def test_an_error_is_one_line_that_only_says_something(text):
             ["train", "trainer.epochs=${nothing}"],
             "error: an interpolation leads nowhere: there is no setting 'nothing'",
         ),
+        (["train", "method=moco", "method.queue_size={}"], "error: method.queue_size={} is not a whole number"),
+        (["train", "method=moco", "method.queue_size={a:1}"], "method.queue_size"),
         (["train", "--cfg"], "error: --cfg shows one of job, hydra, all, not ''\n"),
         (["train", "--multirun=3"], "error: the flag --multirun takes no value; write --multirun\n"),
         (["train", "method=simclr", "--config-dir"], "error: the flag --config-dir needs a value"),
