@@ -6,8 +6,8 @@ from benchmarks.harness import Variant, take_turns
 from benchmarks.images import folder
 from benchmarks.peers import Missing, python_with
 
-IMAGES, HELD_OUT = 12_000, 2_000  # of the folder's training images: to learn from, and of these for kNN
-EPOCHS, BATCH = 4, 256
+IMAGES, HELD_OUT = 8_000, 2_000  # of the folder's training images: to learn from, and of these for kNN
+EPOCHS, BATCH = 3, 128
 
 
 def measure(options) -> dict:
