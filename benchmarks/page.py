@@ -5,8 +5,10 @@ from typing import Any
 HEAD = """\
 # Benchmarks
 
-Made by `python -m benchmarks all --out docs/benchmarks.md`{data}; each row can be measured again by itself
-(`python -m benchmarks NAME --out docs/benchmarks.md`). {machine}
+Made by `python -m benchmarks all --out docs/benchmarks.md`{data}; each row can be
+measured again by itself (`python -m benchmarks NAME --out docs/benchmarks.md`).
+
+{machine}
 
 All variants of a row run in processes of their own and take turns, so that a machine that slows down slows all of
 them. A ratio is the median of the rounds' ratios, with the smallest and the largest behind it: where these lie far

@@ -33,6 +33,7 @@ def measure(options) -> dict:
     notes = [
         f"{IMAGES - HELD_OUT:,} images, {EPOCHS} epochs of AdamW with a cosine schedule, batch {BATCH}, one seed; the "
         "two take turns, epoch by epoch, and kNN (k = 200) on held-out images is not counted.",
+        "Its bound is the ratio of a training step, above.",
         "After so few epochs the accuracies differ by chance as much as by anything else: the ratio can hide or add an "
         "epoch.",
     ]
