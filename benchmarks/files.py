@@ -7,8 +7,8 @@ from benchmarks.images import folder
 
 BATCH = 256
 FIRST_PASS = (
-    "The first pass reads, decodes and sums every file and writes the cache that later epochs and commands map; decoding "
-    "is the same library in both, on the same cores."
+    "The first pass reads, decodes and sums every file and writes the cache that later epochs and commands map; "
+    "decoding is the same library in both, on the same cores."
 )
 COUNT = 20_000  # made-up images, where no folder is given
 WORKERS = (0, 2)
