@@ -6,11 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ssl_cli.eager import eager_step, spare_compiler
+from ssl_cli.eager import eager_optimizer
 from ssl_cli.errors import UserError
 from ssl_cli.schedule import effective_lr
-
-spare_compiler()
 
 
 def param_groups(params: nn.Module | Iterable[tuple[str, nn.Parameter]], exclude_1d: bool = True) -> list[dict]:
@@ -69,8 +67,14 @@ def sgd(
     """Stochastic gradient descent; the learning rate of every group is `schedule.effective_lr`."""
     lr = effective_lr(lr, scale, batch_size)
     return _remember_lr(
-        torch.optim.SGD(
-            param_groups, lr, momentum, weight_decay=weight_decay, nesterov=nesterov, fused=_can_fuse(param_groups)
+        eager_optimizer(
+            torch.optim.SGD,
+            param_groups,
+            lr,
+            momentum,
+            weight_decay=weight_decay,
+            nesterov=nesterov,
+            fused=_can_fuse(param_groups),
         )
     )
 
@@ -89,7 +93,9 @@ def adamw(
         raise UserError(f"optimizer.betas={list(betas)} are not two numbers in [0, 1); write [0.9, 0.999]")
     lr = effective_lr(lr, scale, batch_size)
     return _remember_lr(
-        torch.optim.AdamW(param_groups, lr, tuple(betas), eps, weight_decay, fused=_can_fuse(param_groups))
+        eager_optimizer(
+            torch.optim.AdamW, param_groups, lr, tuple(betas), eps, weight_decay, fused=_can_fuse(param_groups)
+        )
     )
 
 
@@ -104,7 +110,7 @@ def lars(
 ) -> Optimizer:
     """`LARS`; the learning rate of every group is `schedule.effective_lr`."""
     lr = effective_lr(lr, scale, batch_size)
-    return _remember_lr(LARS(param_groups, lr, momentum, weight_decay, eta))
+    return _remember_lr(eager_optimizer(LARS, param_groups, lr, momentum, weight_decay, eta))
 
 
 def _can_fuse(groups: list[dict]) -> bool:
@@ -112,7 +118,6 @@ def _can_fuse(groups: list[dict]) -> bool:
 
 
 def _remember_lr(optimizer: Optimizer) -> Optimizer:
-    optimizer = eager_step(optimizer)
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"] * group.get("lr_scale", 1.0)  # what the schedule's factor multiplies
     return optimizer
