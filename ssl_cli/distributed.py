@@ -22,6 +22,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
+from ssl_cli.errors import RunError
+
+MEETING = timedelta(minutes=30)  # ranks may start far apart, where one has been waiting in a queue
 _LOST = re.compile(r"gloo|NCCL|[Cc]onnection|[Tt]imed out|timeout")
 _store: Any = None  # where ranks of this group leave word for each other
 _waited = 0  # how many times rank 0 has been waited for
@@ -37,11 +40,10 @@ def meet(rank: int, world: int, rendezvous: str = "env://") -> Any:
         world: how many there are.
         rendezvous: ``env://`` (the address in MASTER_ADDR and MASTER_PORT) or ``file:///PATH``.
     """
-    # They may start far apart, where one has been waiting in a queue.
-    return next(dist.rendezvous(rendezvous, rank, world, timeout=timedelta(minutes=30)))[0]
+    return next(dist.rendezvous(rendezvous, rank, world, timeout=MEETING))[0]
 
 
-def tell_all(store: Any, place: Any, word: str) -> tuple[str, str]:
+def tell_all(store: Any, rank: int, world: int, word: str) -> tuple[Any, str]:
     """Give all ranks the word of rank 0, in a store that may hold words of an earlier attempt.
 
     torchrun keeps its store when it starts the ranks again. So nobody believes what is there: each rank asks with a
@@ -49,31 +51,33 @@ def tell_all(store: Any, place: Any, word: str) -> tuple[str, str]:
 
     Args:
         store: where they met.
-        place: this rank's ``rank``, and how many there are, ``world``.
+        rank: this process's number.
+        world: how many there are.
         word: of rank 0; that of others is not heard.
 
     Returns:
-        A name of this attempt, and the word; on rank 0 when all have read it.
+        The part of the store that is this attempt's own, and the word; on rank 0 when all have read it.
+
+    Raises:
+        RunError: on rank 0, a rank has not asked for as long as ranks have to meet.
     """
     own = secrets.token_hex(8)
-    if place.rank > 0:
-        store.set(f"ssl/asks/{place.rank}", own)
+    if rank > 0:
+        store.set(f"ssl/asks/{rank}", own)
         attempt, text = json.loads(store.get(f"ssl/answer/{own}"))
         store.add(f"ssl/read/{attempt}", 1)
-        return attempt, text
+        return dist.PrefixStore(attempt, store), text
     answered: set[str] = set()
-    while store.add(f"ssl/read/{own}", 0) < place.world - 1:
-        for key in (f"ssl/asks/{other}" for other in range(1, place.world)):
+    limit = time.monotonic() + MEETING.total_seconds()
+    while (read := store.add(f"ssl/read/{own}", 0)) < world - 1:
+        if time.monotonic() > limit:
+            raise RunError(f"{world - 1 - read} of {world} ranks have not come within {MEETING}")
+        for key in (f"ssl/asks/{other}" for other in range(1, world)):
             if store.check([key]) and (asked := store.get(key).decode()) not in answered:
                 store.set(f"ssl/answer/{asked}", json.dumps([own, word]))
                 answered.add(asked)
         time.sleep(0.02)
-    return own, word
-
-
-def prefixed(store: Any, name: str) -> Any:
-    """Return a part of a store, in which nobody else writes."""
-    return dist.PrefixStore(name, store)
+    return dist.PrefixStore(own, store), word
 
 
 def join(

@@ -142,13 +142,13 @@ def launch_all() -> int:
 def share(place: Place, job: Job | None) -> tuple[Any, Job | None]:
     """Give all ranks the job of rank 0; return the store where they met, and the job (None: there is none)."""
     global _shared
-    from ssl_cli.distributed import meet, prefixed, tell_all
+    from ssl_cli.distributed import meet, tell_all
 
     _shared = True
     store = meet(place.rank, place.world, place.rendezvous)
-    attempt, text = tell_all(store, place, json.dumps(None if job is None else asdict(job)))
+    store, text = tell_all(store, place.rank, place.world, json.dumps(None if job is None else asdict(job)))
     content = json.loads(text)
-    return prefixed(store, attempt), None if content is None else Job(**content)
+    return store, None if content is None else Job(**content)
 
 
 def as_rank(place: Place, job: Job | None, tell: Callable[[dict[str, Any]], None] | None = None) -> int:
