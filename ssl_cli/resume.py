@@ -69,9 +69,8 @@ def resumed_config(run_dir: RunDir, config: DictConfig) -> DictConfig:
     Raises:
         UserError: something typed would make the result neither this run nor another; names each such setting.
     """
-    plain, file = OmegaConf.to_container(run_dir.config), run_dir.path / "config.yaml"
-    saved = stored_config(plain, file, config.trusted_modules)
-    own = flat(plain)
+    saved = run_dir.config
+    own = flat(OmegaConf.to_container(saved))
     typed = flat(OmegaConf.to_container(config, resolve=True))
     refused: list[str] = []
     for item in HydraConfig.get().overrides.task:
@@ -95,7 +94,7 @@ def resumed_config(run_dir: RunDir, config: DictConfig) -> DictConfig:
             f"(what may change: {', '.join(RESUMABLE)})"
         )
     OmegaConf.update(saved, "trusted_modules", list(config.trusted_modules), force_add=True)  # whom this user trusts
-    return stored_config(OmegaConf.to_container(saved), file, config.trusted_modules)  # once more, with what was typed
+    return stored_config(OmegaConf.to_container(saved), run_dir.path / "config.yaml", config.trusted_modules)
 
 
 def longer(run_dir: RunDir, config: DictConfig) -> bool:

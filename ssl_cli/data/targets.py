@@ -56,7 +56,7 @@ def read_targets(
     for column in columns or [name for name in header if name != file_column]:
         cells = {lines[name]: rows[lines[name]][header.index(column)] for name in wanted}
         filled = [cell for cell in cells.values() if cell.strip()]
-        if not columns and sum(map(_is_number, filled)) <= len(filled) / 2:
+        if not columns and sum(math.isfinite(_parsed(cell)) for cell in filled) <= len(filled) / 2:
             continue  # a column of texts; in one that is nearly all numbers, a text is a slip
         targets[column] = torch.tensor([_number(file, line, column, cell) for line, cell in cells.items()])
     if not targets:
@@ -89,20 +89,17 @@ def _table(file: Path) -> tuple[list[str], dict[int, list[str]]]:
     return header, rows
 
 
-def _is_number(text: str) -> bool:
+def _parsed(text: str) -> float:
     try:
-        return math.isfinite(float(text))
+        return float(text)
     except ValueError:
-        return False
+        return math.nan
 
 
 def _number(file: Path, line: int, column: str, text: str) -> float:
     if not text.strip():
         return math.nan
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = _parsed(text)
     if not math.isfinite(value):
         raise UserError(
             f"line {line} of {shown(file)}: {column} is '{text}', not a number; leave it empty if it is not known, "
