@@ -1,102 +1,15 @@
-"""`ssl compare` on runs that are written here, so that what it must say is known."""
+"""`ssl compare` on runs that are written, so that what it must say is known: lines, differences, refusals."""
 
-import csv
-import io
 import json
-import re
-import xml.etree.ElementTree as ElementTree
 
-import numpy as np
 import pytest
-import yaml
-from rich.console import Console
 from scipy import stats
+from written_runs import CONFIG, KNN, lines_of, put
 
 from ssl_cli.errors import UserError
-from ssl_cli.probes.protocol import key, protocol
 from ssl_cli.report.compare import compare
-from ssl_cli.report.formats import to_csv, to_html, to_json, to_markdown, to_terminal
+from ssl_cli.report.formats import to_markdown
 from ssl_cli.report.sweep import show
-
-N = 400  # test images
-TRUTH = np.repeat(np.arange(10), N // 10)
-CONFIG = {
-    "seed": 0,
-    "method": {"_target_": "ssl_cli.methods.simclr.SimCLR", "temperature": 0.2},
-    "backbone": {"_target_": "ssl_cli.backbones.convnet.ConvNet", "norm": "batch"},
-    "dataset": {"labels": "all", "label_seed": 0, "val_fraction": 0.1, "root": "somewhere"},
-    "trainer": {"epochs": 60, "threads": None},
-    "optimizer": {"lr": 0.002},
-}
-
-
-def right(share, draw):
-    """Predictions of which a share is right, on images that only ``draw`` chooses."""
-    wrong = np.random.default_rng(draw).permutation(N)[: round(N * (1 - share))]
-    predicted = TRUTH.copy()
-    predicted[wrong] = (TRUTH[wrong] + 1) % 10
-    return predicted
-
-
-def put(
-    path,
-    method="simclr",
-    seed=0,
-    score=0.9,
-    columns=(("knn", "all"),),
-    splits="s",
-    settings=None,
-    predictions=True,
-    config=None,
-    old=False,
-    **summary,
-):
-    """Write a run of which every model and column is known: the pixels have 0.8, random weights 0.7, it ``score``."""
-    path.mkdir(parents=True)
-    composed = {**CONFIG, "seed": seed, **(config or {})}
-    (path / "config.yaml").write_text(yaml.safe_dump(composed))
-    rows, arrays = [], {"positions": np.arange(N) + 1000, "labels": TRUTH}
-    for probe, labels in columns:
-        for model, share, draw in (("pixels", 0.8, 0), ("random", 0.7, 10 + seed), (method, score, 20 + seed)):
-            few = labels not in ("all", composed["dataset"]["labels"])
-            worse = 0.01 if model == method else 0  # with each draw of the labels
-            predicted = np.stack([right(share - worse * d, draw + 1000 * d) for d in range(3 if few else 1)])
-            means = (predicted == TRUTH).mean(1)
-            row = {"model": model, "probe": probe, "labels": labels, "split": "test", "target": None}
-            row |= {"metric": "accuracy", "mean": means.mean(), "std": means.std(ddof=1) if few else None}
-            row |= {"n": len(means), "settings": {"k": 20, **(settings or {})}}
-            row["metrics"] = {"accuracy": {"mean": row["mean"], "std": row["std"]}, "ece": {"mean": 0.1, "std": None}}
-            if few:
-                row["settings"]["label_seeds"] = [0, 1, 2]
-            if old:
-                row = {k: row[k] for k in row if k not in ("metrics", "target")}
-            else:
-                row["protocol"] = protocol(row, splits)
-            rows.append(row)
-            arrays[key(row)] = predicted.astype(np.int16)
-    typed = [f"method={method}", f"seed={seed}"]
-    content = {"state": "finished", "method": method, "dataset": "digits", "labels": composed["dataset"]["labels"]}
-    content |= {"seed": seed, "splits": splits, "overrides": typed, "seconds": 10.0 + seed, "images_seen": 1000}
-    (path / "summary.json").write_text(json.dumps({**content, "collapsed": False, "results": rows, **summary}))
-    if predictions and not old:
-        np.savez(path / "predictions.npz", **arrays)
-    return path
-
-
-def lines_of(comparison):
-    return {line.name: line for line in comparison.lines}
-
-
-KNN = ("knn", "all", None, "accuracy")
-
-
-@pytest.fixture
-def sweep(tmp_path):
-    """Two methods and three seeds: one far better than the pixels, one a little."""
-    for seed in range(3):
-        put(tmp_path / f"sweep/{seed}-a", "byol", seed, 0.95 + 0.005 * seed)
-        put(tmp_path / f"sweep/{10 + seed}-b", "simclr", seed, 0.805 + 0.005 * seed)
-    return tmp_path / "sweep"
 
 
 def test_runs_that_differ_in_the_seed_are_one_line_and_the_baselines_stand_first(sweep):
@@ -315,73 +228,6 @@ def test_probes_are_compared_with_the_cost_of_their_runs(tmp_path):
     assert len(compare([run]).lines) == 3  # a run stands for itself: its probes are asked for by name
     with pytest.raises(UserError, match="k is 7"):
         compare([run / "probes", run])
-
-
-HOSTILE = "<b>|[red]`x`"
-
-
-@pytest.fixture
-def hostile(tmp_path):
-    put(tmp_path / "s/0", HOSTILE, 0, 0.95)
-    put(tmp_path / "s/1", "=1+2", 0, 0.81)
-    return compare([tmp_path / "s"])
-
-
-def test_csv_and_json_come_back_as_they_were(hostile):
-    rows = list(csv.DictReader(io.StringIO(to_csv(hostile))))
-    assert [row["name"] for row in rows] == ["raw pixels", "convnet, random weights", HOSTILE, "'=1+2"]
-    score = lines_of(hostile)[HOSTILE].scores[KNN]
-    assert float(rows[2]["mean"]) == score.mean and float(rows[2]["difference"]) == score.difference
-    assert (float(rows[2]["low"]), float(rows[2]["high"])) == score.interval
-    assert rows[2]["within_noise"] == "False" and rows[3]["within_noise"] == "True" and rows[0]["difference"] == ""
-    content = json.loads(to_json(hostile))
-    assert [row["name"] for row in content["rows"]][2] == HOSTILE
-    assert content["rows"][2]["cells"][0]["interval"] == list(score.interval)
-    assert content["against"] == "raw pixels" and content["columns"] == [
-        {"probe": "knn", "labels": "all", "target": None, "metric": "accuracy"}
-    ]
-
-
-def test_html_is_well_formed_and_text_stays_text(hostile):
-    page = to_html(hostile)
-    body = re.sub(r"<(meta[^>]*|br)>", r"<\1/>", page.removeprefix("<!DOCTYPE html>\n"))
-    tree = ElementTree.fromstring(body)
-    heads = ["".join(cell.itertext()) for cell in tree.iter("th") if cell.get("scope") == "row"]
-    assert heads == ["raw pixels", "convnet, random weights", HOSTILE, "=1+2"]
-    cells = [["".join(cell.itertext()) for cell in row.iter("td")] for row in tree.iter("tr")][1:]
-    assert cells[0][0] == "80.0" and cells[2][0].startswith("95.0+15.0 [") and cells[2][1:] == ["1", "10", "1,000"]
-
-
-def test_markdown_is_one_table_and_text_stays_text(hostile):
-    table = [line for line in to_markdown(hostile).splitlines() if line.startswith("| ")]
-    assert len(table) == 6 and {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {6}
-    assert r"&lt;b&gt;\|\[red\]\`x\`" in table[4] and "**95.0**<br>+15.0 [" in table[4] and "~+1.0 [" in table[5]
-
-
-@pytest.mark.parametrize("width", [40, 80, 200])
-def test_the_terminal_shows_every_cell_at_any_width_and_no_markup(sweep, width):
-    for i in range(12):
-        put(sweep / f"9{i}", HOSTILE, i, 0.9, (("knn", "all"), ("linear", "all"), ("linear", "1/class")))
-    c = compare([sweep])
-    stream = io.StringIO()
-    console = Console(file=stream, width=width, highlight=False)
-    console.print(to_terminal(c, console))
-    text = stream.getvalue()
-    assert max(map(len, text.splitlines())) <= width and "…" not in text
-    for line in c.lines:
-        for at, score in line.scores.items():
-            assert f"{100 * score.mean:.1f}" in text, at
-    assert "[red]" in text.replace("\n", "") and "\x1b" not in text
-    assert "Within noise (~" in text and "simclr" in text.split("Within noise")[1]
-
-
-def test_remarks_say_what_the_intervals_are_and_are_not(sweep, tmp_path):
-    text = " ".join(to_markdown(compare([sweep])).split())
-    assert "the union of Student's t over runs and bootstrap of test images" in text and "the best baseline" in text
-    assert "± is the deviation over 3 runs" in text
-    assert "of 3 differences are beyond noise, each judged by itself" in text
-    single = " ".join(to_markdown(compare([put(tmp_path / "one")])).split())
-    assert "It says nothing of other seeds where there is one run." in single
 
 
 def test_the_end_of_a_sweep_is_the_comparison_or_says_why_not(sweep, capsys):
