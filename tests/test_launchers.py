@@ -229,19 +229,3 @@ def test_a_preempted_job_saves_queues_again_and_goes_on(tmp_path, monkeypatch):
     assert steps(tmp_path / "run") == list(range(1, 31))
     log = (tmp_path / "run.log").read_text()
     assert "saved. To go on" in log and "going on with run" in log
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("sinfo") is None, reason="there is no Slurm here")
-def test_slurm_itself(tmp_path):
-    """On a real cluster, which may be of one machine: ranks that srun starts, and a sweep in the queue."""
-    if subprocess.run(["sinfo", "--noheader"], capture_output=True, timeout=20).returncode:
-        pytest.skip("Slurm does not answer")
-    command = ["srun", "-n", "2", "--kill-on-bad-exit", sys.executable, "-m", "ssl_cli", "train", *QUICK]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=500)
-    assert done.returncode == 0 and done.stdout.count("writes to") == 1, done.stdout + done.stderr
-    (run,) = tmp_path.glob("outputs/*/*")
-    assert json.loads((run / "env.json").read_text())["ranks"] == 2 and steps(run) == list(range(1, 9))
-    done = swept(tmp_path, "-m", "launcher=slurm", "launcher.cpus=1", "seed=1,2", "hydra.sweep.dir=sweep")
-    assert done.returncode == 0 and states(tmp_path / "sweep") == ["finished"] * 2, done.stdout + done.stderr
