@@ -49,15 +49,17 @@ def stored_config(node: Any, file: Path, trusted_modules: Iterable[str] = ()) ->
 
 @contextlib.contextmanager
 def building(file: Path) -> Iterator[None]:
-    """While something is built of a stored config: whatever that raises is the fault of the file.
+    """While something is built of a stored config: what that raises, but for want of memory, is the fault of the file.
 
     A config that was typed is checked against the defaults of its groups; one that was stored may be of any others.
     """
     try:
         yield
-    except (UserError, RunError, OSError):
+    except (UserError, RunError, OSError, MemoryError):
         raise
     except Exception as error:
+        if type(error).__name__ == "OutOfMemoryError":  # of a GPU; torch may not be imported yet
+            raise
         reason = next(iter(str(error).splitlines()), "")
         key = f"{error.full_key}: " if isinstance(error, OmegaConfBaseException) and error.full_key else ""
         raise UserError(

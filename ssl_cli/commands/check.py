@@ -103,8 +103,10 @@ def resumes(run: RunDir, trusted: list[str]) -> str:
             experiment = prepare(_for_steps(config), resuming=True)
         if changed := [key for key, value in experiment.info.to_dict().items() if state["data"].get(key) != value]:
             _no(f"the data are not those of the run any more: {', '.join(changed)} changed")
-        with building(file):
+        try:
             ends.append(_state_after(experiment, copy.deepcopy(state)))
+        except Exception as error:  # whatever it is: that the run cannot go on is what was asked
+            _no(f"going on from step {step} fails with {type(error).__name__}: {error}")
     different = [key for key, value in ends[0].items() if not torch.equal(value, ends[1][key])]
     if ends[0].keys() != ends[1].keys() or different and experiment.device.type == "cpu":
         _no(f"going on twice from step {step} gives two results: {(different or ['the keys'])[0]} differs")

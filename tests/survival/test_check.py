@@ -99,6 +99,20 @@ def depend_on_the_run():
     MoCo.forward = changed
 
 
+def fail():
+    from ssl_cli.methods.moco import MoCo
+
+    def forward(self, task):
+        raise TypeError("a bug")
+
+    MoCo.forward = forward
+
+
+def test_a_method_that_fails_is_found_out(check):
+    status, problems, _ = check(hook=fail)
+    assert status == 1 and "going on from step 6 fails with TypeError: a bug" in problems[0]
+
+
 def test_a_method_that_does_not_go_on_exactly_is_found_out(check):
     status, problems, _ = check(hook=depend_on_the_run)
     assert status == 1 and "going on twice from step 6 gives two results: " in problems[0]
