@@ -10,10 +10,7 @@ from benchmarks.peers import Missing, python_with, version_of
 BATCH = 256
 TARGETS = {("convnet", "fp32"): 4.5, ("convnet", "bf16"): 2.7, ("resnet18", "fp32"): 3.2, ("resnet18", "bf16"): 1.4}
 MEMORY_TARGET = 1 / 0.6
-MEMORY_NOTE = (
-    "Memory: ssl keeps what it has freed for the next step (`trainer.keep_memory=false` gives it back, and is slower); "
-    "most of the rest is activations, which both have."
-)
+MEMORY_NOTE = "Memory: ssl keeps what it has freed for the next step; `trainer.keep_memory=false` gives it back."
 WORKERS = {"convnet": (0, 2), "resnet18": (2,)}  # of the peer's DataLoader; beside a resnet18 they do not matter
 
 
