@@ -40,7 +40,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=None, help="of computation; by default, all that may be used")
     parser.add_argument("--resume", action="store_true", help="leave out rows that have been measured")
     options = parser.parse_args()
-    from ssl_cli.cpus import usable_cpus
+    from ssl_cli.system.cpus import usable_cpus
 
     options.threads = options.threads or usable_cpus()
     names = list(ROWS) if "all" in options.names else [name for name in options.names if name != "page"]

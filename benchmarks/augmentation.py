@@ -35,13 +35,13 @@ def measure(options) -> dict:
 
 def ours(threads: int):
     """Return the batched pipeline."""
-    from ssl_cli.memory import keep_freed_memory
+    from ssl_cli.system.memory import keep_freed_memory
 
     keep_freed_memory()
     import torch
 
     from benchmarks.harness import compose_run
-    from ssl_cli.build import instantiate
+    from ssl_cli.config.build import instantiate
 
     torch.set_num_threads(threads)
     augment = instantiate(compose_run("augment=simclr_small").augment)

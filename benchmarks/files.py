@@ -81,7 +81,7 @@ def streaming(options) -> dict:
 def _listing(data: str) -> tuple:
     from pathlib import Path
 
-    from ssl_cli.data.layout import list_images
+    from ssl_cli.data.images.files.layout import list_images
 
     root = Path(data)
     names = [name for name, _, split in list_images(root, "auto").entries if split == "train"]
@@ -93,7 +93,7 @@ def first_pass(data: str, size: int):
     import tempfile
     from pathlib import Path
 
-    from ssl_cli.data import storage
+    from ssl_cli.data.images.files import storage
 
     def once() -> dict[str, float]:
         with tempfile.TemporaryDirectory() as cache:
@@ -109,7 +109,7 @@ def first_pass(data: str, size: int):
 def _loader(data: str, size: int):
     import torch
 
-    from ssl_cli.data import storage
+    from ssl_cli.data.images.files import storage
     from ssl_cli.data.loader import Loader
 
     root, names = _listing(data)
@@ -121,13 +121,13 @@ def _loader(data: str, size: int):
 
 def epoch(data: str, views: bool = False):
     """Return an epoch of batches, with two augmented views where asked for."""
-    from ssl_cli.memory import keep_freed_memory
+    from ssl_cli.system.memory import keep_freed_memory
 
     keep_freed_memory()
     import torch
 
     from benchmarks.harness import compose_run
-    from ssl_cli.build import instantiate
+    from ssl_cli.config.build import instantiate
 
     loader = _loader(data, 224 if views else 32)
     augment = instantiate(compose_run("augment=simclr_small").augment)
@@ -149,7 +149,7 @@ def epoch(data: str, views: bool = False):
 
 def next_command(data: str):
     """Return what a second command does before it has its images: list, compare with the cache, read."""
-    from ssl_cli.data import storage
+    from ssl_cli.data.images.files import storage
 
     root, names = _listing(data)
     storage.store(root, names, 32, 3)

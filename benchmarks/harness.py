@@ -96,9 +96,9 @@ def compose_run(*overrides: str) -> Any:
     from hydra.core.config_store import ConfigStore
     from omegaconf import OmegaConf
 
-    from ssl_cli.app import slug
-    from ssl_cli.cli import conf_dir
-    from ssl_cli.config import SCHEMAS
+    from ssl_cli.config.compose import slug
+    from ssl_cli.config.paths import conf_dir
+    from ssl_cli.config.schema import SCHEMAS
 
     OmegaConf.register_new_resolver("slug", slug, replace=True)
     ConfigStore.instance().store(name="_train_schema", node=SCHEMAS["train"])
@@ -108,7 +108,7 @@ def compose_run(*overrides: str) -> Any:
 
 def family_memory() -> float:
     """Return the MiB of this process and its children: its own peak, and what each child holds for itself now."""
-    from ssl_cli.memory import peak_memory
+    from ssl_cli.system.memory import peak_memory
 
     total = peak_memory()
     for children in Path("/proc/self/task").glob("*/children"):

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ssl_cli.report.entries import collect
-from ssl_cli.runs import BASELINES
+from ssl_cli.compare.entries import collect
+from ssl_cli.runs.catalog import BASELINES
 
 BUDGETS = ("1/class", "2/class", "4/class", "10/class", "40/class", "all")
 # Of runs that see labels: small batches, so that few epochs are many steps; only the own classifier is of interest.

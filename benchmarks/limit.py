@@ -36,14 +36,14 @@ resnet18 = partial(measure, backbone="resnet18")
 
 
 def _prepared(backbone: str):
-    from ssl_cli.memory import keep_freed_memory
+    from ssl_cli.system.memory import keep_freed_memory
 
     keep_freed_memory()
     import torch
 
     from ssl_cli.backbones.convnet import ConvNet
     from ssl_cli.backbones.resnet import ResNet
-    from ssl_cli.methods.heads import mlp
+    from ssl_cli.methods.shared.heads import mlp
 
     net = ConvNet(3) if backbone == "convnet" else ResNet(3, "resnet18", "cifar")
     model = torch.nn.Sequential(net, mlp(net.dim, 256, 128, 2)).to(memory_format=torch.channels_last)

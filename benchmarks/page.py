@@ -24,7 +24,7 @@ def render(rows: dict[str, dict[str, Any]], titles: dict[str, str]) -> str:
     """Return the page of all rows that have been measured, in the order of ``titles``."""
     measured = {name: rows[name] for name in titles if name in rows}
     machines = {describe(row["machine"]) for row in measured.values()}
-    machine = f"Measured on {' and on '.join(sorted(machines))}."
+    machine = f"Measurement on {' and on '.join(sorted(machines))}."
     data = {row["data"] for row in measured.values()}
     text = HEAD.format(machine=machine, data=" --data DIR, DIR holding " + data.pop() if len(data) == 1 else "")
     for name, row in measured.items():

@@ -5,7 +5,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from ssl_cli.data.cache import user_cache_dir
+from ssl_cli.data.images.files.cache import user_cache_dir
 
 PLACE = user_cache_dir() / "benchmarks" / "peers"
 

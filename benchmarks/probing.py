@@ -62,7 +62,7 @@ def _features(n: int, seed: int):
 
 def logistic():
     """Return the probe as `ssl probe` runs it, on all labels."""
-    from ssl_cli.memory import keep_freed_memory
+    from ssl_cli.system.memory import keep_freed_memory
 
     keep_freed_memory()
     from ssl_cli.probes.base import Features, Split
@@ -117,7 +117,7 @@ def sgd():
 
 
 def _bank():
-    from ssl_cli.memory import keep_freed_memory
+    from ssl_cli.system.memory import keep_freed_memory
 
     keep_freed_memory()
     bank, labels = _features(TRAIN, 1)
@@ -128,8 +128,8 @@ def _bank():
 def neighbours():
     """Return the vote of 200 neighbours."""
     bank, labels, queries = _bank()
-    from ssl_cli.memory import peak_memory
     from ssl_cli.probes.knn import knn_predict
+    from ssl_cli.system.memory import peak_memory
 
     before = peak_memory()
 
@@ -145,7 +145,7 @@ def neighbours():
 def product():
     """Return the product alone, in one piece."""
     bank, _, queries = _bank()
-    from ssl_cli.memory import peak_memory
+    from ssl_cli.system.memory import peak_memory
 
     before = peak_memory()
 

@@ -27,20 +27,20 @@ def rank(number: int, world: int, connected: bool, steps: int, overrides: list[s
     import torch
     from experiments import composed
 
-    from ssl_cli import distributed
     from ssl_cli.data.loader import mix
-    from ssl_cli.setup import prepare
+    from ssl_cli.distributed import collectives, group
+    from ssl_cli.setup.prepare import prepare
 
     torch.set_num_threads(1)
     config = composed("train", ["trainer.precision=fp32", *overrides])
-    group = connected and world > 1
-    if group:
-        store = distributed.meet(number, world, f"file://{scratch}/store-{world}")
-        distributed.join(store, number, world, "cpu", 600, 1)
+    several = connected and world > 1
+    if several:
+        store = group.meet(number, world, f"file://{scratch}/store-{world}")
+        group.join(store, number, world, "cpu", 600, 1)
     else:
         config.trainer.batch_size //= world
     e = prepare(config)
-    model, generator = distributed.data_parallel(e.method, config.trainer.synchronise_norms), torch.Generator()
+    model, generator = collectives.data_parallel(e.method, config.trainer.synchronise_norms), torch.Generator()
     e.method.train()
     clocks = (time.perf_counter, time.process_time)
     laps: list[list[tuple[float, ...]]] = []
@@ -54,7 +54,7 @@ def rank(number: int, world: int, connected: bool, steps: int, overrides: list[s
         e.optimizer.zero_grad(set_to_none=True)
         e.method.after_step(0.5)
         lap.append(tuple(clock() for clock in clocks))
-        distributed.largest(0)
+        collectives.max_over_ranks(0)
         lap.append(tuple(clock() for clock in clocks))
         laps.append(lap)
 

@@ -74,14 +74,14 @@ resnet18 = partial(measure, backbone="resnet18")
 
 def ours(backbone: str, data: str, steps: int):
     """Return the trainer's step on the parts that `ssl train` builds."""
-    from ssl_cli.memory import keep_freed_memory
+    from ssl_cli.system.memory import keep_freed_memory
 
     keep_freed_memory()
     import torch
 
     from benchmarks.harness import compose_run, family_memory
-    from ssl_cli.profile import Stopwatch
-    from ssl_cli.setup import prepare
+    from ssl_cli.setup.prepare import prepare
+    from ssl_cli.training.stopwatch import Stopwatch
 
     root = ["dataset=folder", f"dataset.root={data}", "dataset.storage_size=32"]
     e = prepare(compose_run("method=simclr", *root, f"backbone={backbone}", f"trainer.batch_size={BATCH}"))

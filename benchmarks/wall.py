@@ -43,7 +43,7 @@ def measure(options) -> dict:
 def _lists(data: str):
     import torch
 
-    from ssl_cli.data.folder import load
+    from ssl_cli.data.images.folder import load
 
     everything = load(data, storage_size=32, channels=3)
     train = everything.splits["train"]
@@ -52,8 +52,8 @@ def _lists(data: str):
 
 
 def _epochs(net, data, learn, held, steps_of):
-    from ssl_cli.data.images import pixel_stats
-    from ssl_cli.probes.features import extract
+    from ssl_cli.data.images.base import pixel_stats
+    from ssl_cli.probes.frozen.features import extract
     from ssl_cli.probes.knn import knn_predict
 
     mean, std = pixel_stats(data)
@@ -72,16 +72,16 @@ def _epochs(net, data, learn, held, steps_of):
 
 def ours(data: str):
     """Return the trainer's steps, an epoch at a time."""
-    from ssl_cli.memory import keep_freed_memory
+    from ssl_cli.system.memory import keep_freed_memory
 
     keep_freed_memory()
     import torch
 
     from benchmarks.harness import compose_run
-    from ssl_cli.build import instantiate
-    from ssl_cli.data.images import pixel_stats
+    from ssl_cli.config.build import instantiate
+    from ssl_cli.data.images.base import pixel_stats
     from ssl_cli.data.loader import Loader
-    from ssl_cli.device import choose_precision
+    from ssl_cli.system.device import choose_precision
 
     everything, learn, held = _lists(data)
     torch.manual_seed(0)
@@ -153,7 +153,7 @@ def _model():
     import torch
 
     from ssl_cli.backbones.convnet import ConvNet
-    from ssl_cli.methods.heads import mlp
+    from ssl_cli.methods.shared.heads import mlp
 
     net = ConvNet(3)
     return net, torch.nn.Sequential(net, mlp(net.dim, 256, 128, 2))

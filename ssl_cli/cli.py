@@ -6,12 +6,11 @@ Neither torch nor hydra is imported at the top: ``ssl --help`` answers at once.
 import importlib
 import os
 import sys
-from functools import partial
-from pathlib import Path
 
 from ssl_cli import __version__
+from ssl_cli.config.paths import conf_dir
 from ssl_cli.errors import RunError, UserError, did_you_mean, one_line
-from ssl_cli.signals import exit_status, interruptible
+from ssl_cli.system.signals import exit_status, interruptible
 
 # Each command is the module of that name in ssl_cli.commands; one that composes a config has conf/<command>.yaml.
 COMMANDS = {
@@ -25,7 +24,6 @@ COMMANDS = {
     "report": "write one page with all there is to see of a run or a sweep",
     "check": "verify that a run is whole and resumes exactly; changes nothing",
 }
-
 HELP = """\
 ssl {version}: learn from images with few labels or none, and measure honestly what was learned.
 
@@ -43,13 +41,6 @@ start here
   ssl train method=simclr dataset=folder dataset.root=DIR    on your own images
   ssl probe ckpt=last probe=linear                           measure the latest run again
 """
-
-
-def conf_dir() -> Path:
-    """Return the directory of the YAML configs: beside the package in a checkout, inside it in a wheel."""
-    package = Path(__file__).resolve().parent
-    checkout = package.parent / "conf"
-    return checkout if (checkout / "train.yaml").is_file() else package / "conf"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -86,14 +77,7 @@ def _dispatch(args: list[str]) -> int:
     if args[0] not in COMMANDS:
         known = f"commands: {', '.join(COMMANDS)}; see `ssl --help`"
         raise UserError(f"unknown command '{args[0]}'{did_you_mean(args[0], COMMANDS)} ({known})")
-    module = importlib.import_module(f"ssl_cli.commands.{args[0]}")
-    if hasattr(module, "main"):  # reads what runs have written: no config to compose
-        return module.main(args[1:])
-    from ssl_cli import launch
-    from ssl_cli.app import run_app
-
-    compose = partial(run_app, args[0], args[1:], module.run, conf_dir())
-    return launch.main(compose) if args[0] == "train" else compose()
+    return importlib.import_module(f"ssl_cli.commands.{args[0]}").main(args[1:])
 
 
 def _about(args: list[str]) -> bool:
@@ -114,7 +98,7 @@ def _about(args: list[str]) -> bool:
 
 def _complete(args: list[str]) -> int:
     """Let Hydra install its completion or answer a query; it knows no subcommands, so take the word out of the line."""
-    from ssl_cli.app import run_app
+    from ssl_cli.config.compose import run_app
 
     words = os.environ.get("COMP_LINE", "").split(" ")
     query = any(arg.startswith("query") for arg in args)
@@ -124,4 +108,4 @@ def _complete(args: list[str]) -> int:
     command = words[1] if query and words[1] in COMMANDS else "train"
     if query:
         os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])
-    return run_app(command, ["-sc", *args], lambda config: 0, conf_dir(), program="ssl")
+    return run_app(command, ["-sc", *args], lambda config: 0, program="ssl")

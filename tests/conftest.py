@@ -95,3 +95,14 @@ def image_folder(tmp_path):
             pixels[..., label] += 150
             Image.fromarray(pixels).save(root / name / f"{i}.{'png' if i % 2 else 'jpg'}")
     return root
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """Two methods and three seeds: one far better than the pixels, one a little."""
+    from written_runs import put
+
+    for seed in range(3):
+        put(tmp_path / f"sweep/{seed}-a", "byol", seed, 0.95 + 0.005 * seed)
+        put(tmp_path / f"sweep/{10 + seed}-b", "simclr", seed, 0.805 + 0.005 * seed)
+    return tmp_path / "sweep"

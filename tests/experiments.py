@@ -7,12 +7,13 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from ssl_cli import checkpoint, trainer
-from ssl_cli.app import slug
-from ssl_cli.cli import conf_dir
-from ssl_cli.config import SCHEMAS
-from ssl_cli.rundir import RunDir
-from ssl_cli.setup import Experiment, prepare
+from ssl_cli.config.compose import slug
+from ssl_cli.config.paths import conf_dir
+from ssl_cli.config.schema import SCHEMAS
+from ssl_cli.runs import checkpoint
+from ssl_cli.runs.directory import RunDir
+from ssl_cli.setup.prepare import Experiment, prepare
+from ssl_cli.training import loop
 
 CONF = conf_dir()
 SMALL = ["trainer.batch_size=64", "trainer.threads=1", "trainer.log_every=1", "trainer.precision=fp32"]
@@ -49,7 +50,7 @@ def train(path: Path, overrides: list[str], stop_after: int | None = None) -> tu
         return batch(step)
 
     experiment.loader.batch = counted
-    trainer.fit(experiment, run, resumed, Stop)
+    loop.fit(experiment, run, resumed, Stop)
     return experiment, run
 
 

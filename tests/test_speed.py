@@ -10,13 +10,14 @@ import pytest
 import torch
 from experiments import train
 
-from ssl_cli import device, optim
-from ssl_cli.device import choose_precision
-from ssl_cli.memory import peak_memory
+from ssl_cli.optim import optimizers
+from ssl_cli.system import device
+from ssl_cli.system.device import choose_precision
+from ssl_cli.system.memory import peak_memory
 
 FAULTS = """
 import resource, sys
-from ssl_cli.memory import keep_freed_memory
+from ssl_cli.system.memory import keep_freed_memory
 done = keep_freed_memory() if sys.argv[1] == "keep" else None
 import torch
 torch.set_num_threads(1)
@@ -72,11 +73,11 @@ def test_a_run_says_what_it_cost(trained, summary):
     assert 0 <= result["data_wait_share"] < 1 and result["peak_memory_mb"] > 100
 
 
-@pytest.mark.parametrize("make", [optim.adamw, optim.sgd])
+@pytest.mark.parametrize("make", [optimizers.adamw, optimizers.sgd])
 def test_fused_optimizers_take_the_steps_of_the_plain_ones(make, monkeypatch):
     weights = []
     for fused in (True, False):
-        monkeypatch.setattr(optim, "_can_fuse", lambda groups, fused=fused: fused)
+        monkeypatch.setattr(optimizers, "_can_fuse", lambda groups, fused=fused: fused)
         generator = torch.Generator().manual_seed(0)
         params = [torch.randn(shape, generator=generator).requires_grad_() for shape in ((64, 32, 3, 3), (64,))]
         optimizer = make([{"params": params}], batch_size=256, lr=0.1, weight_decay=0.01)

@@ -14,7 +14,7 @@ from torch import Tensor
 from ssl_cli.augment.geometry import separable
 from ssl_cli.augment.subset import apply_where
 from ssl_cli.errors import UserError
-from ssl_cli.transfer import constant, send
+from ssl_cli.system.transfer import constant, send
 
 GREY_WEIGHTS = (0.2989, 0.587, 0.114)  # ITU-R 601-2 luma, as torchvision and Pillow round it
 

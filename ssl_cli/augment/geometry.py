@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_cli.transfer import constant, send
+from ssl_cli.system.transfer import constant, send
 
 
 def crop_resize(

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ssl_cli.transfer import constant
+from ssl_cli.system.transfer import constant
 
 TO_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
 FROM_XYZ = torch.linalg.inv(torch.tensor(TO_XYZ, dtype=torch.float64)).tolist()

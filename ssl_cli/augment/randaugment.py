@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ssl_cli.augment import colour, draw, geometry
 from ssl_cli.augment.subset import apply_where
-from ssl_cli.transfer import send
+from ssl_cli.system.transfer import send
 
 LEVELS = 256  # of a channel, for the operations that are defined on bytes
 

@@ -1,6 +1,8 @@
 """What every backbone is: images to features."""
 
+import contextlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 
 from torch import Tensor, nn
 
@@ -31,3 +33,15 @@ class Backbone(nn.Module, ABC):
         Every parameter is in exactly one of them.
         """
         return [self]
+
+
+@contextlib.contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Put a module into evaluation mode; afterwards each part gets its own mode back."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training

@@ -11,10 +11,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from ssl_cli.config.stored import blaming_config, check_targets, stored_config
 from ssl_cli.errors import RunError, UserError, one_line
-from ssl_cli.lock import NAME, holder_lives, read_holder
-from ssl_cli.rundir import RunDir
-from ssl_cli.stored import building, check_targets, stored_config
+from ssl_cli.runs.directory import RunDir
+from ssl_cli.runs.lock import NAME, holder_lives, read_holder
 
 HELP = """\
 usage: ssl check RUN ['trusted_modules=[MODULE]']
@@ -78,7 +78,7 @@ def metrics(run: RunDir) -> str:
 
 def sound(file: Path) -> str:
     """Load one checkpoint."""
-    from ssl_cli import checkpoint
+    from ssl_cli.runs import checkpoint
 
     step = checkpoint.load(file)["progress"]["step"]
     proof = "sha256 as written" if checkpoint.sums_of(file).is_file() else "CRC as written; it has no .sha256"
@@ -89,8 +89,8 @@ def resumes(run: RunDir, trusted: list[str]) -> str:
     """Build the config, and go on for a few steps, twice."""
     import torch
 
-    from ssl_cli import checkpoint
-    from ssl_cli.setup import prepare
+    from ssl_cli.runs import checkpoint
+    from ssl_cli.setup.prepare import prepare
 
     file = run.path / "config.yaml"
     config = stored_config(OmegaConf.to_container(run.config), file, trusted)
@@ -99,7 +99,7 @@ def resumes(run: RunDir, trusted: list[str]) -> str:
     step = state["progress"]["step"]
     ends = []
     for _ in range(2):
-        with building(file):
+        with blaming_config(file):
             experiment = prepare(_for_steps(config), resuming=True)
         if changed := [key for key, value in experiment.info.to_dict().items() if state["data"].get(key) != value]:
             _no(f"the data are not those of the run any more: {', '.join(changed)} changed")
@@ -120,14 +120,14 @@ def _for_steps(config: DictConfig) -> DictConfig:
     config = config.copy()
     far = {"max_steps": 1_000_000_000, "eval_every": 1_000_000_000, "profile": False}
     OmegaConf.update(config, "trainer", far)
-    config.schedule = {"_target_": "ssl_cli.schedule.Constant", "warmup": "0"}
+    config.schedule = {"_target_": "ssl_cli.optim.schedule.Constant", "warmup": "0"}
     return config
 
 
 def _state_after(experiment: Any, state: dict[str, Any]) -> dict[str, Any]:
     """Train a few steps from a checkpoint, in a directory that vanishes; return every tensor by its path."""
-    from ssl_cli import checkpoint
-    from ssl_cli.trainer import fit
+    from ssl_cli.runs import checkpoint
+    from ssl_cli.training.loop import fit
 
     class Few:
         asked = 0

@@ -63,9 +63,9 @@ def main(args: Sequence[str]) -> int:
     if not 0 < options.level < 1:
         raise UserError(f"--level {options.level:g} is not between 0 and 1; write 0.95")
 
-    from ssl_cli.report.compare import compare
-    from ssl_cli.report.formats import FORMATS, to_terminal
-    from ssl_cli.report.groups import OVER
+    from ssl_cli.compare.comparison import compare
+    from ssl_cli.compare.formats import FORMATS, to_terminal
+    from ssl_cli.compare.groups import OVER
 
     comparison = compare(
         options.paths,

@@ -3,20 +3,27 @@
 import csv
 import importlib.util
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from ssl_cli.config.compose import run_app
 from ssl_cli.data.budget import parse_budget
 from ssl_cli.errors import UserError, did_you_mean
-from ssl_cli.runs import beside, checkpoint_file
+from ssl_cli.runs.catalog import checkpoint_file, unused_path
 
 if TYPE_CHECKING:
     import numpy as np
 
 SPLITS = ("all", "train", "val", "test")
+
+
+def main(args: Sequence[str]) -> int:
+    """Compose the config and run the command. Returns the exit status."""
+    return run_app("embed", args, run)
 
 
 def run(config: DictConfig) -> int:
@@ -29,9 +36,9 @@ def run(config: DictConfig) -> int:
     if config.out is not None:
         check_out(Path(config.out))
 
-    from ssl_cli.trained import open_trained
+    from ssl_cli.setup.restore import open_checkpoint
 
-    trained = open_trained(file, config, list(HydraConfig.get().overrides.task))
+    trained = open_checkpoint(file, config, list(HydraConfig.get().overrides.task))
     if trained.note:
         print(trained.note)
     out = Path(config.out) if config.out is not None else default_out(file, trained.data.name, config)
@@ -62,7 +69,7 @@ def default_out(checkpoint: Path, dataset: str, config: DictConfig) -> Path:
     parts = [dataset, *([config.split] if config.split != "all" else [])]
     parts += [f"layer{config.layer}"] if config.layer is not None else []
     name = "-".join("".join(c if c.isalnum() or c in "._" else "_" for c in part).lstrip(".") for part in parts)
-    return beside(checkpoint, "embeddings", f"{name or 'images'}.npz")
+    return unused_path(checkpoint, "embeddings", f"{name or 'images'}.npz")
 
 
 def embedded(trained: Any, split: str, layer: int | None) -> "dict[str, np.ndarray]":
@@ -77,8 +84,8 @@ def embedded(trained: Any, split: str, layer: int | None) -> "dict[str, np.ndarr
     import numpy as np
     import torch
 
-    from ssl_cli.probes.features import extract
-    from ssl_cli.probes.subject import Layer
+    from ssl_cli.probes.frozen.features import extract
+    from ssl_cli.probes.frozen.networks import Layer
 
     data = trained.data
     parts = {name: at for name, at in data.splits.items() if split in ("all", name)}
@@ -110,7 +117,7 @@ def relative(file: str, root: Path) -> str:
 
 def write(out: Path, table: "dict[str, np.ndarray]") -> None:
     """Write a new file of the kind that its ending says, whole or not at all; nothing is overwritten."""
-    from ssl_cli.atomic import replace
+    from ssl_cli.system.atomic import replace
 
     payload = WRITERS[out.suffix](table)
     check_out(out)  # once more: computing took its time

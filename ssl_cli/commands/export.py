@@ -2,14 +2,21 @@
 
 import importlib.util
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
 from ssl_cli import __version__
+from ssl_cli.config.compose import run_app
 from ssl_cli.errors import UserError
-from ssl_cli.runs import beside, checkpoint_file
+from ssl_cli.runs.catalog import checkpoint_file, unused_path
+
+
+def main(args: Sequence[str]) -> int:
+    """Compose the config and run the command. Returns the exit status."""
+    return run_app("export", args, run)
 
 
 def run(config: DictConfig) -> int:
@@ -22,12 +29,12 @@ def run(config: DictConfig) -> int:
 
     from safetensors.torch import save
 
-    from ssl_cli.atomic import replace
-    from ssl_cli.trained import rebuild
+    from ssl_cli.setup.restore import rebuild
+    from ssl_cli.system.atomic import replace
 
     rebuilt = rebuild(file, config.trusted_modules)
     weights, about = rebuilt.method.measured.state_dict(), metadata(rebuilt)
-    out = Path(config.out) if config.out is not None else beside(file, "export", "backbone.safetensors")
+    out = Path(config.out) if config.out is not None else unused_path(file, "export", "backbone.safetensors")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         check_out(out)  # once more: rebuilding took its time
@@ -52,7 +59,7 @@ def metadata(rebuilt: Any) -> dict[str, str]:
 
     ``backbone`` is a class, and ``backbone_settings`` what it is called with.
     """
-    from ssl_cli.build import without_annotations
+    from ssl_cli.config.build import without_annotations
 
     info, settings = rebuilt.info, without_annotations(rebuilt.state["config"]["backbone"])
     target = settings.pop("_target_")

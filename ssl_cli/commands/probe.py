@@ -1,16 +1,23 @@
 """``ssl probe``: measure a trained run or checkpoint; the backbone stays frozen, and that is proved."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from ssl_cli.atomic import write_json
+from ssl_cli.config.compose import run_app
 from ssl_cli.data.budget import parse_budget
 from ssl_cli.errors import UserError
-from ssl_cli.rundir import RunDir
-from ssl_cli.runs import checkpoint_file
+from ssl_cli.runs.catalog import checkpoint_file
+from ssl_cli.runs.directory import RunDir
+from ssl_cli.system.atomic import write_json
+
+
+def main(args: Sequence[str]) -> int:
+    """Compose the config and run the command. Returns the exit status."""
+    return run_app("probe", args, run)
 
 
 def run(config: DictConfig) -> int:
@@ -21,17 +28,17 @@ def run(config: DictConfig) -> int:
 
     from rich.console import Console
 
-    from ssl_cli.build import instantiate
-    from ssl_cli.measure import probe_trained
-    from ssl_cli.report.table import print_table
-    from ssl_cli.trained import open_trained
+    from ssl_cli.compare.table import print_table
+    from ssl_cli.config.build import instantiate
+    from ssl_cli.probes.measure import probe_trained
+    from ssl_cli.setup.restore import open_checkpoint
 
     given = any("run.dir=" in item or "MULTIRUN" in item for item in HydraConfig.get().overrides.hydra)
     chosen = Path(HydraConfig.get().runtime.output_dir) if given else None
     if chosen:
         RunDir.check_free(chosen)
     probe = instantiate(config.probe)  # what is wrong with its settings should not wait for the images
-    trained = open_trained(file, config, list(HydraConfig.get().overrides.task))
+    trained = open_checkpoint(file, config, list(HydraConfig.get().overrides.task))
     if trained.note:
         print(trained.note)
     measured, result = probe_trained(trained, probe, print, config.layer, config.keep_features)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ssl_cli.errors import UserError
+from ssl_cli.runs.catalog import is_run
 
 HELP = """\
 usage: ssl report RUN | SWEEP_DIR [--root DIR] [--trust MODULE]
@@ -53,7 +54,7 @@ def directory_of(reference: str) -> Path:
     Raises:
         UserError: there is no run in it.
     """
-    from ssl_cli.runs import find_run, find_runs
+    from ssl_cli.runs.catalog import find_run, find_runs
 
     path = find_run(reference, "RUN")
     if path.is_file() and path.parent.name == "checkpoints":
@@ -61,8 +62,3 @@ def directory_of(reference: str) -> Path:
     if not path.is_dir() or not (is_run(path) or find_runs(path)):
         raise UserError(f"{path} is neither a run nor a directory with runs; `ssl runs` lists those that there are")
     return path
-
-
-def is_run(path: Path) -> bool:
-    """Tell whether a directory is that of one run."""
-    return (path / "config.yaml").is_file() or (path / "summary.json").is_file()

@@ -4,10 +4,11 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
+from ssl_cli.compare.listing import show
 from ssl_cli.errors import UserError
-from ssl_cli.runs import find_runs
+from ssl_cli.runs.catalog import find_runs
 
 HELP = """\
 usage: ssl runs [DIR] [-n N] [--to json]
@@ -24,9 +25,6 @@ run's process is gone (for one of another machine: the time since its last sign 
 ckpt=last, init=last and resume=last mean the first in this list that has a checkpoint; ckpt=best and init=best the
 best.pt of the run with the highest kNN on val, among those on the same images, splits and labels as the latest.
 """
-QUIET = 120  # seconds without a sign of life after which a running run is said to be silent
-
-LABELLED = ("labels", "seed", "test", "val kNN")  # what says nothing without its name
 
 
 class _Parser(argparse.ArgumentParser):
@@ -56,41 +54,3 @@ def main(args: Sequence[str]) -> int:
         return 0
     show(found)
     return 0
-
-
-def show(records: list[dict[str, Any]]) -> None:
-    """Print records as a table, each run's path below it where they do not fit beside each other.
-
-    Names from data are never read as markup.
-    """
-    from rich import box
-    from rich.console import Console
-    from rich.measure import Measurement
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console()
-    table = Table(box=box.SIMPLE_HEAD)
-    names = ("date", "method", "data", "labels", "seed", "state", "test", "val kNN", "run")
-    for name in names:
-        table.add_column(name, no_wrap=True)
-    lines = []
-    for record in records:
-        state, test, knn = record["state"], record["test"], record["val_knn"]
-        if record["silent_seconds"] is not None and record["silent_seconds"] > QUIET:
-            state += f", silent for {record['silent_seconds'] // 60} min"
-        cells = [record["date"], record["method"], record["dataset"], record["labels"], record["seed"], state]
-        cells += [test and f"{_shown(test)} {test['probe']}", knn and f"{100 * knn:.1f}", record["run"]]
-        cells = ["" if cell is None else str(cell) for cell in cells]
-        table.add_row(*map(Text, cells))
-        told = [f"{name} {cell}" if name in LABELLED else cell for name, cell in zip(names, cells, strict=True) if cell]
-        lines.append("  ".join(told[:-1]) + f"\n  {told[-1]}")
-    if Measurement.get(console, console.options.update(width=9999), table).maximum <= console.width:
-        console.print(table)
-    else:
-        console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
-
-
-def _shown(row: dict[str, Any]) -> str:
-    """Return accuracies in percent; what is no share (an error in pixels) as it is."""
-    return f"{100 * row['mean']:.1f}" if 0 <= row["mean"] <= 1 else f"{row['mean']:.3g}"

@@ -1,17 +1,24 @@
 """``ssl views``: draw what a pretext makes of real images, before any training."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from ssl_cli.config.compose import run_app
 from ssl_cli.data.budget import parse_budget
 from ssl_cli.errors import UserError
-from ssl_cli.rundir import RunDir
+from ssl_cli.runs.directory import RunDir
 
 SIDE, GAP, HEAD = 96, 4, 22  # pixels: of an image in the picture, between them, of the line of headings
 FONT = 13  # pixels
+
+
+def main(args: Sequence[str]) -> int:
+    """Compose the config and run the command. Returns the exit status."""
+    return run_app("views", args, run)
 
 
 def run(config: DictConfig) -> int:
@@ -20,10 +27,11 @@ def run(config: DictConfig) -> int:
     directory = Path(HydraConfig.get().runtime.output_dir)
     if any("run.dir=" in item for item in HydraConfig.get().overrides.hydra):
         RunDir.check_free(directory)
-    from ssl_cli.commands.train import shown
-    from ssl_cli.data.load import load
-    from ssl_cli.report.views import drawn
-    from ssl_cli.setup import build_pretext, describe
+    from ssl_cli.data.dataset import load
+    from ssl_cli.data.describe import describe
+    from ssl_cli.pretext.preview import drawn
+    from ssl_cli.setup.parts import build_pretext
+    from ssl_cli.system.terminal import shown
 
     data = load(OmegaConf.to_container(config.dataset, resolve=True))
     info, _ = describe(data, config.dataset)

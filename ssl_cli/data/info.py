@@ -19,6 +19,11 @@ class DataInfo:
     std: tuple[float, ...]
     splits: str = ""  # fingerprint of which images are in which split, with their labels
 
+    @property
+    def shape(self) -> str:
+        """The shape of one input, as it is shown to people."""
+        return f"{self.channels}x{self.image_size}x{self.image_size}"
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for a checkpoint."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}

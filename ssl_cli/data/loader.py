@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from ssl_cli.batch import Batch
-from ssl_cli.distributed import own_rows
-from ssl_cli.transfer import send
+from ssl_cli.distributed.collectives import rank_rows
+from ssl_cli.system.transfer import send
 
 LARGE = 4 << 30  # bytes of images that are probably on a disk and not in memory
 
@@ -104,7 +104,7 @@ class Loader:
             known = self._labelled_order[index * self.labelled_per_batch : (index + 1) * self.labelled_per_batch]
             labels = torch.cat([self.labels[known], torch.full_like(labels, -1)])
             chosen = torch.cat([known, chosen])
-        chosen, labels = own_rows(chosen, self.parts), own_rows(labels, self.parts)
+        chosen, labels = rank_rows(chosen, self.parts), rank_rows(labels, self.parts)
         images = self.images[send(chosen, self.images.device)]
         return Batch(*(send(tensor, self.device) for tensor in (images, labels, chosen)))
 

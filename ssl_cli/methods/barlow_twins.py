@@ -6,9 +6,9 @@ from torch import Tensor
 from ssl_cli.backbones.base import Backbone
 from ssl_cli.batch import Task
 from ssl_cli.data.info import DataInfo
-from ssl_cli.distributed import gather
+from ssl_cli.distributed.collectives import gather
 from ssl_cli.methods.base import Method
-from ssl_cli.methods.heads import mlp
+from ssl_cli.methods.shared.heads import mlp
 
 
 def cross_correlation(z1: Tensor, z2: Tensor, eps: float = 1e-5) -> Tensor:

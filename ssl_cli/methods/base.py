@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ssl_cli.backbones.base import Backbone
 from ssl_cli.batch import Task
 from ssl_cli.data.info import DataInfo
-from ssl_cli.optim import param_groups
+from ssl_cli.optim.groups import param_groups
 
 
 class Method(nn.Module, ABC):

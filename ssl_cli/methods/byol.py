@@ -6,8 +6,8 @@ from ssl_cli.backbones.base import Backbone
 from ssl_cli.batch import Task
 from ssl_cli.data.info import DataInfo
 from ssl_cli.methods.base import Method
-from ssl_cli.methods.ema import EMA
-from ssl_cli.methods.heads import mlp, unit
+from ssl_cli.methods.shared.ema import EMA
+from ssl_cli.methods.shared.heads import mlp, unit
 
 
 def regression(p: Tensor, z: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ssl_cli.backbones.base import Backbone
 from ssl_cli.batch import Task
 from ssl_cli.data.info import DataInfo
-from ssl_cli.distributed import gather
+from ssl_cli.distributed.collectives import gather
 from ssl_cli.errors import UserError
 from ssl_cli.methods.base import Method
 

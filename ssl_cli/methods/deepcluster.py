@@ -16,12 +16,12 @@ from torch import Tensor
 from ssl_cli.backbones.base import Backbone
 from ssl_cli.batch import Task
 from ssl_cli.data.info import DataInfo
-from ssl_cli.distributed import gather
+from ssl_cli.distributed.collectives import gather
 from ssl_cli.errors import UserError
 from ssl_cli.methods.base import Method
-from ssl_cli.methods.crops import encode
-from ssl_cli.methods.heads import mlp, unit
-from ssl_cli.methods.kmeans import require, spherical_kmeans
+from ssl_cli.methods.shared.crops import encode
+from ssl_cli.methods.shared.heads import mlp, unit
+from ssl_cli.methods.shared.kmeans import require, spherical_kmeans
 
 
 def cluster_cross_entropy(z: Tensor, centroids: Tensor, ids: Tensor, temperature: float) -> Tensor:

@@ -6,12 +6,13 @@ from torch import Tensor, nn
 from ssl_cli.backbones.base import Backbone
 from ssl_cli.batch import Task
 from ssl_cli.data.info import DataInfo
-from ssl_cli.distributed import all_reduce_sum, world_size
+from ssl_cli.distributed.collectives import all_reduce_sum
+from ssl_cli.distributed.group import world_size
 from ssl_cli.errors import UserError
 from ssl_cli.methods.base import Method
-from ssl_cli.methods.crops import encode
-from ssl_cli.methods.ema import EMA
-from ssl_cli.methods.heads import unit
+from ssl_cli.methods.shared.crops import encode
+from ssl_cli.methods.shared.ema import EMA
+from ssl_cli.methods.shared.heads import unit
 
 
 def dino_targets(t: Tensor, c: Tensor, temperature: float | Tensor) -> Tensor:

@@ -8,8 +8,8 @@ from ssl_cli.batch import Task
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import RunError
 from ssl_cli.methods.base import Method
-from ssl_cli.methods.langevin import Chains, refuse_batchnorm
-from ssl_cli.transfer import constant
+from ssl_cli.methods.shared.langevin import Chains, refuse_batchnorm
+from ssl_cli.system.transfer import constant
 
 CHECK_EVERY = 10  # steps between two looks at the size of the energies
 

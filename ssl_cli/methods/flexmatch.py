@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from ssl_cli.backbones.base import Backbone
 from ssl_cli.batch import Task
 from ssl_cli.data.info import DataInfo
-from ssl_cli.distributed import gather
+from ssl_cli.distributed.collectives import gather
 from ssl_cli.methods.base import Method
-from ssl_cli.methods.ema import EMA
-from ssl_cli.methods.semi import check_labels, guess, in_float32, labelled_rows, masked_cross_entropy
+from ssl_cli.methods.shared.ema import EMA
+from ssl_cli.methods.shared.semi import check_labels, guess, in_float32, labelled_rows, masked_cross_entropy
 
 
 def class_thresholds(counts: Tensor, unused: Tensor, threshold: float) -> Tensor:

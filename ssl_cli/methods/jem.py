@@ -12,9 +12,9 @@ from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError
 from ssl_cli.methods.base import Method
 from ssl_cli.methods.ebm import CHECK_EVERY, check_energies, contrastive_divergence, noise_like
-from ssl_cli.methods.langevin import Chains, refuse_batchnorm
-from ssl_cli.methods.semi import labelled_rows
-from ssl_cli.transfer import constant
+from ssl_cli.methods.shared.langevin import Chains, refuse_batchnorm
+from ssl_cli.methods.shared.semi import labelled_rows
+from ssl_cli.system.transfer import constant
 
 
 def free_energy(logits: Tensor) -> Tensor:

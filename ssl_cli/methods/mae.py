@@ -9,7 +9,7 @@ from ssl_cli.batch import Task
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError
 from ssl_cli.methods.base import Method
-from ssl_cli.methods.masks import enlarge, patchify, shown, unpatchify
+from ssl_cli.methods.shared.masks import enlarge, patchify, shown, unpatchify
 
 
 def masked_patch_loss(predicted: Tensor, patches: Tensor, masks: Tensor) -> Tensor:

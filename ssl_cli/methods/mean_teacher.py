@@ -10,8 +10,8 @@ from ssl_cli.backbones.base import Backbone
 from ssl_cli.batch import Task
 from ssl_cli.data.info import DataInfo
 from ssl_cli.methods.base import Method
-from ssl_cli.methods.ema import EMA
-from ssl_cli.methods.semi import check_labels, guess, in_float32, labelled_rows, ramp
+from ssl_cli.methods.shared.ema import EMA
+from ssl_cli.methods.shared.semi import check_labels, guess, in_float32, labelled_rows, ramp
 
 
 def consistency(student: Tensor, teacher: Tensor) -> Tensor:

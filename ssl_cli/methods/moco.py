@@ -7,11 +7,12 @@ from torch import Tensor, nn
 from ssl_cli.backbones.base import Backbone
 from ssl_cli.batch import Task
 from ssl_cli.data.info import DataInfo
-from ssl_cli.distributed import gather, rank, world_size
+from ssl_cli.distributed.collectives import gather
+from ssl_cli.distributed.group import rank, world_size
 from ssl_cli.errors import UserError
 from ssl_cli.methods.base import Method
-from ssl_cli.methods.ema import EMA
-from ssl_cli.methods.heads import mlp, unit
+from ssl_cli.methods.shared.ema import EMA
+from ssl_cli.methods.shared.heads import mlp, unit
 
 
 def info_nce(q: Tensor, k: Tensor, queue: Tensor, temperature: float) -> Tensor:

@@ -7,10 +7,11 @@ from torch import Tensor, nn
 from ssl_cli.backbones.base import Backbone
 from ssl_cli.batch import Task
 from ssl_cli.data.info import DataInfo
-from ssl_cli.distributed import gather, rank
+from ssl_cli.distributed.collectives import gather
+from ssl_cli.distributed.group import rank
 from ssl_cli.methods.base import Method
-from ssl_cli.methods.ema import EMA
-from ssl_cli.methods.heads import mlp, unit
+from ssl_cli.methods.shared.ema import EMA
+from ssl_cli.methods.shared.heads import mlp, unit
 
 
 def ctr(q: Tensor, k: Tensor, temperature: float, offset: int = 0) -> Tensor:

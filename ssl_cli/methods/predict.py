@@ -8,10 +8,10 @@ from ssl_cli.augment.lab import lab_to_rgb
 from ssl_cli.backbones.base import Backbone
 from ssl_cli.batch import Target, Task
 from ssl_cli.data.info import DataInfo
-from ssl_cli.distributed import all_reduce_sum
+from ssl_cli.distributed.collectives import all_reduce_sum
 from ssl_cli.errors import UserError
 from ssl_cli.methods.base import Method
-from ssl_cli.methods.heads import mlp
+from ssl_cli.methods.shared.heads import mlp
 
 TEMPERATURE = 0.38  # of the annealed mean that turns a distribution over colours into one (Zhang et al. 2016)
 

@@ -11,13 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssl_cli.backbones.base import Backbone
+from ssl_cli.backbones.base import Backbone, evaluating
 from ssl_cli.batch import Task
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError
 from ssl_cli.methods.base import Method
-from ssl_cli.methods.semi import check_labels, guess, in_float32, labelled_rows, masked_cross_entropy, ramp
-from ssl_cli.probes.features import evaluating
+from ssl_cli.methods.shared.semi import check_labels, guess, in_float32, labelled_rows, masked_cross_entropy, ramp
 
 
 class PseudoLabel(Method):

@@ -7,9 +7,9 @@ from torch import Tensor
 from ssl_cli.backbones.base import Backbone
 from ssl_cli.batch import Task
 from ssl_cli.data.info import DataInfo
-from ssl_cli.distributed import gather
+from ssl_cli.distributed.collectives import gather
 from ssl_cli.methods.base import Method
-from ssl_cli.methods.heads import mlp, unit
+from ssl_cli.methods.shared.heads import mlp, unit
 
 
 def nt_xent(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:

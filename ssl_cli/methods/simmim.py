@@ -8,7 +8,7 @@ from ssl_cli.backbones.base import Backbone
 from ssl_cli.batch import Task
 from ssl_cli.data.info import DataInfo
 from ssl_cli.methods.base import Method
-from ssl_cli.methods.masks import enlarge, shown
+from ssl_cli.methods.shared.masks import enlarge, shown
 
 
 def masked_l1(predicted: Tensor, images: Tensor, masks: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from ssl_cli.backbones.base import Backbone
 from ssl_cli.batch import Task
 from ssl_cli.data.info import DataInfo
 from ssl_cli.methods.base import Method
-from ssl_cli.methods.heads import mlp, unit
+from ssl_cli.methods.shared.heads import mlp, unit
 
 
 def negative_cosine(p: Tensor, z: Tensor) -> Tensor:

@@ -8,10 +8,10 @@ from torch import Tensor
 from ssl_cli.backbones.base import Backbone
 from ssl_cli.batch import Task
 from ssl_cli.data.info import DataInfo
-from ssl_cli.distributed import gather
+from ssl_cli.distributed.collectives import gather
 from ssl_cli.methods.base import Method
-from ssl_cli.methods.heads import mlp, unit
-from ssl_cli.methods.pairs import groups, masked_mean, masks, require_labels
+from ssl_cli.methods.shared.heads import mlp, unit
+from ssl_cli.methods.shared.pairs import groups, masked_mean, masks, require_labels
 
 
 def supcon(z: Tensor, labels: Tensor, temperature: float) -> Tensor:

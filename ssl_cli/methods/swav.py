@@ -8,11 +8,12 @@ from torch import Tensor, nn
 from ssl_cli.backbones.base import Backbone
 from ssl_cli.batch import Task
 from ssl_cli.data.info import DataInfo
-from ssl_cli.distributed import gather, rank
+from ssl_cli.distributed.collectives import gather
+from ssl_cli.distributed.group import rank
 from ssl_cli.errors import UserError
 from ssl_cli.methods.base import Method
-from ssl_cli.methods.crops import encode
-from ssl_cli.methods.heads import mlp, unit
+from ssl_cli.methods.shared.crops import encode
+from ssl_cli.methods.shared.heads import mlp, unit
 
 
 @torch.no_grad()

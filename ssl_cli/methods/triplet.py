@@ -9,11 +9,11 @@ from torch import Tensor
 from ssl_cli.backbones.base import Backbone
 from ssl_cli.batch import Task
 from ssl_cli.data.info import DataInfo
-from ssl_cli.distributed import gather
+from ssl_cli.distributed.collectives import gather
 from ssl_cli.errors import UserError, did_you_mean
 from ssl_cli.methods.base import Method
-from ssl_cli.methods.heads import mlp
-from ssl_cli.methods.pairs import check_pairs, groups, masked_mean, masks, squared_distances
+from ssl_cli.methods.shared.heads import mlp
+from ssl_cli.methods.shared.pairs import check_pairs, groups, masked_mean, masks, squared_distances
 
 MINING = ("all", "semi_hard", "batch_hard")
 

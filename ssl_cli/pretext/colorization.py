@@ -12,7 +12,7 @@ from ssl_cli.batch import Batch, Target, Task
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError
 from ssl_cli.pretext.base import Pretext
-from ssl_cli.transfer import constant
+from ssl_cli.system.transfer import constant
 
 
 def colour_bins(step: int = 10) -> Tensor:

@@ -12,7 +12,7 @@ from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError
 from ssl_cli.pretext.base import Pretext
 from ssl_cli.pretext.patches import check_tiles, cut, enlarge, mosaic, standardise
-from ssl_cli.transfer import send
+from ssl_cli.system.transfer import send
 
 CANDIDATES = 10_000  # permutations that are chosen from, where there are more
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_cli.errors import UserError
-from ssl_cli.transfer import send
+from ssl_cli.system.transfer import send
 
 
 def cut(images: Tensor, grid: int, tile: int, generator: torch.Generator) -> list[Tensor]:

@@ -8,7 +8,7 @@ from ssl_cli.batch import Batch, Target, Task
 from ssl_cli.data.info import DataInfo
 from ssl_cli.pretext.base import Pretext
 from ssl_cli.pretext.patches import check_tiles, cut, enlarge, mosaic
-from ssl_cli.transfer import send
+from ssl_cli.system.transfer import send
 
 PLACES = ("above left", "above", "above right", "left", "right", "below left", "below", "below right")
 

@@ -6,7 +6,7 @@ from ssl_cli.augment.augment import Augment
 from ssl_cli.batch import Batch, Target, Task
 from ssl_cli.data.info import DataInfo
 from ssl_cli.pretext.base import Pretext
-from ssl_cli.transfer import send
+from ssl_cli.system.transfer import send
 
 
 class Rotation(Pretext):

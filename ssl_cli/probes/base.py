@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -11,10 +11,8 @@ from torch import Tensor
 from ssl_cli.data.budget import parse_budget
 from ssl_cli.data.labels import draw, fingerprint
 from ssl_cli.errors import UserError
-from ssl_cli.probes.metrics import classification
-
-if TYPE_CHECKING:
-    from ssl_cli.probes.subject import Subject
+from ssl_cli.probes.frozen.subject import FrozenModel
+from ssl_cli.probes.scores.metrics import classification
 
 
 @dataclass
@@ -37,7 +35,7 @@ class Features:
     classes: int  # C
     budget: str = "all"  # which labels ``train`` has: the budget of the run
     label_seed: int | None = None  # that drew them, where the budget is not ``all``
-    source: "Subject | None" = None  # what the features are of, for probes that look at the images again
+    source: FrozenModel | None = None  # what the features are of, for probes that look at the images again
     dataset: str = ""  # name of the data set
 
 
@@ -100,8 +98,8 @@ class Probe(ABC):
             ``mean`` and ``std`` (sample standard deviation; None when ``n`` is 1) of the headline ``metric`` are over
             ``n`` draws of the labels; an accuracy is a fraction in [0, 1]. ``ci`` is a 95% bootstrap interval of the
             mean over test images. ``settings`` holds the protocol, what is equal for all models; ``chosen`` what the
-            fit chose for this one. ``protocol`` is their digest (`ssl_cli.probes.protocol`): rows with different ones
-            never share a column.
+            fit chose for this one. ``protocol`` is their digest (see `ssl_cli.probes.scores.protocol`): rows with
+            different ones never share a column.
         """
 
     def classified(

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_cli.probes.base import Features, Probe, Result
-from ssl_cli.probes.bootstrap import resamples, summary
-from ssl_cli.probes.metrics import confusion
+from ssl_cli.probes.scores.bootstrap import resamples, summary
+from ssl_cli.probes.scores.metrics import confusion
 
 
 def matched(clusters: Tensor, truth: Tensor, classes: int) -> Tensor:

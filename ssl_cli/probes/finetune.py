@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from ssl_cli.augment.augment import Augment
 from ssl_cli.backbones.base import Backbone
 from ssl_cli.errors import UserError
-from ssl_cli.optim import adamw, layer_decayed, param_groups
+from ssl_cli.optim.groups import layer_decayed, param_groups
+from ssl_cli.optim.optimizers import adamw
 from ssl_cli.probes.base import Features, Probe, Result, check_budgets
-from ssl_cli.probes.heads import best_of, check_rates, shuffled
-from ssl_cli.probes.subject import Pixels
+from ssl_cli.probes.frozen.networks import Pixels
+from ssl_cli.probes.solvers.classifiers import best_of, check_rates, shuffled
 
 
 class FineTune(Probe):

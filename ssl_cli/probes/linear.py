@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_cli.probes.base import Features, Probe, Result, Split, check_budgets, check_penalties
-from ssl_cli.probes.features import scale
-from ssl_cli.probes.logistic import fit_logistic
+from ssl_cli.probes.frozen.features import scale
+from ssl_cli.probes.solvers.logistic import fit_logistic
 
 
 class Linear(Probe):

@@ -8,8 +8,8 @@ from torch import Tensor
 from ssl_cli.augment.augment import Augment
 from ssl_cli.errors import UserError
 from ssl_cli.probes.base import Features, Probe, Result, check_budgets
-from ssl_cli.probes.features import features_of, scale
-from ssl_cli.probes.heads import Heads, best_of, check_rates, shuffled
+from ssl_cli.probes.frozen.features import features_of, scale
+from ssl_cli.probes.solvers.classifiers import Heads, best_of, check_rates, shuffled
 
 SAMPLE = 2048  # augmented images that the features are standardised by
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from ssl_cli.probes.base import Features, Probe, Result, check_budgets
-from ssl_cli.probes.features import scale
-from ssl_cli.probes.heads import Heads, best_of, check_rates, shuffled
+from ssl_cli.probes.frozen.features import scale
+from ssl_cli.probes.solvers.classifiers import Heads, best_of, check_rates, shuffled
 
 
 class MLP(Probe):

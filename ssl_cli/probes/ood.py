@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_cli.data.images import ImageData, resize, split_fingerprint, to_channels
-from ssl_cli.data.load import load
+from ssl_cli.data.dataset import load
+from ssl_cli.data.images.base import ImageData, resize, split_fingerprint, to_channels
 from ssl_cli.errors import UserError
 from ssl_cli.probes.base import Features, Probe, Result
-from ssl_cli.probes.bootstrap import class_sums, resamples, summary
+from ssl_cli.probes.scores.bootstrap import class_sums, resamples, summary
 
 CHUNK = 64 * 2**20  # similarities held at a time
 

@@ -10,9 +10,9 @@ from torch import Tensor
 from ssl_cli.data.budget import parse_budget
 from ssl_cli.errors import UserError, did_you_mean
 from ssl_cli.probes.base import Features, Probe, Result, Split, check_penalties
-from ssl_cli.probes.features import scale
-from ssl_cli.probes.metrics import distance, regression
-from ssl_cli.probes.ridge import fit_ridge
+from ssl_cli.probes.frozen.features import scale
+from ssl_cli.probes.scores.metrics import distance, regression
+from ssl_cli.probes.solvers.ridge import fit_ridge
 
 
 class Regression(Probe):

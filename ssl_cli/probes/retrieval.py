@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_cli.probes.base import Features, Probe, Result, check_counts
-from ssl_cli.probes.bootstrap import resamples, summary
+from ssl_cli.probes.scores.bootstrap import resamples, summary
 
 CHUNK = 16 * 2**20  # similarities held at a time; their ranks and hits take 32 bytes each beside them
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ssl_cli import __version__
+from ssl_cli.report.figures.style import Drawing
 from ssl_cli.report.names import plain
-from ssl_cli.report.style import Drawing
 
 HERE = Path(__file__).parent
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ssl_cli.probes.protocol import column
+from ssl_cli.compare.comparison import LOWER
+from ssl_cli.compare.table import METRICS, PLAIN, cell, headers
+from ssl_cli.probes.scores.protocol import column
 from ssl_cli.report import page
-from ssl_cli.report.compare import LOWER
 from ssl_cli.report.read import REFERENCE, RunFiles
-from ssl_cli.report.table import METRICS, PLAIN, cell, headers
-from ssl_cli.runs import BASELINES, read_json
+from ssl_cli.runs.catalog import BASELINES, read_json
 
 NAMES = {"pixels": "raw pixels", "random": "random weights"}
 

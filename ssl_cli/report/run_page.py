@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ssl_cli.errors import RunError, UserError
-from ssl_cli.progress import clock
-from ssl_cli.report import confusion, curves, page, results, style
+from ssl_cli.report import page, results
+from ssl_cli.report.figures import confusion, curves, style
+from ssl_cli.report.figures.style import Drawing
+from ssl_cli.report.figures.tiles import data_uri
 from ssl_cli.report.names import plain
 from ssl_cli.report.provenance import once_more
 from ssl_cli.report.read import REFERENCE, RunFiles, headline_key, predictions, read_run, started
-from ssl_cli.report.style import Drawing
-from ssl_cli.report.tiles import data_uri
+from ssl_cli.system.terminal import clock
 
 LARGEST = 1_500_000  # bytes of a picture that goes into the page as it is
 PICTURES = {  # what the columns of a picture in plots/ are
@@ -142,10 +143,10 @@ def _efficiency(run: RunFiles, directory: Path) -> tuple[Drawing | None, list[st
 def _learned(
     run: RunFiles, directory: Path, tell: Callable[[str], None], root: str | None, trusted: list[str]
 ) -> Learned:
-    from ssl_cli.report import learned, look
+    from ssl_cli.report.figures import learned, look
 
     try:
-        seen = look.take(run.path, root, trusted, tell)
+        seen = look.inspect_run(run.path, root, trusted, tell)
     except (UserError, RunError) as error:
         return Learned(notes=[f"No features, neighbours or views: {error}"])
     maps, notes = learned.maps(seen, directory, tell)

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from ssl_cli.compare.table import METRICS, cell, header
 from ssl_cli.errors import UserError
-from ssl_cli.progress import clock
-from ssl_cli.report import curves, page, results, style
+from ssl_cli.report import page, results
+from ssl_cli.report.figures import curves, style
 from ssl_cli.report.read import RunFiles, read_run, started
-from ssl_cli.report.table import METRICS, cell, header
-from ssl_cli.runs import find_runs, headline
+from ssl_cli.runs.catalog import find_runs, headline
+from ssl_cli.system.terminal import clock
 
 MOST = 200  # runs that are read
 
@@ -64,8 +65,8 @@ def swept(runs: Sequence[RunFiles]) -> list[str]:
 
 
 def _comparison(path: Path) -> str:
-    from ssl_cli.report.compare import compare
-    from ssl_cli.report.formats import html_table
+    from ssl_cli.compare.comparison import compare
+    from ssl_cli.compare.formats import html_table
 
     try:
         return f'<div class="comparison">\n{html_table(compare([path]))}</div>'

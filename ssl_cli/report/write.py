@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ssl_cli.atomic import replace
 from ssl_cli.errors import UserError
+from ssl_cli.system.atomic import replace
 
 FIGURES = (
     *("loss", "terms", "validation", "learning_rate", "collapse", "pseudo_labels", "label_efficiency", "confusion"),
@@ -32,7 +32,7 @@ def write_report(
     Raises:
         UserError: nothing can be written there.
     """
-    from ssl_cli.commands.report import is_run
+    from ssl_cli.runs.catalog import is_run
 
     directory, began = path / "report", time.time()
     try:

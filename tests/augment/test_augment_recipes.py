@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from ssl_cli.augment.augment import Augment
 from ssl_cli.augment.recipe import Blur
-from ssl_cli.build import instantiate
+from ssl_cli.config.build import instantiate
 from ssl_cli.errors import UserError
 
 CONF = Path(__file__).parents[2] / "conf"

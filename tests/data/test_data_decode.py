@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssl_cli.data.decode import BrokenImage, decode, suffixes, survey
+from ssl_cli.data.images.files.decode import BrokenImage, decode, suffixes, survey
 
 
 def _save(path, image, **options):

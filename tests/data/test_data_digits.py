@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from ssl_cli.data import digits
+from ssl_cli.data.images import digits
 
 
 def test_digits_are_those_of_scikit_learn():

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssl_cli.data import folder
-from ssl_cli.data.load import load
+from ssl_cli.data.dataset import load
+from ssl_cli.data.images import folder
 from ssl_cli.errors import UserError
 
 
@@ -129,7 +129,7 @@ def test_load_completes_the_splits(tmp_path):
         for i in range(10):
             _image(tmp_path / label / f"{i}.png")
     node = {
-        "_target_": "ssl_cli.data.folder.load",
+        "_target_": "ssl_cli.data.images.folder.load",
         "_limits_": {},
         "root": str(tmp_path),
         "labels": "all",

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ssl_cli.data.images import ImageData, pixel_stats, resize
+from ssl_cli.data.images.base import ImageData, pixel_stats, resize
 
 
 def _data(images, train):

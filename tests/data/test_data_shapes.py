@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ssl_cli.data import shapes
+from ssl_cli.data.images import shapes
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from ssl_cli.data import cache, decoding, folder, storage
+from ssl_cli.data.images import folder
+from ssl_cli.data.images.files import cache, pool, storage
 from ssl_cli.errors import RunError, UserError
 
 
@@ -33,8 +34,8 @@ def decoded(monkeypatch):
         files.append(path)
         return original(path, *args)
 
-    original = decoding.decode
-    monkeypatch.setattr(decoding, "decode", spy)
+    original = pool.decode
+    monkeypatch.setattr(pool, "decode", spy)
     return files
 
 
@@ -57,8 +58,8 @@ def test_mapped_equals_in_memory_and_is_decoded_once(root, tmp_path, decoded):
 
 def test_threads_keep_the_order(root, monkeypatch):
     expected = folder.load(str(root), storage_size=8).images
-    monkeypatch.setattr(decoding, "usable_cpus", lambda: 8)
-    monkeypatch.setattr(decoding, "BATCH", 3)
+    monkeypatch.setattr(pool, "usable_cpus", lambda: 8)
+    monkeypatch.setattr(pool, "BATCH", 3)
     assert torch.equal(folder.load(str(root), storage_size=8).images, expected)
 
 
@@ -66,14 +67,14 @@ def test_threads_keep_the_order(root, monkeypatch):
 def processes(monkeypatch):
     if sys.platform != "linux":
         pytest.skip("elsewhere threads decode")
-    monkeypatch.setattr(decoding, "usable_cpus", lambda: 2)
-    monkeypatch.setattr(decoding, "MANY", 1)
+    monkeypatch.setattr(pool, "usable_cpus", lambda: 2)
+    monkeypatch.setattr(pool, "MANY", 1)
 
 
 def test_processes_give_what_threads_give(root, processes, monkeypatch):
-    monkeypatch.setattr(decoding, "MANY", 1000)
+    monkeypatch.setattr(pool, "MANY", 1000)
     expected = folder.load(str(root), storage_size=8, channels=1).images
-    monkeypatch.setattr(decoding, "MANY", 1)
+    monkeypatch.setattr(pool, "MANY", 1)
     assert torch.equal(folder.load(str(root), storage_size=8, channels=1).images, expected)
     (root / "100.png").write_bytes(b"")
     with pytest.raises(UserError, match=r"cannot read .*100\.png: the file is empty"):
@@ -82,7 +83,7 @@ def test_processes_give_what_threads_give(root, processes, monkeypatch):
 
 
 def test_a_killed_process_is_one_clear_error(root, processes, monkeypatch):
-    monkeypatch.setattr(decoding, "decode", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    monkeypatch.setattr(pool, "decode", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
     with pytest.raises(RunError, match="a process that decoded images was killed"):
         folder.load(str(root), storage_size=8)
 

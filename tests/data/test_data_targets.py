@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ssl_cli.data.targets import read_targets
+from ssl_cli.data.images.files.targets import read_targets
 from ssl_cli.errors import UserError
 
 NAMES = ["a/1.png", "b/2.png"]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ssl_cli.data.torchvision_sets import SETS, load
+from ssl_cli.data.images.torchvision_sets import SETS, load
 from ssl_cli.errors import UserError
 
 torchvision = pytest.importorskip("torchvision.datasets")

@@ -10,7 +10,7 @@ from ssl_cli.batch import Task
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError
 from ssl_cli.methods.cpc import info_nce
-from ssl_cli.setup import build_method
+from ssl_cli.setup.parts import build_method
 
 
 def built(*overrides, size=16):

@@ -12,8 +12,8 @@ from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import RunError, UserError
 from ssl_cli.methods.ebm import check_energies, contrastive_divergence
 from ssl_cli.methods.jem import free_energy
-from ssl_cli.methods.langevin import Chains, langevin
-from ssl_cli.setup import build_method
+from ssl_cli.methods.shared.langevin import Chains, langevin
+from ssl_cli.setup.parts import build_method
 
 INFO = DataInfo("tiny", 1, 16, tuple("0123456789"), 64, 64, 64, (0.3,), (0.25,))
 

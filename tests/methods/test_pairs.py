@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ssl_cli.errors import UserError
-from ssl_cli.methods.pairs import check_pairs, groups, masked_mean, masks, require_labels, squared_distances
+from ssl_cli.methods.shared.pairs import check_pairs, groups, masked_mean, masks, require_labels, squared_distances
 
 
 def info(classes=("a", "b"), labelled=8):

@@ -10,7 +10,8 @@ from ssl_cli.batch import Target
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError
 from ssl_cli.methods.predict import masked_square, rebalanced, soft_cross_entropy
-from ssl_cli.setup import build_method, prepare
+from ssl_cli.setup.parts import build_method
+from ssl_cli.setup.prepare import prepare
 
 
 def test_equal_logits_are_chance_and_the_right_ones_the_entropy_of_the_target():

@@ -10,8 +10,8 @@ from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError
 from ssl_cli.methods.flexmatch import class_thresholds
 from ssl_cli.methods.mean_teacher import consistency, sigmoid_ramp
-from ssl_cli.methods.semi import guess, masked_cross_entropy, ramp
-from ssl_cli.setup import build_method, labelled_per_batch
+from ssl_cli.methods.shared.semi import guess, masked_cross_entropy, ramp
+from ssl_cli.setup.parts import build_method, labelled_per_batch
 
 INFO = DataInfo("noise", 1, 16, tuple("0123456789"), 64, 64, 8, (0.5,), (0.25,))
 METHODS = ["pseudo_label", "mean_teacher", "fixmatch", "flexmatch"]

@@ -10,7 +10,7 @@ from torch.nn import Identity
 from ssl_cli.batch import Task
 from ssl_cli.errors import UserError
 from ssl_cli.methods.siamese import Siamese, contrastive, pair_loss
-from ssl_cli.setup import prepare
+from ssl_cli.setup.prepare import prepare
 
 
 def reference(z, group, margin):

@@ -8,7 +8,7 @@ from torch.nn import Identity
 
 from ssl_cli.batch import Task
 from ssl_cli.errors import UserError
-from ssl_cli.methods.pairs import squared_distances
+from ssl_cli.methods.shared.pairs import squared_distances
 from ssl_cli.methods.triplet import MINING, Triplet, triplet, triplet_loss
 
 

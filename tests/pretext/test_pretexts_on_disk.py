@@ -5,8 +5,8 @@ import torch
 from experiments import CONF, composed, tensors, train
 from omegaconf import OmegaConf
 
-from ssl_cli import checkpoint
-from ssl_cli.setup import prepare
+from ssl_cli.runs import checkpoint
+from ssl_cli.setup.prepare import prepare
 
 PRETEXTS = [
     file.stem

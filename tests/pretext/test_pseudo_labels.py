@@ -8,13 +8,13 @@ from experiments import composed
 
 from ssl_cli.augment.lab import lab_to_rgb, rgb_to_lab
 from ssl_cli.batch import Batch
-from ssl_cli.build import instantiate
+from ssl_cli.config.build import instantiate
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError
 from ssl_cli.pretext.colorization import colour_bins, soft_encode
 from ssl_cli.pretext.jigsaw import permutation_set
 from ssl_cli.pretext.patches import cut, standardise
-from ssl_cli.setup import build_pretext
+from ssl_cli.setup.parts import build_pretext
 
 
 def made(name, images, *overrides, seed=0):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ssl_cli.probes.diagnostics import alignment, collapsed, feature_std, rankme, uniformity
+from ssl_cli.probes.scores.diagnostics import alignment, collapsed, feature_std, rankme, uniformity
 
 
 def test_feature_std():

@@ -4,12 +4,12 @@ import numpy as np
 import torch
 
 from ssl_cli.backbones.convnet import ConvNet
-from ssl_cli.data.images import ImageData
-from ssl_cli.probes.evaluate import evaluate
-from ssl_cli.probes.features import extract, fingerprint, pixels
+from ssl_cli.data.images.base import ImageData
+from ssl_cli.probes.frozen.features import extract, fingerprint, pixels
 from ssl_cli.probes.knn import KNN
 from ssl_cli.probes.linear import Linear
-from ssl_cli.probes.protocol import LABEL_DRAW, protocol
+from ssl_cli.probes.runner import run_probes
+from ssl_cli.probes.scores.protocol import LABEL_DRAW, protocol
 
 
 def stripes(n=240, unlabelled=40):
@@ -44,7 +44,7 @@ def test_every_model_meets_every_probe_and_the_backbone_stays_frozen():
         "simclr": lambda p: extract(backbone, data.images, p, (0.3,), (0.2,), "cpu"),
     }
     probes = {"knn": KNN(), "linear": Linear(labels=["all", "1/class"], draws=2)}
-    rows = evaluate(models, data, data.splits["train"], probes, log=print).rows
+    rows = run_probes(models, data, data.splits["train"], probes, log=print).rows
     assert [(r["model"], r["probe"], r["labels"]) for r in rows] == [
         (m, p, b) for m in models for p, b in (("knn", "all"), ("linear", "all"), ("linear", "1/class"))
     ]
@@ -57,7 +57,7 @@ def test_probes_see_the_budget_and_nothing_unlabelled():
     data, probe, lines = stripes(), Recorder(), []
     budget = torch.cat([torch.arange(30), torch.arange(230, 240)])  # the last ten have no label
     models = {"a": lambda p: p[:, None].float(), "b": lambda p: p[:, None].float()}
-    evaluate(models, data, budget, {"probe": probe}, lines.append)
+    run_probes(models, data, budget, {"probe": probe}, lines.append)
     assert probe.features.train.features.flatten().tolist() == list(range(30))
     assert torch.equal(probe.features.train.labels, data.labels[:30])
     assert len(probe.features.val.labels) == 50 and len(probe.features.test.labels) == 50
@@ -68,7 +68,7 @@ def test_without_labels_there_is_nothing_to_probe():
     data, lines = stripes(), []
     data.labels.fill_(-1)
     assert (
-        evaluate(
+        run_probes(
             {"pixels": lambda p: pixels(data.images, p)}, data, data.splits["train"], {"knn": KNN()}, lines.append
         ).rows
         == []
@@ -79,7 +79,7 @@ def test_without_labels_there_is_nothing_to_probe():
 def test_predictions_are_of_the_rows_and_load_without_pickle(tmp_path):
     data = stripes()
     probes = {"knn": KNN(), "linear": Linear(labels=["all", "1/class"], draws=2)}
-    measured = evaluate({"pixels": lambda p: pixels(data.images, p)}, data, data.splits["train"], probes, print)
+    measured = run_probes({"pixels": lambda p: pixels(data.images, p)}, data, data.splits["train"], probes, print)
     measured.write_predictions(tmp_path / "predictions.npz")
     stored = np.load(tmp_path / "predictions.npz", allow_pickle=False)
     assert set(stored) == {"positions", "labels", *(f"pixels/{r['probe']}/{r['labels']}" for r in measured.rows)}
@@ -96,7 +96,7 @@ def test_the_protocol_is_that_of_the_measurement_and_not_of_the_model():
 
     def rows(train, **options):
         probes = {"knn": KNN(**options), "linear": Linear(labels=["1/class"], draws=2)}
-        return evaluate(models, data, train, probes, print).rows
+        return run_probes(models, data, train, probes, print).rows
 
     train = data.splits["train"]
     (knn_a, linear_a, knn_b, linear_b), (other, *_), (_, fewer, *_) = (
@@ -119,7 +119,7 @@ def test_imbalanced_classes_put_balanced_accuracy_first_and_say_so():
         [data.splits["test"][data.labels[data.splits["test"]] == c][:n] for c, n in ((0, 16), (1, 4), (2, 8))]
     )
     data = replace(data, splits={**data.splits, "test": keep})
-    (row,) = evaluate(
+    (row,) = run_probes(
         {"m": lambda p: data.labels[p, None].float() + 1},
         data,
         data.splits["train"],

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from ssl_cli.backbones.convnet import ConvNet
-from ssl_cli.probes.features import extract, fingerprint, pixels
+from ssl_cli.probes.frozen.features import extract, fingerprint, pixels
 
 MEAN, STD = (0.5,), (0.25,)
 

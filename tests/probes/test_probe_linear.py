@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from ssl_cli.errors import UserError
 from ssl_cli.probes.base import Features, Split
 from ssl_cli.probes.linear import Linear
-from ssl_cli.probes.logistic import CHUNK_BYTES, fit_logistic
+from ssl_cli.probes.solvers.logistic import CHUNK_BYTES, fit_logistic
 
 
 def blobs(n, classes=5, dim=12, seed=0, spread=0.8):
@@ -71,7 +71,7 @@ def test_fit_beyond_what_is_decomposed(monkeypatch):
     train = blobs(300)
     args = (standardised(train).double()[None], train.labels[None], 5, torch.tensor([1e-4, 1e-2]), 500, 1e-8)
     expected = fit_logistic(*args)
-    monkeypatch.setattr("ssl_cli.probes.logistic.EIGEN_LIMIT", 5)
+    monkeypatch.setattr("ssl_cli.probes.solvers.logistic.EIGEN_LIMIT", 5)
     torch.testing.assert_close(fit_logistic(*args)[0], expected[0], atol=1e-5, rtol=1e-5)
 
 
@@ -109,7 +109,7 @@ def test_fit_does_not_depend_on_the_chunk(monkeypatch):
     args = (standardised(train).double()[None], train.labels[None], 5, torch.tensor([0.01, 0.1]), 200, 1e-8)
     whole, _ = fit_logistic(*args)
     assert CHUNK_BYTES > 100 * 10 * 8
-    monkeypatch.setattr("ssl_cli.probes.logistic.CHUNK_BYTES", 7 * 10 * 8)
+    monkeypatch.setattr("ssl_cli.probes.solvers.logistic.CHUNK_BYTES", 7 * 10 * 8)
     chunked, _ = fit_logistic(*args)
     torch.testing.assert_close(chunked, whole, atol=1e-6, rtol=1e-6)
 

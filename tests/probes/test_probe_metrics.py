@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from ssl_cli.probes.bootstrap import resamples, summary
-from ssl_cli.probes.metrics import classification, confusion, imbalanced
+from ssl_cli.probes.scores.bootstrap import resamples, summary
+from ssl_cli.probes.scores.metrics import classification, confusion, imbalanced
 
 
 def guesses(n=400, classes=6, draws=3, missing=None):

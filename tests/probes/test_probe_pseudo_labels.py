@@ -8,9 +8,9 @@ import torch
 from experiments import composed, train
 
 from ssl_cli.batch import Batch
-from ssl_cli.probes.monitor import monitor_pseudo_labels
-from ssl_cli.setup import prepare
-from ssl_cli.trainer import split
+from ssl_cli.setup.prepare import prepare
+from ssl_cli.training.loop import accumulation_parts
+from ssl_cli.training.monitor import monitor_pseudo_labels
 
 FEW = ["method=fixmatch", "dataset.labels=4/class", "trainer.batch_size=64"]
 
@@ -62,7 +62,7 @@ def test_it_is_in_the_metrics_and_only_where_something_is_guessed(tmp_path):
 
 def test_each_part_of_a_mixed_batch_begins_with_its_labelled_images():
     labels = torch.cat([torch.arange(8), torch.full((56,), -1)])
-    parts = split(Batch(torch.zeros(64, 1, 2, 2, dtype=torch.uint8), labels, torch.arange(64)), 4)
+    parts = accumulation_parts(Batch(torch.zeros(64, 1, 2, 2, dtype=torch.uint8), labels, torch.arange(64)), 4)
     for part in parts:
         assert (part.labels[:2] >= 0).all() and (part.labels[2:] == -1).all() and len(part.labels) == 16
     assert torch.cat([part.indices for part in parts]).sort().values.tolist() == list(range(64))

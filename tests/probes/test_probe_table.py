@@ -4,7 +4,7 @@ import sys
 
 from rich.console import Console
 
-from ssl_cli.report.table import print_table, results_table
+from ssl_cli.compare.table import print_table, results_table
 
 
 def row(model, labels, mean, std=None, probe="linear"):
@@ -61,7 +61,7 @@ def test_a_model_without_a_result_gets_an_empty_cell_and_no_rows_no_table():
 
 
 def test_the_module_is_free_of_torch():
-    code = "import sys, ssl_cli.report.table; sys.exit('torch' in sys.modules)"
+    code = "import sys, ssl_cli.compare.table; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

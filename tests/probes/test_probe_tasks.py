@@ -8,19 +8,21 @@ from ssl_cli.augment.augment import Augment
 from ssl_cli.backbones.convnet import ConvNet
 from ssl_cli.errors import UserError
 from ssl_cli.probes.base import Features, Split
-from ssl_cli.probes.bootstrap import resamples
 from ssl_cli.probes.cluster import Cluster
-from ssl_cli.probes.features import fingerprint
 from ssl_cli.probes.fewshot import FewShot, nearest_mean
 from ssl_cli.probes.finetune import FineTune
+from ssl_cli.probes.frozen.cache import FeatureCache
+from ssl_cli.probes.frozen.features import fingerprint
+from ssl_cli.probes.frozen.networks import Layer, Pixels
+from ssl_cli.probes.frozen.subject import FrozenModel
 from ssl_cli.probes.linear_sgd import LinearSGD
-from ssl_cli.probes.metrics import regression
 from ssl_cli.probes.mlp import MLP
 from ssl_cli.probes.ood import auroc, kth_distance
 from ssl_cli.probes.regression import Regression
 from ssl_cli.probes.retrieval import Retrieval, ranked
-from ssl_cli.probes.ridge import fit_ridge
-from ssl_cli.probes.subject import FeatureCache, Layer, Pixels, Subject
+from ssl_cli.probes.scores.bootstrap import resamples
+from ssl_cli.probes.scores.metrics import regression
+from ssl_cli.probes.solvers.ridge import fit_ridge
 
 
 def blobs(n=200, classes=4, seed=0, spread=0.1, dim=8):
@@ -197,7 +199,7 @@ def pictured(n=120, trainable=True):
     images[torch.arange(n), 0, 2 * labels] += 120
     torch.manual_seed(0)
     network = ConvNet(1, widths=(8, 16)) if trainable else Pixels(1, 8, (0.3,), (0.2,))
-    source = Subject(network, images, (0.3,), (0.2,), torch.device("cpu"))
+    source = FrozenModel(network, images, (0.3,), (0.2,), torch.device("cpu"))
     parts = [torch.arange(i * n // 3, (i + 1) * n // 3) for i in range(3)]
     splits = [Split(source(at), labels[at], at) for at in parts]
     return Features(*splits, classes=3, source=source)
@@ -244,17 +246,17 @@ def test_features_are_kept_and_computed_anew_when_damaged_or_when_anything_chang
     assert torch.equal(s(at), first) and s.cache.misses == 2  # one flipped bit
     s.images[3, 0, 0, 0] += 1
     assert not torch.equal(s(at), first) and s.cache.misses == 3
-    other = Subject(s.network, s.images, (0.31,), (0.2,), s.device, s.cache)
+    other = FrozenModel(s.network, s.images, (0.31,), (0.2,), s.device, s.cache)
     other(at)
-    Subject(Layer(s.network, 1), s.images, s.mean, s.std, s.device, s.cache)(at)
+    FrozenModel(Layer(s.network, 1), s.images, s.mean, s.std, s.device, s.cache)(at)
     with torch.no_grad():
         s.network.stem[0].weight[0, 0, 0, 0] += 1e-6
-    Subject(s.network, s.images, s.mean, s.std, s.device, s.cache)(at)
+    FrozenModel(s.network, s.images, s.mean, s.std, s.device, s.cache)(at)
     assert s.cache.misses == 6
 
 
 def test_kept_features_stay_below_their_limit_the_oldest_go(tmp_path, monkeypatch):
-    monkeypatch.setattr("ssl_cli.probes.subject.LIMIT", 3000)
+    monkeypatch.setattr("ssl_cli.probes.frozen.cache.LIMIT", 3000)
     cache = FeatureCache(tmp_path / "features")
     for key in "abc":
         cache.get(key, lambda: torch.zeros(300))

@@ -15,7 +15,7 @@ from PIL import Image
 
 from ssl_cli.cli import main
 from ssl_cli.errors import UserError
-from ssl_cli.report.look import take
+from ssl_cli.report.figures.look import inspect_run
 
 NAMES = ("<script>alert(1)<", "$x^{ & \"quoted'", "naïve 猫")
 OWN = {"index.html", *(f"{name}.{kind}" for name in (
@@ -188,7 +188,7 @@ def test_little_is_left_of_a_run(copy, capsys):
 def test_images_that_have_moved_are_found_with_root(copy, run, monkeypatch):
     monkeypatch.chdir(copy.parent)
     said = []
-    seen = take(Path("run"), str(run.parent / "images"), [], said.append)
+    seen = inspect_run(Path("run"), str(run.parent / "images"), [], said.append)
     assert seen.split == "test" and len(seen.at) == 12 and seen.step == 2 and seen.data.classes == tuple(sorted(NAMES))
     assert said == ["images of images", "features of 12 test and 42 train images"]
     (run.parent / "images" / NAMES[2] / "new.png").write_bytes(
@@ -196,7 +196,7 @@ def test_images_that_have_moved_are_found_with_root(copy, run, monkeypatch):
     )
     try:
         with pytest.raises(UserError, match="not those that the run was trained on"):
-            take(Path("run"), str(run.parent / "images"), [], said.append)
+            inspect_run(Path("run"), str(run.parent / "images"), [], said.append)
     finally:
         (run.parent / "images" / NAMES[2] / "new.png").unlink()
 

@@ -14,8 +14,9 @@ from PIL import Image
 from sklearn.decomposition import PCA
 from sklearn.metrics import confusion_matrix
 
-from ssl_cli.report import confusion, curves, embedding, maps, page, results, style, tiles
-from ssl_cli.report.look import nearest, sample
+from ssl_cli.report import page, results
+from ssl_cli.report.figures import confusion, curves, embedding, maps, style, tiles
+from ssl_cli.report.figures.look import nearest, sample
 from ssl_cli.report.names import plain
 from ssl_cli.report.provenance import command
 from ssl_cli.report.read import RunFiles, headline_key, read_run

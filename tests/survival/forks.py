@@ -15,15 +15,15 @@ import torch
 from experiments import tensors
 from omegaconf import DictConfig, OmegaConf
 
-from ssl_cli import checkpoint
+from ssl_cli.runs import checkpoint
 
 CONTEXT = multiprocessing.get_context("forkserver")
 WARM = [
-    "ssl_cli.app",
+    "ssl_cli.config.compose",
     "ssl_cli.commands.train",
-    "ssl_cli.trainer",
-    "ssl_cli.measure",
-    "ssl_cli.data.shapes",
+    "ssl_cli.training.loop",
+    "ssl_cli.probes.measure",
+    "ssl_cli.data.images.shapes",
     "matplotlib",
 ]
 CONTEXT.set_forkserver_preload([*WARM, "torch._dynamo"])  # an optimizer imports the last, which takes seconds
@@ -82,12 +82,12 @@ def work(
         count: where to leave how often each kind was called.
         behind: save as large models do, on a thread beside training.
     """
-    from ssl_cli import saver
-    from ssl_cli.lock import RunLock
-    from ssl_cli.rundir import RunDir
-    from ssl_cli.setup import prepare
-    from ssl_cli.signals import StopRequest
-    from ssl_cli.trainer import fit
+    from ssl_cli.runs.directory import RunDir
+    from ssl_cli.runs.lock import RunLock
+    from ssl_cli.setup.prepare import prepare
+    from ssl_cli.system.signals import StopRequest
+    from ssl_cli.training import saver
+    from ssl_cli.training.loop import fit
 
     torch.set_num_threads(1)
     config: DictConfig = OmegaConf.create(config)

@@ -14,7 +14,7 @@ import pytest
 from forks import generator
 from PIL import Image
 
-from ssl_cli.data import folder
+from ssl_cli.data.images import folder
 from ssl_cli.errors import UserError
 
 SOUND = 12

@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 from forks import arguments, assert_same_end, command, finish, hold, start
 
-from ssl_cli import lock
 from ssl_cli.errors import UserError
-from ssl_cli.lock import RunLock
+from ssl_cli.runs import lock
+from ssl_cli.runs.lock import RunLock
 
 
 def arrive_together(directory, number, count):
     """Let all of ``count`` processes have the same clock, and claim their directories at the same moment."""
     import hydra.core.utils
 
-    from ssl_cli.rundir import RunDir
+    from ssl_cli.runs.directory import RunDir
 
     class Clock(datetime):
         @classmethod
@@ -70,7 +70,17 @@ def wait_for(file, process):
 
 
 def test_who_is_second_is_told_who_is_first_and_a_dead_ones_lock_is_taken_over(straight, tmp_path):
-    first = start(command, arguments("moco"), tmp_path, hold, "ssl_cli.trainer", "split", 6, str(tmp_path), 60.0)
+    first = start(
+        command,
+        arguments("moco"),
+        tmp_path,
+        hold,
+        "ssl_cli.training.loop",
+        "accumulation_parts",
+        6,
+        str(tmp_path),
+        60.0,
+    )
     wait_for(tmp_path / "here", first)
     assert finish(command, ["train", "resume=run"], tmp_path) == 2
     err = (tmp_path / "err").read_text()

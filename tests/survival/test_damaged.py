@@ -10,8 +10,8 @@ import torch
 from experiments import tensors
 from forks import generator
 
-from ssl_cli import checkpoint
 from ssl_cli.errors import UserError
+from ssl_cli.runs import checkpoint
 
 
 @pytest.fixture(scope="module")

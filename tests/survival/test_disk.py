@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from forks import arguments, assert_same_end, command, finish
 
-from ssl_cli import checkpoint
+from ssl_cli.runs import checkpoint
 
 KB = 1 << 10
 NEW_USER, NEW_MOUNTS, RECURSIVE, PRIVATE, READ_ONLY, REMOUNT = 0x10000000, 0x20000, 0x4000, 0x40000, 1, 32
@@ -90,7 +90,7 @@ def fail(index):
         return writer
 
     if index == len(CALLS) - 1:
-        from ssl_cli import saver
+        from ssl_cli.training import saver
 
         saver.LARGE = 0
     from_the_second_save(begin)
@@ -193,9 +193,9 @@ def test_a_run_on_a_read_only_disk_is_read_but_not_gone_on_with(tmp_path, disk):
 
 
 def remove_run():
-    from ssl_cli import trainer
+    from ssl_cli.training import loop
 
-    real, steps = trainer.split, []
+    real, steps = loop.split, []
 
     def split(*args):
         steps.append(1)
@@ -203,7 +203,7 @@ def remove_run():
             shutil.rmtree("run")
         return real(*args)
 
-    trainer.split = split
+    loop.split = split
 
 
 def test_a_run_directory_that_is_removed_is_said(tmp_path):

@@ -18,10 +18,10 @@ import torch
 from experiments import composed, train
 from omegaconf import OmegaConf
 
-from ssl_cli import checkpoint
 from ssl_cli.cli import main
+from ssl_cli.config.stored import check_targets
 from ssl_cli.errors import UserError
-from ssl_cli.stored import check_targets
+from ssl_cli.runs import checkpoint
 
 HERE = "executed"
 SHELL = f"touch {HERE}"
@@ -161,9 +161,9 @@ TARGETS = {
     "hydra.utils.get_method": {"path": "os.system"},
     "importlib.import_module": {"name": "evil"},
     "ssl_cli.cli.main": {"argv": ["train"]},
-    "ssl_cli.data.cache.mapped": {"path": HERE},
-    "ssl_cli.rundir.subprocess.run": {"args": SHELL},
-    "ssl_cli.atomic.replace": {"file": HERE, "payload": "x"},
+    "ssl_cli.data.images.files.cache.mapped": {"path": HERE},
+    "ssl_cli.runs.environment.subprocess.run": {"args": SHELL},
+    "ssl_cli.system.atomic.replace": {"file": HERE, "payload": "x"},
 }
 
 
@@ -278,8 +278,13 @@ def test_a_checkpoint_whose_config_is_a_bomb_is_refused(tmp_path, state, capsys,
 @pytest.mark.parametrize(
     "settings",
     [
-        {"_target_": "ssl_cli.data.folder.load", "root": ".", "cache_dir": "made/by/a/stranger", "storage_limit": 0},
-        {"_target_": "ssl_cli.data.torchvision_sets.load", "name": "mnist", "root": "made", "download": True},
+        {
+            "_target_": "ssl_cli.data.images.folder.load",
+            "root": ".",
+            "cache_dir": "made/by/a/stranger",
+            "storage_limit": 0,
+        },
+        {"_target_": "ssl_cli.data.images.torchvision_sets.load", "name": "mnist", "root": "made", "download": True},
     ],
 )
 def test_a_strangers_config_makes_no_directories(tmp_path, state, capsys, settings):
@@ -297,7 +302,7 @@ def test_what_is_allowed_is_named_one_by_one_and_what_we_ship_is_among_it():
         "torch.nn.Module.load_state_dict",
         "torch.nn",
         "torch.optim.swa_utils.AveragedModel",
-        "ssl_cli.optim.LARS.step",
+        "ssl_cli.optim.optimizers.LARS.step",
     ):
         with pytest.raises(UserError):
             check_targets({"x": {"_target_": target}})

@@ -19,9 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutations import PLAN, SMALL, command_lines, mutated, torn
 
-from ssl_cli import checkpoint
 from ssl_cli.cli import main
-from ssl_cli.resume import flat
+from ssl_cli.config.overrides import flat
+from ssl_cli.runs import checkpoint
 
 
 @pytest.fixture(scope="module")

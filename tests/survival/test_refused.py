@@ -11,12 +11,13 @@ from experiments import CONF, composed
 from omegaconf import OmegaConf
 from torch import nn
 
-from ssl_cli import checkpoint
 from ssl_cli.errors import UserError
-from ssl_cli.initial import initialised
-from ssl_cli.resume import resumed_state
-from ssl_cli.rundir import RunDir
-from ssl_cli.setup import build_method, prepare
+from ssl_cli.runs import checkpoint
+from ssl_cli.runs.directory import RunDir
+from ssl_cli.setup.initial import initialised
+from ssl_cli.setup.parts import build_method
+from ssl_cli.setup.prepare import prepare
+from ssl_cli.training.resume import resumed_state
 
 SETTINGS = ["dataset=shapes", "dataset.num_images=1000", "dataset.storage_size=32", "dataset.labels=4/class"]
 CHOICES = {

@@ -9,10 +9,10 @@ import pytest
 from experiments import composed
 from forks import SMALL, arguments, assert_same_end, command, ends, finish
 
-from ssl_cli import checkpoint
-from ssl_cli.rundir import RunDir
-from ssl_cli.setup import prepare
-from ssl_cli.trainer import fit
+from ssl_cli.runs import checkpoint
+from ssl_cli.runs.directory import RunDir
+from ssl_cli.setup.prepare import prepare
+from ssl_cli.training.loop import fit
 
 CONVNET = "backbone.widths=[4,8]"
 FEW = [CONVNET, "dataset.labels=4/class"]
@@ -101,7 +101,10 @@ def resume(stopped, tmp_path):
     [
         (["method=byol"], ["method._target_ was ssl_cli.methods.moco.MoCo, is ssl_cli.methods.byol.BYOL"]),
         (["backbone.widths=[4,16]"], ["backbone.widths was [4, 8], is [4, 16]"]),
-        (["dataset=digits"], ["dataset._target_ was ssl_cli.data.shapes.load, is ssl_cli.data.digits.load"]),
+        (
+            ["dataset=digits"],
+            ["dataset._target_ was ssl_cli.data.images.shapes.load, is ssl_cli.data.images.digits.load"],
+        ),
         (["seed=1", "optimizer.lr=0.5"], ["seed was 0, is 1; optimizer.lr was 0.002, is 0.5"]),
         (["trainer.batch_size=16", "trainer.epochs=9"], ["trainer.batch_size was 32, is 16"]),
         (["pretext=multi_crop"], ["pretext._target_ was"]),

@@ -17,14 +17,14 @@ from pathlib import Path
 import pytest
 from forks import arguments, assert_same_end, command, finish, hold, start
 
-from ssl_cli.signals import Interrupted, StopRequest, interruptible
+from ssl_cli.system.signals import Interrupted, StopRequest, interruptible
 
 PHASES = {  # where a run is when it is interrupted: the function that it is in, and which call of it
-    "start": ("ssl_cli.setup", "build_method", 1),
-    "train": ("ssl_cli.trainer", "split", 6),
-    "evaluate": ("ssl_cli.evaluation", "monitor_knn", 1),
-    "save": ("ssl_cli.checkpoint", "keep", 3),
-    "measure": ("ssl_cli.measure", "compare", 1),
+    "start": ("ssl_cli.setup.prepare", "build_method", 1),
+    "train": ("ssl_cli.training.loop", "accumulation_parts", 6),
+    "evaluate": ("ssl_cli.training.monitor", "monitor_knn", 1),
+    "save": ("ssl_cli.runs.checkpoint", "keep", 3),
+    "measure": ("ssl_cli.probes.measure", "measure_with_baselines", 1),
 }
 WAYS = {  # the signals that are sent, and the exit statuses that these have
     "ctrl-c": ([signal.SIGINT], {130}),
@@ -70,7 +70,7 @@ def test_a_run_that_is_interrupted_goes_on_exactly(straight, tmp_path, method, p
 
 @pytest.mark.parametrize("ignored", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_terminal_that_hangs_up_ends_the_run_as_ctrl_c_does_or_is_done_without(straight, tmp_path, ignored):
-    held = ("ssl_cli.trainer", "split", 6, str(tmp_path), 1.0)
+    held = ("ssl_cli.training.loop", "accumulation_parts", 6, str(tmp_path), 1.0)
     code = f"import sys; from forks import hold; from ssl_cli.cli import main; hold{held}; sys.exit(main())"
     here = Path(__file__).parent
 
@@ -105,11 +105,11 @@ def test_a_terminal_that_hangs_up_ends_the_run_as_ctrl_c_does_or_is_done_without
 
 
 def read_for_six_steps():
-    from ssl_cli import trainer
+    from ssl_cli.training import loop
 
     reading, writing = os.pipe()
     os.dup2(writing, 1)
-    real, steps = trainer.split, []
+    real, steps = loop.split, []
 
     def split(*args):
         steps.append(1)
@@ -117,7 +117,7 @@ def read_for_six_steps():
             os.close(reading)
         return real(*args)
 
-    trainer.split = split
+    loop.split = split
 
 
 def test_training_goes_on_where_nobody_reads_its_lines_any_more(straight, tmp_path):
@@ -130,7 +130,7 @@ def test_what_is_handed_on_twice_is_one_and_a_second_signal_is_not(monkeypatch):
         for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGUSR1):
             os.kill(os.getpid(), number)
         assert stop.requested and stop.status == 128 + signal.SIGTERM and stop.reason == "SIGTERM"
-        monkeypatch.setattr("ssl_cli.signals.SAME", 0.0)
+        monkeypatch.setattr("ssl_cli.system.signals.SAME", 0.0)
         os.kill(os.getpid(), signal.SIGUSR1)
         with pytest.raises(Interrupted, match="SIGTERM"):
             os.kill(os.getpid(), signal.SIGTERM)

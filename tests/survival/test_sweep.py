@@ -11,9 +11,9 @@ SWEEP = [*arguments("moco")[:-1], "trainer.epochs=1", "-m", "seed=0,1,2,3", "hyd
 
 def unlucky():
     """Let the second job fail by a bug, and the third be killed after its second step."""
-    from ssl_cli import trainer
+    from ssl_cli.training import loop
 
-    real, steps = trainer.split, []
+    real, steps = loop.split, []
 
     def split(*args):
         steps.append(1)
@@ -23,7 +23,7 @@ def unlucky():
             os.kill(os.getpid(), signal.SIGKILL)
         return real(*args)
 
-    trainer.split = split
+    loop.split = split
 
 
 def test_a_sweep_in_which_jobs_crash_is_completed_by_the_same_command(tmp_path):

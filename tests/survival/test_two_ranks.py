@@ -8,8 +8,8 @@ from experiments import composed
 from forks import SMALL, assert_same_end, ends, start
 from omegaconf import OmegaConf
 
-from ssl_cli import checkpoint
 from ssl_cli.errors import RunError
+from ssl_cli.runs import checkpoint
 
 
 def train(rank, world, run, begun, config, bad=None, stop_after=None):
@@ -24,16 +24,16 @@ def train(rank, world, run, begun, config, bad=None, stop_after=None):
         bad: the step at which rank 1 has a NaN for a loss.
         stop_after: the step after which all stop.
     """
-    from ssl_cli import distributed
-    from ssl_cli.rundir import RunDir, Unwritten
-    from ssl_cli.setup import prepare
-    from ssl_cli.trainer import fit
+    from ssl_cli.distributed import group
+    from ssl_cli.runs.directory import ReadOnlyRunDir, RunDir
+    from ssl_cli.setup.prepare import prepare
+    from ssl_cli.training.loop import fit
 
     torch.set_num_threads(1)
     config = OmegaConf.create(config)
     if world > 1:
-        store = distributed.meet(rank, world, f"file://{run}-store-{stop_after}")
-        distributed.join(store, rank, world, "cpu", 60, 1)
+        store = group.meet(rank, world, f"file://{run}-store-{stop_after}")
+        group.join(store, rank, world, "cpu", 60, 1)
     experiment = prepare(config)
     forward, batch, seen = experiment.method.forward, experiment.loader.batch, {}
 
@@ -54,9 +54,9 @@ def train(rank, world, run, begun, config, bad=None, stop_after=None):
     resumed = checkpoint.newest_sound(run / "checkpoints")[1] if begun else None
     if rank == 0 and resumed is None:
         RunDir.create(run, config, chosen_by_user=True)
-    distributed.wait_for_first()
+    group.wait_for_first()
     try:
-        fit(experiment, (Unwritten if rank else RunDir)(run), resumed, Stop)
+        fit(experiment, (ReadOnlyRunDir if rank else RunDir)(run), resumed, Stop)
         said = "done"
     except RunError as error:
         said = str(error)

@@ -1,0 +1,35 @@
+"""Build a backbone for the images of a data set."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ssl_cli.backbones.base import Backbone
+from ssl_cli.config.build import instantiate
+from ssl_cli.data.info import DataInfo
+from ssl_cli.errors import UserError
+
+
+def build_backbone(node: Mapping[str, Any], info: DataInfo, seed: int, *, pretrained: bool) -> Backbone:
+    """Build a backbone with the weights that its settings name, or with random ones.
+
+    Args:
+        node: the settings of the ``backbone`` group.
+        info: the images that it will see.
+        seed: of the random weights; it seeds PyTorch's own generator.
+        pretrained: whether to take the weights that ``node`` names under ``weights``. False: all weights are random,
+            whatever it names; this is the baseline that a run is measured against.
+
+    Raises:
+        UserError: the images are too small for this backbone.
+    """
+    torch.manual_seed(seed)
+    random = {"weights": None} if "weights" in node and not pretrained else {}
+    backbone: Backbone = instantiate({**node, **random}, in_channels=info.channels)
+    if info.image_size < backbone.min_size:
+        raise UserError(
+            f"this backbone needs images of at least {backbone.min_size} pixels, {info.name} has {info.image_size}; "
+            f"write dataset.storage_size={backbone.min_size} or backbone=convnet"
+        )
+    return backbone

@@ -1,0 +1,1 @@
+"""Runs beside each other: what is read, what is one line, which differences are larger than noise."""

@@ -1,0 +1,50 @@
+"""A node of the config becomes an object. The only caller of Hydra's ``instantiate``."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ssl_cli.config.schema import ANNOTATIONS
+from ssl_cli.errors import UserError
+
+
+def instantiate(node: Any, **kwargs: Any) -> Any:
+    """Build what ``node["_target_"]`` names.
+
+    Args:
+        node: mapping with ``_target_`` and keyword arguments; nested mappings with ``_target_`` are built first.
+        kwargs: arguments known only at run time; they are passed on untouched.
+
+    Raises:
+        UserError: the target cannot be imported, or does not take these arguments.
+    """
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate as hydra_instantiate
+    from omegaconf import OmegaConf
+
+    plain = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+    target = plain.get("_target_")
+    try:
+        # Partial, so that run-time objects do not pass through OmegaConf.
+        constructor = hydra_instantiate(without_annotations(plain), _partial_=True, _convert_="all")
+    except InstantiationException as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise UserError(
+            f"cannot build {target}: {reason} (is it installed, and _target_ spelled module.Class?)"
+        ) from error
+    try:
+        return constructor(**kwargs)
+    except TypeError as error:
+        name = re.escape(str(target).rpartition(".")[2])
+        if re.match(
+            rf"(\w+\.)*{name}(\.__init__)?\(\) (got an unexpected|missing)", str(error)
+        ):  # the call, not the body
+            raise UserError(f"cannot build {target}: {error}") from error
+        raise
+
+
+def without_annotations(node: Any) -> Any:
+    """Return a node without the keys that only describe it (``_limits_``, ``_needs_``, ...): what is passed on."""
+    if isinstance(node, Mapping):
+        return {key: without_annotations(value) for key, value in node.items() if key not in ANNOTATIONS}
+    return node

@@ -1,0 +1,142 @@
+"""Types, ranges, and parts that fit together: checked before anything heavy is imported."""
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from ssl_cli.config.limits import WRITTEN, is_limit, within
+from ssl_cli.config.schema import ANNOTATIONS, CHOICES, GROUPS, SCHEMAS, TrainConfig, TrainerConfig
+from ssl_cli.errors import UserError, did_you_mean
+
+MEANT = {
+    "resume": "RUN (a run directory, or `last`)",
+    "init": "RUN (a run directory, a checkpoint file, `last` or `best`)",
+    "ckpt": "RUN (a run directory, a checkpoint file, `last` or `best`)",
+    "dataset.root": "DIR (the directory of your images)",
+}
+
+
+def check(config: DictConfig, defaults: DictConfig) -> None:
+    """Raise ``UserError`` for the first value of the wrong type or out of range.
+
+    Args:
+        config: the composed config.
+        defaults: the same groups composed without the user's values: the types of the plug-ins' keys.
+    """
+    signs = {"method": "train", "pretext": "views", "probe": "probe", "split": "embed"}  # that no command before has
+    keys = list(config)  # with those that are missing
+    schema = SCHEMAS[next((command for key, command in signs.items() if key in keys), "export")]
+    for key in keys:
+        if key not in schema.__dataclass_fields__:
+            raise UserError(f"there is no setting '{key}'{did_you_mean(key, schema.__dataclass_fields__)}")
+    if schema is TrainConfig:
+        for key in GROUPS:
+            if OmegaConf.is_missing(config, key) or not isinstance(config[key], DictConfig):
+                value = "???" if OmegaConf.is_missing(config, key) else config[key]
+                raise UserError(f"{key}={value} is not a group of settings; leave it away for the default")
+    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
+    reference = dict(_leaves(OmegaConf.to_container(defaults, resolve=True, throw_on_missing=False)))
+    for key, default in reference.items():
+        if isinstance(value := _select(plain, key), Mapping):  # it has no leaf of that name
+            _check_type(key, value, default)
+    for group, key in (("method", "_needs_"), ("pretext", "_gives_")):
+        names = plain[group].get(key, []) if isinstance(plain.get(group), Mapping) else []
+        if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+            raise UserError(f"{group}.{key}={names} is not a list of names of what a pretext gives; write [views], say")
+    for key, value in _leaves(plain):
+        if value == MISSING or value == "":
+            raise UserError(f"{key} is not set; write {key}={MEANT.get(key, 'VALUE')}")
+        _check_type(key, value, reference.get(key))
+    _check_limits(plain, schema)
+    for key, allowed in CHOICES.items():
+        if plain.get("trainer", {}).get(key, allowed[0]) not in allowed:
+            raise UserError(f"trainer.{key}={plain['trainer'][key]} is not one of {', '.join(allowed)}")
+
+
+def check_fit(config: DictConfig, conf_dirs: list[Path]) -> None:
+    """Raise ``UserError`` where the pretext does not give what the method needs; the message lists those that do."""
+    needs = set(config.method.get("_needs_", []))
+    gives = set(config.pretext.get("_gives_", []))
+    if needs <= gives:
+        return
+    fitting = {
+        path.stem
+        for directory in conf_dirs
+        for path in (directory / "pretext").glob("*.yaml")
+        if needs <= set(_given(path))
+    }
+    raise UserError(
+        f"this method needs a pretext that gives {', '.join(sorted(needs))}; this one gives "
+        f"{', '.join(sorted(gives)) or 'nothing'}; write pretext={'|'.join(sorted(fitting))} (or leave pretext away)"
+    )
+
+
+def _given(pretext: Path) -> list[str]:
+    """Return what a pretext's file says that it gives, or the file beside it that it is built on."""
+    node = OmegaConf.load(pretext)
+    based_on = (pretext.with_name(f"{item}.yaml") for item in node.get("defaults", []) if isinstance(item, str))
+    return node.get("_gives_") or [given for file in based_on if file.is_file() for given in _given(file)]
+
+
+def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            if key not in ANNOTATIONS:
+                yield from _leaves(value, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, node
+
+
+def _check_type(key: str, value: Any, default: Any) -> None:
+    """Texts may be anything (their reader checks them) and so may keys without a default; the rest keeps its type."""
+    kinds = {
+        bool: ("true or false", bool),
+        int: ("a whole number", int),
+        float: ("a number", (int, float)),
+        list: ("a list", list),
+    }
+    kind = kinds.get(type(default))
+    if kind is None:
+        return
+    expected, types = kind
+    if not isinstance(value, types) or (isinstance(value, bool) and not isinstance(default, bool)):
+        shown = "null" if value is None else repr(value)
+        raise UserError(f"{key}={shown} is not {expected}; the default is {key}={default}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{key}={value} is not a finite number")
+
+
+def _check_limits(plain: Mapping, schema: type) -> None:
+    limits = {name: f.metadata["limit"] for name, f in schema.__dataclass_fields__.items() if "limit" in f.metadata}
+    limits |= {
+        f"trainer.{n}": f.metadata["limit"]
+        for n, f in TrainerConfig.__dataclass_fields__.items()
+        if "limit" in f.metadata
+    }
+    limits |= dict(_annotated_limits(plain))
+    for key, limit in limits.items():
+        value = _select(plain, key)
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and not within(value, limit):
+            raise UserError(f"{key}={value} is out of range: it must be {limit.replace('x', key)}")
+
+
+def _annotated_limits(node: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(node, Mapping):
+        limits = node.get("_limits_", {})
+        for key, limit in limits.items() if isinstance(limits, Mapping) else [("", limits)]:
+            if not is_limit(limit):
+                raise UserError(f"{prefix}_limits_.{key}={limit} is not a limit; {WRITTEN}")
+            yield f"{prefix}{key}", limit
+        for key, value in node.items():
+            yield from _annotated_limits(value, f"{prefix}{key}.")
+
+
+def _select(node: Any, dotted: str) -> Any:
+    for part in dotted.split("."):
+        if not isinstance(node, Mapping) or part not in node:
+            return None
+        node = node[part]
+    return node

@@ -1,0 +1,64 @@
+"""Say in one line what Hydra and OmegaConf say in several."""
+
+import re
+from pathlib import Path
+
+from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from ssl_cli.config.paths import group_names
+from ssl_cli.errors import did_you_mean
+
+
+def explain_missing(error: MissingConfigException, conf: Path) -> str:
+    """An unknown option of a group: name the nearest one and list them."""
+    missing = str(error.missing_cfg_file or "")
+    group, _, option = missing.rpartition("/")
+    options = [name for name in (error.options or []) if not name.startswith("_")]
+    if not options:
+        return f"there is no config '{missing}'; the groups are {', '.join(group_names(conf))}"
+    return f"there is no {group} '{option}'{did_you_mean(option, options)} ({group} is one of {', '.join(options)})"
+
+
+def explain(error: Exception, command: str) -> str:
+    """Say in one line what Hydra and OmegaConf say in several."""
+    cause = error.__cause__ if isinstance(error, ConfigCompositionException) and error.__cause__ else error
+    text = " ".join(str(error).split())
+    if match := re.search(r"Key '([^']*)' (?:is not in struct|not in '[^']*')", str(cause)):
+        return _unknown_key(
+            match[1], getattr(cause, "full_key", None) or match[1], getattr(cause, "parent_node", None), command
+        )
+    if match := re.search(r"Value '([^']*)'.*could not be converted to (\w+)", str(cause)):
+        kind = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}.get(match[2], match[2])
+        return f"{getattr(cause, 'full_key', '') or 'value'}={match[1]} is not {kind}"
+    if match := re.search(r"Incompatible value '([^']*)' for field of type '(\w+)'", str(cause)):
+        return f"{getattr(cause, 'full_key', '') or 'value'}={match[1]} is not of type {match[2]}"
+    if match := re.search(r"Interpolation key '([^']*)' not found", text):
+        return f"an interpolation leads nowhere: there is no setting '{match[1]}'; write a value without ${{...}}"
+    if match := re.search(r"Could not override '([^']*)'\. No match in the defaults list", text):
+        return f"there is no group '{match[1]}' here (see `ssl {command} --help`)"
+    if match := re.search(r"Ambiguous value for argument '([^']*)'", text):
+        return f"{match[1]} is several values: a sweep needs -m, so write ssl {command} -m {match[1]}"
+    if match := re.search(r"Error merging override (\S+)", text):
+        return f"{match[1]} is not allowed: {str(cause).splitlines()[0]}"
+    if isinstance(error, OmegaConfBaseException):
+        key = getattr(error, "full_key", None)
+        return f"{f'{key}: ' if key else ''}{str(error).splitlines()[0]}"
+    if isinstance(error, OverrideParseException):
+        return f"cannot read '{error.override}'; write KEY=VALUE, with quotes around brackets and spaces"
+    return text
+
+
+def _unknown_key(key: str, full_key: str, parent: object, command: str) -> str:
+    names = [str(name) for name in parent if not str(name).startswith("_")] if isinstance(parent, DictConfig) else []
+    prefix = full_key[: -len(key)] if full_key.endswith(key) else ""
+    known = (
+        f" ({prefix.rstrip('.') or 'it'} has {', '.join(names)})"
+        if prefix and names
+        else f" (see `ssl {command} --help`)"
+    )
+    if command == "probe" and full_key.startswith("dataset."):
+        return f"'{full_key}' can only be set beside a data set: write dataset=NAME {full_key}=VALUE"
+    near = did_you_mean(full_key, [prefix + name for name in names])
+    return f"there is no setting '{full_key}'{near}{known}"

@@ -1,0 +1,1 @@
+"""Image data sets: where images come from, and what they become."""

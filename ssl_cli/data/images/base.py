@@ -1,0 +1,127 @@
+"""What every data set becomes: all of its images as one uint8 tensor, its labels and its splits."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ssl_cli.errors import UserError
+
+STATS_IMAGES = 10_000  # images that the channel statistics are taken over, at most
+MIN_STD = 1e-3  # a constant channel would otherwise be divided by zero
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """Images as stored, in memory or memory-mapped; read only.
+
+    The source of a data set may leave ``val`` and ``test`` out of ``splits``; ``load.load`` completes them.
+    """
+
+    name: str
+    images: Tensor  # [N, C, H, W] uint8
+    labels: Tensor  # [N] int64; -1 = no human label
+    classes: tuple[str, ...]  # names by label; () when there are no labels
+    splits: dict[str, Tensor]  # "train", "val", "test": disjoint sorted int64 positions; val and test may be empty
+    factors: dict[str, Tensor] = field(default_factory=dict)  # name -> [N] float32: numeric targets, where known
+    files: tuple[str, ...] = ()  # [N] paths, where images come from files
+    skipped: int = 0  # broken files that were left out
+    note: str = ""  # one line for the user: how the source was read
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes; 0 when there are no labels."""
+        return len(self.classes)
+
+    @property
+    def channels(self) -> int:
+        """1 (grey) or 3 (RGB)."""
+        return self.images.shape[1]
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square images as stored, in pixels."""
+        return self.images.shape[-1]
+
+    @property
+    def shape(self) -> str:
+        """The shape of one image, as `DataInfo.shape` has it."""
+        return f"{self.channels}x{self.image_size}x{self.image_size}"
+
+    @property
+    def labelled(self) -> bool:
+        """Whether any training image has a human label."""
+        return bool((self.labels[self.splits["train"]] >= 0).any())
+
+
+def split_fingerprint(data: ImageData) -> str:
+    """Return 12 hex digits that change when an image moves to another split, or its label or file name changes."""
+    digest = hashlib.sha256()
+    for name in ("train", "val", "test"):
+        at = data.splits[name]
+        digest.update(f"{name} {len(at)}\n".encode())
+        digest.update(data.labels[at].numpy().astype("<i8").tobytes())
+        if data.files:
+            digest.update("\n".join(Path(data.files[i]).name for i in at.tolist()).encode(errors="surrogateescape"))
+        else:
+            digest.update(at.numpy().astype("<i8").tobytes())
+    return digest.hexdigest()[:12]
+
+
+def pixel_stats(data: ImageData) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the mean and standard deviation of each channel, in units where 255 is 1.
+
+    Taken in float64 over at most 10,000 evenly spaced training images, so that they are the same on every machine and
+    do not need the whole of a memory-mapped file. The standard deviation is never below 0.001.
+    """
+    train = data.splits["train"]
+    rows = train[torch.linspace(0, len(train) - 1, min(len(train), STATS_IMAGES)).round().long()]
+    total = torch.zeros(data.channels, dtype=torch.float64)
+    squares = torch.zeros(data.channels, dtype=torch.float64)
+    for chunk in rows.split(256):
+        pixels = data.images[chunk].double() / 255
+        total += pixels.sum((0, 2, 3))
+        squares += pixels.square().sum((0, 2, 3))
+    count = len(rows) * data.image_size**2
+    mean = total / count
+    std = (squares / count - mean.square()).clamp(min=0).sqrt().clamp(min=MIN_STD)
+    return tuple(mean.tolist()), tuple(std.tolist())
+
+
+def to_channels(images: Tensor, channels: int | None) -> Tensor:
+    """Turn grey images into RGB or the other way round (ITU-R 601 luma, as Pillow); None leaves them as they are.
+
+    Args:
+        images: [N, 1 or 3, H, W] uint8.
+        channels: 1, 3 or None.
+
+    Raises:
+        UserError: for any other number.
+    """
+    if channels is None or channels == images.shape[1]:
+        return images
+    if channels == 3:
+        return images.expand(-1, 3, -1, -1).contiguous()
+    if channels != 1:
+        raise UserError(f"dataset.channels={channels} is neither 1 (grey) nor 3 (RGB)")
+    grey = images.new_empty((len(images), 1, *images.shape[2:]))
+    weights = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
+    for start in range(0, len(images), 1024):
+        chunk = images[start : start + 1024].float()
+        grey[start : start + 1024] = (chunk * weights).sum(1, keepdim=True).round_().to(torch.uint8)
+    return grey
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """Resize square images [N, C, H, H] uint8 to [N, C, size, size] uint8, bicubic with antialiasing."""
+    if images.shape[-1] == size:
+        return images
+    resized = images.new_empty((*images.shape[:2], size, size))
+    for start in range(0, len(images), 1024):  # the float copy of all images at once could be too large
+        chunk = images[start : start + 1024].float()
+        chunk = F.interpolate(chunk, (size, size), mode="bicubic", antialias=True, align_corners=False)
+        resized[start : start + 1024] = chunk.round_().clamp_(0, 255).to(torch.uint8)
+    return resized

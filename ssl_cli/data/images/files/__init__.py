@@ -1,0 +1,1 @@
+"""Image files of a user: found, decoded once, kept."""

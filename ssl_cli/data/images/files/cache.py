@@ -1,0 +1,163 @@
+"""Decoded images in a file: what one command has decoded the next one has at once, and more than memory should hold."""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import sys
+import time
+import warnings
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ssl_cli.data.images.files.pool import Batches, Broken
+from ssl_cli.errors import UserError
+from ssl_cli.system import atomic
+
+SUPERSEDED = 3600.0  # seconds after which the cache of what a folder was goes when the folder is decoded again
+
+
+def load(path: Path) -> tuple[Tensor, Broken] | None:
+    """Read ``path``.npy into memory and check it; None where there is no cache, or a damaged one."""
+    try:
+        told = json.loads(path.with_suffix(".json").read_text())
+        images = np.load(path.with_suffix(".npy"))
+        if zlib.crc32(images) != told["crc32"]:
+            return None
+    except (OSError, ValueError, KeyError, EOFError):
+        return None
+    return torch.from_numpy(images), _broken(told)
+
+
+def keep(path: Path, images: np.ndarray, broken: Broken) -> None:
+    """Write what is in memory for the next command. Where that is impossible, the work goes on without it."""
+    try:
+        _write(path, iter([(images, broken)]), images.shape)
+    except OSError as error:
+        print(
+            f"note: the decoded images cannot be kept in {shown(path.parent)} ({error.strerror or error}), so the next "
+            "command decodes them again; write dataset.cache_dir=DIR for another place",
+            file=sys.stderr,
+        )
+
+
+def mapped(path: Path, batches: Batches, shape: tuple[int, int, int, int]) -> tuple[Tensor, Broken]:
+    """Map ``path``.npy; write it first, from ``batches``, if it is not there. ``path``.json tells what it leaves out.
+
+    Args:
+        path: the name of the cache, without a suffix.
+        batches: the decoded images; not touched if the cache is there.
+        shape: (N, C, H, W), where N also counts the images that may turn out to be broken.
+
+    Returns:
+        [N - broken, C, H, W] uint8, mapped read only; and what was left out.
+
+    Raises:
+        UserError: if the disk is too small or cannot be written.
+    """
+    if (found := _open(path)) is not None:
+        return found
+    try:
+        _write(path, batches, shape)
+    except OSError as error:
+        needed = int(np.prod(shape, dtype=np.int64))
+        raise UserError(
+            f"cannot write the image cache to {shown(path.parent)}, which needs {needed / 1e9:.2f} GB: "
+            f"{error.strerror or error}; write dataset.cache_dir=DIR for another place, or lower dataset.storage_size"
+        ) from error
+    return _open(path) or _unreadable(path)
+
+
+def user_cache_dir() -> Path:
+    """Return the directory for what this program can make or fetch again, by the platform's custom."""
+    if sys.platform == "darwin":
+        base = Path.home() / "Library/Caches"
+    elif sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local")
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "ssl"
+
+
+def shown(path: Path | str) -> str:
+    """Return a path as text that can always be printed, on one line: without bytes that are no text, or controls."""
+    text = os.fsencode(path).decode("utf-8", "replace")
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
+
+
+def _open(path: Path) -> tuple[Tensor, Broken] | None:
+    """Map what the cache holds; None where it is absent or cut short."""
+    try:
+        told = json.loads(path.with_suffix(".json").read_text())
+        images = np.load(path.with_suffix(".npy"), mmap_mode="r")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's about read-only arrays
+            return torch.from_numpy(images), _broken(told)
+    except (OSError, ValueError, KeyError, EOFError):
+        return None
+
+
+def _broken(told: dict) -> Broken:
+    return {int(i): reason for i, reason in told["broken"].items()}
+
+
+def _unreadable(path: Path) -> tuple[Tensor, Broken]:
+    raise UserError(f"the image cache {shown(path)}.npy was written and cannot be mapped; write dataset.cache_dir=DIR")
+
+
+def _write(path: Path, batches: Batches, shape: tuple[int, ...]) -> None:
+    """Write the pair of files. Several processes may do so at once: the last rename wins, with equal contents."""
+    needed = int(np.prod(shape, dtype=np.int64))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(path.parent).free
+    if free < needed:
+        raise OSError(f"only {free / 1e9:.2f} GB are free")
+    broken, filled, checksum = {}, 0, 0
+    with _replacing(path.with_suffix(".npy")) as file:
+        _write_header(file, (filled, *shape[1:]))
+        for rows, unread in batches:
+            rows = np.ascontiguousarray(rows)
+            file.write(rows.data)
+            checksum = zlib.crc32(rows, checksum)
+            filled += len(rows)
+            broken |= unread
+        file.seek(0)
+        _write_header(file, (filled, *shape[1:]))  # numpy pads headers so that the first axis may grow in place
+    told = {"broken": broken, "crc32": checksum}
+    atomic.write_json(path.with_suffix(".json"), told)  # last: where it is, the pair is whole
+    _remove_superseded(path)
+
+
+def _remove_superseded(path: Path) -> None:
+    """Remove the caches of what the same folder held before; a process that still maps one keeps its content."""
+    place = path.name.split("-")[0]
+    for other in path.parent.glob(f"{place}-*"):
+        with contextlib.suppress(OSError):
+            if other.stem != path.name and time.time() - other.stat().st_mtime > SUPERSEDED:
+                other.unlink()
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+
+
+@contextlib.contextmanager
+def _replacing(file: Path) -> Iterator[BinaryIO]:
+    """Open a file beside ``file`` that takes its name when it is whole and on the disk, and else vanishes."""
+    temporary = file.with_name(f".{file.name}.{secrets.token_hex(6)}")
+    try:
+        with temporary.open("xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(file)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

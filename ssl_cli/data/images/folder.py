@@ -1,0 +1,104 @@
+"""The user's own images: a folder, in whatever of the usual layouts it has."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from ssl_cli.data.images.base import ImageData
+from ssl_cli.data.images.files.decode import survey
+from ssl_cli.data.images.files.layout import list_images
+from ssl_cli.data.images.files.storage import store
+from ssl_cli.data.images.files.targets import read_targets
+from ssl_cli.errors import UserError, did_you_mean
+
+CHOICES = {"layout": ("auto", "splits", "classes", "flat"), "on_error": ("stop", "skip"), "channels": ("auto", 1, 3)}
+
+
+def load(
+    root: str | None,
+    layout: str = "auto",
+    storage_size: int | str = "auto",
+    channels: int | str = "auto",
+    on_error: str = "stop",
+    storage_limit: int = 4 << 30,
+    cache_dir: str | None = None,
+    targets: str | None = None,
+    target_columns: Sequence[str] | None = None,
+    file_column: str | None = None,
+) -> ImageData:
+    """Load a folder of images.
+
+    Layouts: ``splits``, folders train/ [val/] [test/] [unlabelled/] with one folder per class inside; ``classes``, one
+    folder per class; ``flat``, a folder or a tree of them without labels. ``auto`` finds out which, and the note says
+    so. Images beside class folders, and those in a folder ``unlabelled``, have no label. Fewer than two classes are no
+    labels. Where there is val/ and no test/, it serves as the test split.
+
+    Args:
+        root: the folder.
+        layout: ``auto``, ``splits``, ``classes`` or ``flat``.
+        storage_size: side of the stored images in pixels; ``auto``: the median shorter side, within 16..64.
+        channels: 1, 3 or ``auto``: 1 if all images are grey.
+        on_error: at a broken file, ``stop`` or ``skip`` it.
+        storage_limit: bytes of decoded images that are held in memory; more are memory-mapped.
+        cache_dir: where the mapped files lie; by default the user's cache directory.
+        targets: a CSV file with numbers to predict, see `targets.read_targets`; they become the factors.
+        target_columns: which of its columns; None: those that are numbers.
+        file_column: its column with the file names, relative to ``root``; None: the first.
+
+    Raises:
+        UserError: if there is no such folder, no image in it, a layout that does not fit, or a broken image.
+    """
+    for key, value in {"layout": layout, "on_error": on_error, "channels": channels}.items():
+        if value not in CHOICES[key]:
+            near = did_you_mean(str(value), map(str, CHOICES[key]))
+            raise UserError(f"dataset.{key}={value} is not one of {', '.join(map(str, CHOICES[key]))}{near}")
+    if storage_size != "auto" and (not isinstance(storage_size, int) or storage_size < 1):
+        raise UserError(f"dataset.storage_size={storage_size} is neither a number of pixels nor auto")
+    if root is None:
+        raise UserError("dataset.root is not set; write dataset.root=DIR, the folder with your images")
+    folder = Path(root).expanduser()
+    if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "does not exist"
+        raise UserError(f"dataset.root={root} {what}; write dataset.root=DIR, the folder with your images")
+    if not any(folder.iterdir()):
+        raise UserError(f"dataset.root={root} is empty; write dataset.root=DIR, the folder with your images")
+    listing = list_images(folder, layout)
+    if not listing.entries:
+        raise UserError(f"dataset.root={root} has no image in it ({listing.note})")
+
+    names, labels, splits = zip(*listing.entries, strict=True)
+    factors = {}
+    if targets is not None:  # before the images: a mistake in it should not wait for them
+        columns = [target_columns] if isinstance(target_columns, str) else target_columns
+        factors = read_targets(Path(targets).expanduser(), names, columns, file_column)
+    files = [os.fspath(folder / name) for name in names]
+    auto_size, auto_channels = survey(files) if "auto" in (storage_size, channels) else (0, 0)
+    images, broken = store(
+        folder,
+        names,
+        auto_size if storage_size == "auto" else storage_size,
+        auto_channels if channels == "auto" else channels,
+        on_error,
+        storage_limit,
+        Path(cache_dir).expanduser() if cache_dir else None,
+    )
+    kept = [i for i in range(len(files)) if i not in broken]
+    factors = {name: values[kept] for name, values in factors.items()}
+    classes = tuple(sorted({label for label in labels if label is not None}))
+    number = {None: -1} | {name: i for i, name in enumerate(classes)}
+    return ImageData(
+        name=folder.resolve().name,
+        images=images,
+        labels=torch.tensor([number[labels[i]] for i in kept]),
+        classes=classes,
+        splits={
+            split: torch.tensor([row for row, i in enumerate(kept) if splits[i] == split], dtype=torch.int64)
+            for split in sorted({"train", *splits})
+        },
+        factors=factors,
+        files=tuple(files[i] for i in kept),
+        skipped=len(broken),
+        note=listing.note,
+    )

@@ -1,0 +1,60 @@
+"""Which rows of a batch belong together and how far apart they are: what distance-based methods share."""
+
+import torch
+from torch import Tensor
+
+from ssl_cli.batch import Task
+from ssl_cli.data.info import DataInfo
+from ssl_cli.errors import UserError, did_you_mean
+from ssl_cli.methods.shared.heads import unit
+
+
+def check_pairs(pairs: str, data: DataInfo) -> None:
+    """Raise `UserError` unless ``pairs`` is ``views``, or ``labels`` and the data has them."""
+    if pairs not in ("views", "labels"):
+        raise UserError(f"method.pairs={pairs} is not one of views, labels{did_you_mean(pairs, ('views', 'labels'))}")
+    if pairs == "labels":
+        require_labels("method.pairs=labels", data, "write method.pairs=views, which needs none")
+
+
+def require_labels(what: str, data: DataInfo, instead: str) -> None:
+    """Raise `UserError` unless images of at least two classes are labelled: without, nothing is to be told apart."""
+    if len(data.classes) < 2 or data.labelled == 0:
+        raise UserError(
+            f"{what} needs labels of at least two classes; {data.name} has {data.labelled} labelled images of "
+            f"{len(data.classes)}: put the images into one folder a class, or {instead}"
+        )
+
+
+def groups(task: Task, pairs: str) -> Tensor:
+    """Return a number [B] for each image: images of one number are alike.
+
+    With ``views`` that is the image itself, so that an image drawn twice is not its own negative; with ``labels`` it is
+    the class, and an image without a label (-1) is like itself only.
+    """
+    alone = -1 - task.indices
+    return alone if pairs == "views" else torch.where(task.labels >= 0, task.labels, alone)
+
+
+def masks(group: Tensor) -> tuple[Tensor, Tensor]:
+    """Return which pairs of rows [R, R] are positive (same number, another row) and which negative, for [R] numbers."""
+    same = group[:, None] == group[None, :]
+    return same & ~torch.eye(len(group), dtype=torch.bool, device=group.device), ~same
+
+
+def squared_distances(z: Tensor) -> Tensor:
+    """Return the squared Euclidean distances [R, R], in [0, 4], of rows [R, d] scaled to unit length.
+
+    In float32 at least. By one matrix product, so exact to rounding of the squares: rows closer than about 3e-4
+    in float32 count as equal.
+    """
+    z = unit(z)
+    with torch.autocast(z.device.type, enabled=False):  # small distances are differences of large numbers
+        products = z @ z.T
+    squares = products.diagonal()
+    return (squares[:, None] + squares[None, :] - 2 * products).clamp_min(0)
+
+
+def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean of ``x`` where ``mask`` holds; 0, with zero gradient, where it holds nowhere."""
+    return torch.where(mask, x, 0).sum() / mask.sum().clamp_min(1)

@@ -1,0 +1,1 @@
+"""A frozen network and the features that it gives."""

@@ -1,0 +1,175 @@
+"""A model beside its baselines: the raw pixels and the same backbone with random weights, by the same probes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from ssl_cli.backbones.base import evaluating
+from ssl_cli.backbones.build import build_backbone
+from ssl_cli.data.images.base import ImageData
+from ssl_cli.data.info import DataInfo
+from ssl_cli.data.labels import fingerprint as draw_fingerprint
+from ssl_cli.errors import RunError, UserError
+from ssl_cli.methods.base import Method
+from ssl_cli.probes.base import Probe, Result
+from ssl_cli.probes.frozen.cache import FeatureCache
+from ssl_cli.probes.frozen.features import extract, fingerprint
+from ssl_cli.probes.frozen.networks import Layer, Pixels
+from ssl_cli.probes.frozen.subject import FrozenModel
+from ssl_cli.probes.runner import Measurement, run_probes
+from ssl_cli.probes.scores.metrics import classification, confusion
+from ssl_cli.probes.scores.protocol import key
+from ssl_cli.setup.prepare import Experiment
+from ssl_cli.setup.restore import OpenedCheckpoint
+
+MATRIX = 100  # classes up to which result.json has the confusion matrix; predictions.npz holds what makes any
+
+
+class Trained(Protocol):
+    """A trained model and the images that it is measured on: an `Experiment` at its end, or an opened checkpoint."""
+
+    config: DictConfig  # of the run; builds the baseline with random weights
+    method: Method
+    info: DataInfo  # the facts that the model was built with; its normalisation is used for any images
+    data: ImageData  # what is probed
+    node: DictConfig  # the data set's settings, of which ``labels`` and ``label_seed`` name the ``labelled``
+    labelled: Tensor  # [n] positions of the train images whose label may be used
+    device: torch.device  # where the backbones run
+
+
+def measure(e: Experiment, log: Callable[[str], None]) -> Measurement:
+    """Score a trained experiment on its test split; no labels, no rows."""
+    measurement = measure_with_baselines(e, e.probes, log)
+    if measurement.rows and (own := own_classifier(e)) is not None:
+        measurement.add(e.config.name, own)
+    return measurement
+
+
+def measure_with_baselines(
+    t: Trained,
+    probes: Mapping[str, Probe],
+    log: Callable[[str], None],
+    layer: int | None = None,
+    cache: FeatureCache | None = None,
+) -> Measurement:
+    """Run the probes on raw pixels, on the backbone as the seed made it, and on the trained one.
+
+    Args:
+        t: the trained model and the images.
+        probes: name -> probe.
+        log: gets a line for each thing worth knowing.
+        layer: of the backbones, see `Layer`; None: their end.
+        cache: where features are kept, and taken from.
+
+    Returns:
+        Rows as `Probe.run` documents them; none where there is nothing to measure with.
+
+    Raises:
+        RunError: a backbone's weights or buffers changed while it was probed.
+    """
+    method, info, device = t.method, t.info, t.device
+    node = OmegaConf.to_container(t.config.backbone, resolve=True)
+    random = build_backbone(node, info, t.config.seed, pretrained=False).to(device)
+    networks: dict[str, nn.Module] = {
+        "pixels": Pixels(info.channels, info.image_size, info.mean, info.std).to(device),
+        "random": random if layer is None else Layer(random, layer),
+        t.config.name: method.measured if layer is None else Layer(method.measured, layer),
+    }
+    models = {
+        name: FrozenModel(net, t.data.images, info.mean, info.std, device, cache) for name, net in networks.items()
+    }
+    before = fingerprint(method.measured)
+    where = device if device.type == "cuda" else "cpu"
+    budget = str(t.node.labels) if t.data.labelled else "all"
+    measurement = run_probes(models, t.data, t.labelled, probes, log, where, budget, t.node.label_seed, layer)
+    if fingerprint(method.measured) != before:
+        raise RunError("the backbone changed while it was probed, so the numbers would not be of the frozen model")
+    return measurement
+
+
+def own_classifier(e: Experiment) -> Result | None:
+    """Score the classifier that the method itself has learned, on the test split; None where it has none."""
+    test = e.data.splits["test"]
+    test = test[e.data.labels[test] >= 0]
+    features = extract(e.method.measured, e.data.images, test, e.info.mean, e.info.std, e.device)
+    with evaluating(e.method), torch.inference_mode():
+        logits = e.method.predict(features.to(e.device))
+    if logits is None:
+        return None
+    confidence, predicted = (part[None].cpu() for part in logits.float().softmax(1).max(1))
+    metrics = classification(predicted, e.data.labels[test], len(e.info.classes), confidence)
+    budget = str(e.config.dataset.labels)
+    settings = {"train_images": len(e.labelled)}
+    if budget != "all":
+        settings |= {"label_seeds": [e.config.dataset.label_seed], "label_fingerprint": draw_fingerprint(e.labelled)}
+    return Result("classifier", budget, metrics, settings, predicted=predicted)
+
+
+def backbone_name(config: DictConfig) -> str:
+    """Return for example ``convnet`` or ``resnet18``."""
+    return config.backbone.get("arch") or config.backbone["_target_"].split(".")[-2]
+
+
+def probe_trained(
+    trained: OpenedCheckpoint, probe: Probe, log: Callable[[str], None], layer: int | None = None, keep: bool = True
+) -> tuple[Measurement, dict[str, Any]]:
+    """Probe a trained model, frozen, beside its baselines.
+
+    Args:
+        trained: the model and the images.
+        probe: the downstream task.
+        log: gets a line for each thing worth knowing.
+        layer: see `measure_with_baselines`.
+        keep: keep the features in the run that the checkpoint is of, for the next probe.
+
+    Returns:
+        What was measured, and the content of ``result.json``.
+    """
+    t = trained
+    if probe.needs == "labels" and len(t.labelled) == 0:
+        raise UserError(
+            f"{t.data.name} has no labels to probe with; write dataset=folder dataset.root=DIR with one folder a class"
+        )
+    run = t.file.parent.parent
+    in_run = t.file.parent.name == "checkpoints" and (run / "config.yaml").is_file()
+    cache = FeatureCache(run / "features") if keep and in_run else None
+    before = fingerprint(t.method.measured)
+    measurement = measure_with_baselines(t, {probe.name: probe}, log, layer, cache)
+    if cache is not None and cache.hits + cache.misses:
+        how = "features computed and kept in" if cache.misses else "features from cache:"
+        log(f"{how} {cache.directory} ({cache.size() / 2**20:.1f} MiB)")
+    return measurement, {
+        "checkpoint": str(t.file),
+        "step": t.step,
+        "method": t.config.name,
+        "backbone": backbone_name(t.config),
+        "dataset": t.data.name,
+        "splits": measurement.splits,
+        "probe": probe.name,
+        "frozen": {"before": before, "after": fingerprint(t.method.measured)},
+        "results": measurement.rows,
+        "details": details(measurement, t.data.classes),
+    }
+
+
+def details(measurement: Measurement, classes: Sequence[str]) -> dict[str, Any]:
+    """Return for each row its accuracy per class and its confusion matrix; of many classes no matrix.
+
+    Returns:
+        ``{"classes": names, "MODEL/PROBE/LABELS": {"class_accuracy": [C], "confusion": [C][C]}}``, both the mean over
+        draws; row = true class; None where a class has no test image.
+    """
+    found: dict[str, Any] = {"classes": list(classes)}
+    truth = torch.as_tensor(measurement.arrays.get("labels", []), dtype=torch.int64)
+    for row in measurement.rows:
+        if (predicted := measurement.arrays.get(key(row))) is not None and row["target"] is None:
+            matrix = confusion(torch.as_tensor(predicted, dtype=torch.int64), truth, len(classes))
+            share = matrix.diagonal() / matrix.sum(1)
+            entry: dict[str, Any] = {"class_accuracy": [None if s != s else s for s in share.tolist()]}
+            if len(classes) <= MATRIX:
+                entry["confusion"] = matrix.tolist()
+            found[key(row)] = entry
+    return found

@@ -1,0 +1,165 @@
+"""The table at the end of a run: every model, measured by every probe, on the same images."""
+
+import contextlib
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ssl_cli.data.images.base import ImageData, split_fingerprint
+from ssl_cli.probes.base import Features, Probe, Result, Split
+from ssl_cli.probes.frozen.subject import FrozenModel
+from ssl_cli.probes.scores.metrics import imbalanced
+from ssl_cli.probes.scores.protocol import key, protocol
+from ssl_cli.system.atomic import replace
+
+LARGE = 5000  # labelled images from which any probe takes long enough to say what it is at
+
+
+@dataclass
+class Measurement:
+    """Rows of results, and what was predicted of each test image."""
+
+    splits: str  # fingerprint of the splits: part of every protocol
+    test: Tensor  # [n] positions of the test images that have a label or target
+    rows: list[dict] = field(default_factory=list)
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)  # the content of ``predictions.npz``
+
+    def add(self, model: str, result: Result, layer: int | None = None, at: Tensor | None = None) -> None:
+        """Add a row and its predictions, of the test images at those positions (None: all of them)."""
+        result.settings = {"layer": "last" if layer is None else layer, **result.settings}
+        row = {"model": model, **result.row}
+        row["protocol"] = protocol(row, self.splits)
+        self.rows.append(row)
+        predicted = result.predicted
+        if predicted is not None:
+            if at is not None and len(at) < len(self.test):
+                unknown = float("nan") if predicted.is_floating_point() else -1
+                whole = torch.full((len(predicted), len(self.test)), unknown, dtype=predicted.dtype)
+                whole[:, torch.isin(self.test, at)] = predicted.cpu()
+                predicted = whole
+            self.arrays[key(row)] = _small(predicted)
+
+    def write_predictions(self, file: Path) -> None:
+        """Write ``positions`` [n], ``labels`` [n] and ``targets_NAME`` [n] of the test images, and what was predicted.
+
+        That is ``MODEL/PROBE/LABELS[/TARGET]`` [draws, n] per row: a class (-1 for an image that was not asked about)
+        or a value (NaN likewise). Plain arrays: ``numpy.load(file, allow_pickle=False)``. Nothing is written where
+        nothing was predicted.
+        """
+        if any("/" in name for name in self.arrays):
+            buffer = io.BytesIO()
+            np.savez_compressed(buffer, **self.arrays)
+            replace(file, buffer.getvalue())
+
+
+def run_probes(
+    models: Mapping[str, Callable[[Tensor], Tensor]],
+    data: ImageData,
+    labelled: Tensor,
+    probes: Mapping[str, Probe],
+    log: Callable[[str], None],
+    device: torch.device | str = "cpu",
+    budget: str = "all",
+    label_seed: int | None = None,
+    layer: int | None = None,
+) -> Measurement:
+    """Run every probe on the features of every model.
+
+    Args:
+        models: name to a `FrozenModel`, or to any function from positions [n] in the data set to features [n, d]: the
+            method, and the baselines ``pixels`` and ``random``.
+        data: the images, their labels and splits.
+        labelled: positions of the training images whose label may be used.
+        probes: name to probe.
+        log: is given one line for whatever had to be left out.
+        device: where the probes compute.
+        budget: that ``labelled`` is: rows with all of them are named by it.
+        label_seed: that drew them.
+        layer: that the features are of; None: the last.
+
+    Returns:
+        The rows that `Probe.run` documents; none of a probe for which train or test has no image.
+    """
+    targets = known_targets(data)
+    known = data.labels >= 0
+    for values in targets.values():
+        known = known | values.isfinite()
+    test = data.splits["test"][known[data.splits["test"]]]
+    measured = Measurement(split_fingerprint(data), test)
+    measured.arrays |= {"positions": test.numpy(), "labels": _small(data.labels[test])}
+    measured.arrays |= {f"targets_{name}": _small(values[test]) for name, values in targets.items()}
+    usable = {}
+    for name, probe in probes.items():
+        positions = _positions(probe.needs, data, labelled, known, budget)
+        missing = [split for split in ("train", "test") if not len(positions[split])]
+        if missing:
+            what = {"labels": "labelled image", "targets": "image with a target", "images": "image"}[probe.needs]
+            log(f"no {what} in {' and '.join(missing)}: nothing to measure with the {name} probe")
+        else:
+            usable[name] = (probe, positions)
+    truth = data.labels[test[data.labels[test] >= 0]]
+    if any(probe.needs == "labels" for probe, _ in usable.values()) and imbalanced(truth):
+        counts = torch.bincount(truth)
+        log(
+            f"the classes have {counts[counts > 0].min()} to {counts.max()} test images: the headline is balanced "
+            "accuracy, the mean over classes of the share that is right"
+        )
+    notices = []
+    for number, (model, subject) in enumerate(models.items(), 1):
+        seen: dict[bytes, Tensor] = {}  # positions -> features, which several probes share
+        if any(probe.slow or len(positions["train"]) >= LARGE for probe, positions in usable.values()):
+            log(f"measuring {model} ({number} of {len(models)}): {', '.join(usable)}")
+        for probe, positions in usable.values():
+            splits = {}
+            for split, at in positions.items():
+                place = at.numpy().tobytes()
+                if place not in seen:
+                    seen[place] = subject(at).to(device)
+                values = {name: target[at].to(device) for name, target in targets.items()}
+                splits[split] = Split(seen[place], data.labels[at].to(device), at, values)
+            source = subject if isinstance(subject, FrozenModel) else None
+            classes = data.num_classes if len(truth) else 0
+            features = Features(
+                **splits, classes=classes, budget=budget, label_seed=label_seed, source=source, dataset=data.name
+            )
+            for result in probe.run(features):
+                measured.add(model, result, layer, positions["test"])
+            notices += probe.notices
+    for notice in dict.fromkeys(notices):  # each model brings the same
+        log(notice)
+    return measured
+
+
+def known_targets(data: ImageData) -> dict[str, Tensor]:
+    """Return the numeric targets [N] of a data set: its factors, and ``label`` where all class names are numbers."""
+    with contextlib.suppress(ValueError):
+        values = torch.tensor([float(name) for name in data.classes] + [float("nan")])
+        if data.classes and values[:-1].isfinite().all():
+            return {"label": values[data.labels], **data.factors}  # -1: the last, unknown
+    return dict(data.factors)
+
+
+def _positions(needs: str, data: ImageData, labelled: Tensor, known: Tensor, budget: str) -> dict[str, Tensor]:
+    """Return the images of each split that a probe with such needs may use."""
+    has_label, train = data.labels >= 0, data.splits["train"]
+    usable = known if needs == "targets" else has_label
+    if needs == "images" and not has_label[data.splits["test"]].any():
+        usable = torch.ones_like(has_label)
+    if needs == "labels":
+        train = labelled[has_label[labelled]]
+    elif needs == "targets":
+        train = labelled if budget != "all" else train[known[train]]
+    return {"train": train} | {name: data.splits[name][usable[data.splits[name]]] for name in ("val", "test")}
+
+
+def _small(values: Tensor) -> np.ndarray:
+    """Return predictions as numpy's smallest fitting type: float32, int16 or int32."""
+    array = values.cpu().numpy()
+    if array.dtype.kind == "f":
+        return array.astype(np.float32)
+    return array.astype(np.int16 if array.size == 0 or array.max() < 2**15 else np.int32)

@@ -1,0 +1,1 @@
+"""Metrics, their intervals, and which of them may be compared."""

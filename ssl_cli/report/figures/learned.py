@@ -1,0 +1,100 @@
+"""Figures of what a backbone makes of images: features on a plane, neighbours, and the views it was trained on."""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ssl_cli.pretext.preview import drawn
+from ssl_cli.report.figures import embedding, style
+from ssl_cli.report.figures import maps as planes
+from ssl_cli.report.figures.look import Look
+from ssl_cli.report.figures.style import COLOURS, Drawing
+from ssl_cli.report.figures.tiles import sprite, tile_figure
+from ssl_cli.report.names import plain
+
+RIGHT, WRONG = COLOURS[0], COLOURS[1]  # blue and orange: told apart by every reader; a sign stands beside
+SMALLEST, LARGEST = 16, 48  # sides of a thumbnail, in pixels
+
+
+def maps(seen: Look, directory: Path, tell: Callable[[str], None]) -> tuple[list[Drawing], list[str]]:
+    """Return the features by PCA, t-SNE and, where it is installed, UMAP; and lines about what is missing."""
+    features, labels, classes = seen.features.numpy(), seen.labels.numpy(), seen.data.classes
+    count = len(features)
+    if count < embedding.FEWEST:
+        return [], [f"No picture of the features: {count} images are too few."]
+    of = f"{count} {seen.split} images, chosen at random, at step {seen.step}."
+    hint = "Touch a point to see its image."
+    tell("PCA")
+    at, share = embedding.pca(features)
+    text = f"The two directions of most variance: {100 * share[0]:.0f} % and {100 * share[1]:.0f} % of it. {of} {hint}"
+    pca = planes.scatter(at, labels, classes, directory, "pca", "Features, PCA", text)
+    tell("t-SNE")
+    at = embedding.tsne(features)
+    text = f"Images that the backbone finds alike lie close; distances between groups mean little. {of} {hint}"
+    tsne = planes.scatter(at, labels, classes, directory, "tsne", "Features, t-SNE", text)
+    text = "The same plane: as many images as have room, each close to its point, framed in the colour of its class."
+    images = [seen.data.images[i].numpy() for i in seen.at]
+    pictures = planes.images(at, images, labels, directory, "tsne_images", "Features, t-SNE, as images", text)
+    if find_spec("umap") is None:
+        return [tsne, pictures, pca], ["No UMAP: umap-learn is not installed (pip install 'ssl-cli[umap]')."]
+    tell("UMAP")
+    at = embedding.umap(features)
+    text = f"Neighbourhoods as UMAP keeps them. {of} {hint}"
+    return [tsne, pictures, planes.scatter(at, labels, classes, directory, "umap", "Features, UMAP", text), pca], []
+
+
+def neighbours(seen: Look, directory: Path) -> Drawing | None:
+    """Return random queries with the train images whose features are most like theirs, right and wrong marked."""
+    queries, found = seen.neighbours.queries, seen.neighbours.found
+    if not found.numel():
+        return None
+    data, rows, under = seen.data, [], []
+    marked = right = 0
+    for query, near in zip(queries.tolist(), found.tolist(), strict=True):
+        rows.append([data.images[i] for i in (query, *near)])
+        words = [(_name(data, query), style.INK)]
+        for i in near:
+            known = data.labels[query] >= 0 and data.labels[i] >= 0
+            same = bool(data.labels[query] == data.labels[i])
+            marked, right = marked + known, right + (known and same)
+            sign, colour = (("✓ ", RIGHT) if same else ("✗ ", WRONG)) if known else ("", style.INK)
+            words.append((sign + _name(data, i), colour))
+        under.append(words)
+    headings = ["query", "nearest", *(str(i) for i in range(2, found.shape[1] + 1))]
+    text = f"Random {seen.split} images and the train images whose features are most like theirs (cosine)."
+    if marked:
+        text += f" ✓ of the same class, ✗ of another: {right} of {marked} are right."
+    figure = tile_figure(rows, headings, under if data.classes else ())
+    return style.save(figure, directory, "neighbours", "Nearest neighbours", text)
+
+
+def views(seen: Look, directory: Path) -> Drawing:
+    """Return what the pretext makes of a few train images: what the method was trained on."""
+    columns, answers = drawn(seen.pretext, seen.data, count=6, seed=0)
+    rows = [list(row) for row in zip(*(images[:8] for images in columns.values()), strict=True)]
+    text = "Train images as they are, then as the method saw them" + (
+        ", with the label that the task makes." if answers else "."
+    )
+    figure = tile_figure(rows, list(columns), beside=answers[: len(rows)])
+    return style.save(figure, directory, "views", "Views", text)
+
+
+def points(seen: Look, drawings: list[Drawing]) -> tuple[dict[str, Any] | None, str]:
+    """Return what page.js reads: places of the points and words for each image; and the thumbnails as a data URI."""
+    placed = {d.name: [[round(x, 1), round(y, 1)] for x, y in d.points] for d in drawings if d.points}
+    if not placed:
+        return None, ""
+    side = min(max(seen.data.image_size, SMALLEST), LARGEST)
+    uri, columns = sprite([seen.data.images[i] for i in seen.at], side)
+    words = []
+    for i in seen.at.tolist():
+        file = Path(seen.data.files[i]).name if seen.data.files else f"image {i}"
+        name = _name(seen.data, i)
+        words.append(f"{name} · {plain(file, 30)}" if name else plain(file, 30))
+    return {"side": side, "columns": columns, "rows": -(-len(words) // columns), "images": words, "maps": placed}, uri
+
+
+def _name(data: Any, i: int) -> str:
+    label = int(data.labels[i])
+    return plain(data.classes[label], 30) if label >= 0 else ""

@@ -1,0 +1,111 @@
+"""A look at what a run's backbone makes of images: its model and data brought back, its features, its neighbours."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from ssl_cli.data.dataset import load
+from ssl_cli.data.images.base import ImageData, split_fingerprint
+from ssl_cli.errors import UserError
+from ssl_cli.pretext.base import Pretext
+from ssl_cli.probes.frozen.features import extract
+from ssl_cli.setup.parts import build_pretext
+from ssl_cli.setup.restore import rebuild_newest
+from ssl_cli.system.device import choose_device
+
+SHOWN = 500  # images on the plane
+BANK = 5000  # train images that neighbours are looked for in
+QUERIES, NEIGHBOURS = 8, 5
+
+
+@dataclass
+class Neighbours:
+    """Random queries and the images most like them, by the cosine of their features."""
+
+    queries: Tensor  # [q] positions in the data set
+    found: Tensor  # [q, k] positions, the nearest first
+
+
+@dataclass
+class Look:
+    """What the pictures of a report are made of."""
+
+    data: ImageData
+    pretext: Pretext
+    split: str  # that the shown images are of
+    at: Tensor  # [n] positions of the images shown
+    features: Tensor  # [n, d]
+    neighbours: Neighbours
+    step: int  # of the checkpoint
+
+    @property
+    def labels(self) -> Tensor:
+        """[n] int64, -1 where there is none."""
+        return self.data.labels[self.at]
+
+
+def inspect_run(run: Path, root: str | None, trusted: list[str], tell: Callable[[str], None]) -> Look:
+    """Rebuild the run's model and data, and look at them.
+
+    Args:
+        run: its directory.
+        root: where the images are now; None: where they were.
+        trusted: modules outside ssl_cli that the checkpoint's config may name.
+        tell: is given a line for each thing that takes a while.
+
+    Raises:
+        UserError: one line about why not: no checkpoint, images gone or changed, foreign code.
+    """
+    rebuilt = rebuild_newest(run, trusted)
+    config, info = rebuilt.config, rebuilt.info
+    node = OmegaConf.to_container(config.dataset, resolve=True)
+    if root is not None:
+        node["root"] = root
+    tell(f"images of {info.name}")
+    data = load(node)
+    if split_fingerprint(data) != info.splits:
+        raise UserError(f"the images of {info.name} are not those that the run was trained on")
+    device = choose_device("auto")
+    backbone = rebuilt.method.to(device).measured.requires_grad_(False)
+
+    split, at = shown_images(data)
+    bank = sample(data.splits["train"], BANK, seed=1)
+    tell(f"features of {len(at)} {split} and {len(bank)} train images")
+    features, keys = (extract(backbone, data.images, p, info.mean, info.std, device) for p in (at, bank))
+    neighbours = nearest(at[:QUERIES], features[:QUERIES], bank, keys, NEIGHBOURS)
+    return Look(data, build_pretext(config, info), split, at, features, neighbours, rebuilt.state["progress"]["step"])
+
+
+def shown_images(data: ImageData) -> tuple[str, Tensor]:
+    """Return the split that is shown and positions [n] in it: of test, else val, else train; labelled ones if any."""
+    split = next((s for s in ("test", "val") if len(data.splits[s])), "train")
+    positions = data.splits[split]
+    labelled = positions[data.labels[positions] >= 0]
+    return split, sample(labelled if len(labelled) else positions, SHOWN, seed=0)
+
+
+def sample(positions: Tensor, count: int, seed: int) -> Tensor:
+    """Return at most ``count`` of the positions, at random, the same ones each time."""
+    order = torch.randperm(len(positions), generator=torch.Generator().manual_seed(seed))
+    return positions[order[:count]]
+
+
+def nearest(queries: Tensor, features: Tensor, bank: Tensor, keys: Tensor, k: int) -> Neighbours:
+    """Return for each query the ``k`` images of the bank whose features have the largest cosine, itself left out.
+
+    Args:
+        queries: [q] positions.
+        features: [q, d] of the queries.
+        bank: [n] positions.
+        keys: [n, d] of the bank.
+        k: fewer are returned of a smaller bank.
+    """
+    unit = torch.nn.functional.normalize
+    similarity = unit(features, dim=1) @ unit(keys, dim=1).T
+    similarity[queries[:, None] == bank] = -torch.inf  # without a test split the queries are train images
+    k = min(k, len(bank) - 1)
+    return Neighbours(queries, bank[similarity.topk(k, dim=1).indices])

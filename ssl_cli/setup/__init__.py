@@ -1,0 +1,1 @@
+"""From a config, or a checkpoint, to the parts of a run."""

@@ -1,0 +1,95 @@
+"""``init=RUN``: training that starts from the backbone of another run, on that run's data unless told otherwise."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from ssl_cli.data.info import DataInfo
+from ssl_cli.errors import UserError, did_you_mean
+from ssl_cli.runs.catalog import checkpoint_file
+from ssl_cli.setup.restore import read_checkpoint, rebuild
+
+
+def initialised(config: DictConfig, typed: Sequence[str], chosen: Sequence[str]) -> DictConfig:
+    """Complete a config whose ``init`` names a run: its backbone, and unless chosen its data set and recipe.
+
+    Its images, and any that a frozen backbone sees, are normalised as that run's were. ``init`` becomes the path of the
+    checkpoint file.
+
+    Args:
+        config: as composed.
+        typed: the overrides of the command line; those of the data set's keys keep their say.
+        chosen: groups that the user has chosen, by name or through an experiment.
+
+    Raises:
+        UserError: the checkpoint cannot be read, names foreign code, or does not fit what was chosen.
+    """
+    file = checkpoint_file(str(config.init), "init")
+    _, saved, info = read_checkpoint(file, config.trusted_modules)
+    config = config.copy()
+    OmegaConf.set_struct(config, False)
+    backbone_typed = "backbone" in chosen or any(_key(item).startswith("backbone.") for item in typed)
+    if backbone_typed and _plain(config.backbone) != _plain(saved.backbone):
+        raise UserError(
+            f"init={config.init} has another backbone than the one chosen: "
+            f"{_difference(saved.backbone, config.backbone)}; leave backbone away: it is taken from the run"
+        )
+    config.backbone = saved.backbone
+    if "dataset" not in chosen:
+        names = [str(key) for key in saved.dataset]
+        for item in typed:
+            key = _key(item)
+            if key.startswith("dataset."):
+                if key.removeprefix("dataset.") not in names:
+                    raise UserError(
+                        f"{key} is no setting of {info.name}, the data set of init={config.init}"
+                        f"{did_you_mean(key.removeprefix('dataset.'), names)}; choose another with dataset=NAME"
+                    )
+                OmegaConf.update(saved, key, OmegaConf.select(config, key))
+        config.dataset = saved.dataset
+        if "augment" not in chosen:
+            config.augment = saved.augment
+    # On other images a backbone that is trained on adapts to their own statistics; a frozen one cannot.
+    taken = "dataset" not in chosen or config.trainer.freeze_backbone
+    if taken and config.dataset.get("mean") is None:
+        config.dataset.mean, config.dataset.std = list(info.mean), list(info.std)
+    if config.name == saved.name or "name" not in {_key(item) for item in typed}:
+        config.name = f"{config.name} from {saved.name}"
+    config.init = str(file)
+    OmegaConf.set_struct(config, True)
+    return config
+
+
+def initial_weights(config: DictConfig, info: DataInfo) -> dict[str, Tensor]:
+    """Return the state dict of the backbone that the run at ``config.init`` would be measured by.
+
+    The whole model of that run is rebuilt and loaded strictly first, so nothing is silently left out.
+
+    Raises:
+        UserError: the checkpoint does not fit, or the images have other channels.
+    """
+    rebuilt = rebuild(Path(config.init), config.trusted_modules)
+    known = rebuilt.info
+    if known.channels != info.channels:
+        raise UserError(
+            f"init={config.init} was trained on images of {known.channels} channels, {info.name} has {info.channels}; "
+            f"write dataset.channels={known.channels}"
+        )
+    return rebuilt.method.measured.state_dict()
+
+
+def _key(item: str) -> str:
+    return item.lstrip("+~").split("=")[0]
+
+
+def _plain(node: DictConfig) -> Any:
+    return OmegaConf.to_container(node, resolve=True)
+
+
+def _difference(there: DictConfig, here: DictConfig) -> str:
+    there, here = _plain(there), _plain(here)
+    key = next(key for key in {**there, **here} if there.get(key) != here.get(key))
+    return f"{key} is {there.get(key)} there, {here.get(key)} here"

@@ -1,0 +1,45 @@
+"""Build the method and the pretext of a config."""
+
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from ssl_cli.backbones.build import build_backbone
+from ssl_cli.config.build import instantiate
+from ssl_cli.data.info import DataInfo
+from ssl_cli.errors import UserError
+from ssl_cli.methods.base import Method
+from ssl_cli.pretext.base import Pretext
+
+
+def labelled_per_batch(batch_size: int, parts: int, mu: int) -> int:
+    """Return how many images of a batch are labelled where ``mu`` times as many are not.
+
+    Raises:
+        UserError: each of the ``parts`` of a batch cannot hold them in this ratio.
+    """
+    unit = parts * (1 + mu)
+    if batch_size % unit:
+        fitting = max(unit, round(batch_size / unit) * unit)
+        raise UserError(
+            f"trainer.batch_size={batch_size} cannot hold {mu} unlabelled images for each labelled one (method.mu={mu})"
+            f"{f' in each of {parts} parts' if parts > 1 else ''}; write trainer.batch_size={fitting}"
+        )
+    return batch_size // (1 + mu)
+
+
+def build_pretext(config: DictConfig, info: DataInfo) -> Pretext:
+    """Build the pretext with the run's recipe of augmentations, or with the one that it brings itself."""
+    own = config.pretext.get("augment")
+    return instantiate(config.pretext, augment=instantiate(config.augment if own is None else own), data=info)
+
+
+def build_method(config: DictConfig, info: DataInfo, initial: dict[str, Tensor] | None = None) -> Method:
+    """Build backbone and method with the weights that ``seed`` gives, or the backbone with the ``initial`` ones."""
+    node = OmegaConf.to_container(config.backbone, resolve=True)
+    backbone = build_backbone(node, info, config.seed, pretrained=True)
+    if initial is not None:  # before the method makes copies of it
+        backbone.load_state_dict(initial)
+    # A method that predicts whatever the pretext makes up builds its head for it.
+    predicts = "pseudo_labels" in config.method.get("_needs_", [])
+    target = {"target": build_pretext(config, info).target} if predicts else {}
+    return instantiate(config.method, backbone=backbone, data=info, **target)

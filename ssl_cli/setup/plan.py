@@ -1,0 +1,80 @@
+"""Tell the user what a run will do, before it does it."""
+
+import torch
+
+from ssl_cli.distributed.group import world_size
+from ssl_cli.optim.schedule import effective_lr
+from ssl_cli.setup.prepare import Experiment
+from ssl_cli.system.device import precision_reason
+
+
+def plan(e: Experiment, where: str) -> list[tuple[str, str]]:
+    """Return what the run will do, as lines of (term, value)."""
+    trainer, data = e.config.trainer, e.data
+    parameters = sum(p.numel() for p in e.method.parameters() if p.requires_grad)
+    backbone = sum(p.numel() for p in e.method.backbone.parameters())
+    ranks = f", on each of {world_size()} ranks" if world_size() > 1 else ""
+    device = f"{e.device}, {precision_reason(trainer.precision, e.device)}, {torch.get_num_threads()} threads{ranks}"
+    epochs = f"{e.steps_per_epoch} an epoch, {e.total_steps / e.steps_per_epoch:g} epochs"
+    lines = [
+        ("data", what_there_is(e)),
+        ("left out", f"{data.skipped} broken files" if data.skipped else ""),
+        ("data note", data.note),
+        ("learns from", what_is_learned_from(e)),
+        ("starts from", where_it_starts(e)),
+        ("parameters", f"{parameters:,}, of which backbone {backbone:,}"),
+        ("device", device),
+        ("steps", f"{e.total_steps:,} of batch {trainer.batch_size}; {epochs}"),
+        ("images per epoch", what_an_epoch_is(e)),
+        ("learning rate", f"{learning_rate(e)}, {e.schedule.warmup_steps} warm-up steps"),
+        ("writes to", where),
+    ]
+    return [(term, value) for term, value in lines if value]
+
+
+def what_there_is(e: Experiment) -> str:
+    """Describe the data set: splits, shape, labels."""
+    splits = ", ".join(f"{name} {len(positions):,}" for name, positions in e.data.splits.items())
+    labels = f"{len(e.info.classes)} classes, {e.info.labelled:,} labels" if e.info.classes else "no labels"
+    return f"{e.data.name}: {splits}; {e.info.shape} pixels; {labels}"
+
+
+def what_is_learned_from(e: Experiment) -> str:
+    """Say how many images the method gets, and with which labels."""
+    learns = len(e.loader.positions)
+    return {
+        "images": f"{learns:,} images, no labels",
+        "labels": f"{learns:,} labelled images",
+        "mixed": f"{e.info.labelled:,} labelled images, and {learns:,} without their labels",
+    }[e.method.learns_from]
+
+
+def where_it_starts(e: Experiment) -> str:
+    """Say which weights training starts from; "" for random ones."""
+    if e.config.init is None:
+        return ""
+    trainer = e.config.trainer
+    fixed = ", frozen" if trainer.freeze_backbone else ""
+    fixed += f", layer decay {trainer.layer_decay:g}" if trainer.layer_decay < 1 else ""
+    return f"the backbone of {e.config.init}{fixed}"
+
+
+def what_an_epoch_is(e: Experiment) -> str:
+    """Say how many images an epoch has, and what of the train split it leaves out or repeats."""
+    batch, images = e.config.trainer.batch_size, e.steps_per_epoch * e.config.trainer.batch_size
+    if e.method.learns_from == "labels":
+        return f"{images:,}: each labelled image about {images / max(1, len(e.loader.positions)):.1f} times"
+    if e.method.learns_from == "mixed":
+        known = e.loader.labelled_per_batch
+        hidden = f"{images - e.steps_per_epoch * known:,} unlabelled"
+        return f"{e.steps_per_epoch * known:,} labelled and {hidden}, in each batch {known} and {batch - known}"
+    dropped = len(e.data.splits["train"]) - images
+    return f"{images:,}" + (f", {dropped} left out, others in each epoch" if dropped else "")
+
+
+def learning_rate(e: Experiment) -> str:
+    """Return the peak learning rate, and how it comes from the one that was set."""
+    node, batch = e.config.optimizer, e.config.trainer.batch_size
+    scale = node.get("scale", "none")
+    scaled = f" ({node.lr:g} scaled, {scale}, to batch {batch})" if scale != "none" else ""
+    return f"{effective_lr(node.lr, scale, batch):g}{scaled}"

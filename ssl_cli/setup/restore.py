@@ -1,0 +1,142 @@
+"""A checkpoint becomes a frozen model and the images that it is shown: its run's own, or another data set's."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from ssl_cli.config.stored import blaming_config, stored_config
+from ssl_cli.data.dataset import load, load_fitting
+from ssl_cli.data.describe import describe
+from ssl_cli.data.images.base import ImageData
+from ssl_cli.data.info import DataInfo
+from ssl_cli.errors import UserError
+from ssl_cli.methods.base import Method
+from ssl_cli.runs import checkpoint
+from ssl_cli.setup.parts import build_method
+from ssl_cli.system.device import choose_device, set_threads
+
+
+@dataclass
+class OpenedCheckpoint:
+    """A trained model and what it is probed with."""
+
+    file: Path  # the checkpoint
+    step: int  # of training that it was saved at
+    config: DictConfig  # of the run
+    info: DataInfo  # what the run knew of its data; its normalisation is used for any images
+    method: Method  # with its weights, which need no gradient
+    node: DictConfig  # settings of the data set that is looked at
+    data: ImageData
+    labelled: Tensor  # [n] positions of its train images whose label may be used
+    device: torch.device
+    note: str  # one line where images had to be made to fit, else ""
+
+
+@dataclass
+class Rebuilt:
+    """The model of a checkpoint, without any image."""
+
+    state: dict[str, Any]  # what the checkpoint holds
+    config: DictConfig  # of the run
+    info: DataInfo  # what the run knew of its data
+    method: Method  # with its weights, on the CPU
+
+
+def read_checkpoint(file: Path, trusted_modules: Sequence[str] = ()) -> tuple[dict[str, Any], DictConfig, DataInfo]:
+    """Return what a checkpoint holds, its config and what its run knew of the data; nothing is built yet.
+
+    Raises:
+        UserError: the checkpoint cannot be read, or names foreign code.
+    """
+    return _described(file, checkpoint.load(file), trusted_modules)
+
+
+def rebuild(file: Path, trusted_modules: Sequence[str] = ()) -> Rebuilt:
+    """Rebuild the model of a checkpoint, strictly.
+
+    Raises:
+        UserError: the checkpoint cannot be read, names foreign code, or its weights do not fit its config.
+    """
+    return _rebuilt(file, checkpoint.load(file), trusted_modules)
+
+
+def rebuild_newest(run: Path, trusted_modules: Sequence[str] = ()) -> Rebuilt:
+    """Rebuild the model of a run from the newest of its checkpoints that is whole.
+
+    Args:
+        run: the run's directory.
+        trusted_modules: modules outside ssl_cli that the checkpoint may name.
+
+    Raises:
+        UserError: there is no checkpoint, or the newest is refused as in `rebuild`.
+    """
+    if not any((run / "checkpoints").glob("*.pt")):
+        raise UserError("there is no checkpoint")
+    file, state, _ = checkpoint.newest_sound(run / "checkpoints")
+    return _rebuilt(file, state, trusted_modules)
+
+
+def _described(
+    file: Path, state: dict[str, Any], trusted: Sequence[str]
+) -> tuple[dict[str, Any], DictConfig, DataInfo]:
+    config = stored_config(state["config"], file, trusted)
+    with blaming_config(file):
+        return state, config, DataInfo.from_dict(state["data"])
+
+
+def _rebuilt(file: Path, state: dict[str, Any], trusted: Sequence[str]) -> Rebuilt:
+    _, config, info = _described(file, state, trusted)
+    with blaming_config(file):
+        method = build_method(config, info)
+    checkpoint.load_weights(method, state["model"], str(file))  # every weight or none
+    return Rebuilt(state, config, info, method)
+
+
+def open_checkpoint(file: Path, config: DictConfig, typed: Sequence[str] = ()) -> OpenedCheckpoint:
+    """Rebuild the model of a checkpoint, strictly, and load the images; ``ssl probe`` and ``ssl embed`` begin so.
+
+    Images of another data set are stored as the run's were.
+
+    Args:
+        file: the checkpoint.
+        config: has ``dataset`` (None: the run's own), ``trainer`` (device, threads), ``trusted_modules``.
+        typed: overrides of the command line: a size or channels that the user has set are not changed.
+
+    Raises:
+        UserError: the checkpoint cannot be read, names foreign code, or does not fit the images.
+    """
+    set_threads(config.trainer.threads)
+    device = choose_device(config.trainer.device)
+    rebuilt = rebuild(file, config.trusted_modules)
+    run_config, info = rebuilt.config, rebuilt.info
+    method = rebuilt.method.to(device).requires_grad_(False)
+    if run_config.trainer.channels_last:  # as it was measured at the end of the run, to the last bit
+        method = method.to(memory_format=torch.channels_last)
+
+    other = config.dataset is not None
+    node = config.dataset if other else run_config.dataset
+    if other:
+        data, note = load_fitting(OmegaConf.to_container(node, resolve=True), info, typed)
+    else:
+        with blaming_config(file):
+            data, note = load(OmegaConf.to_container(node, resolve=True)), ""
+        if data.shape != info.shape:
+            raise UserError(
+                f"{file} was trained on images of {info.shape}, but its config gives {data.shape}: it is not what the "
+                "run has written"
+            )
+    seen, labelled = describe(data, node)
+    if not other and seen.splits != info.splits:
+        raise UserError(
+            f"the images of {info.name} are not those that the run was trained on, so its test split could hold images "
+            "that it has seen; bring them back, or name the new ones: dataset=NAME dataset.root=DIR"
+        )
+    if other and data.name == info.name and seen.splits != info.splits:
+        note += ", some of these test images perhaps among them, for the splits are not the run's"
+    step = rebuilt.state["progress"]["step"]
+    return OpenedCheckpoint(file, step, run_config, info, method, node, data, labelled, device, note)

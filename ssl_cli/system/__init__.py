@@ -1,0 +1,1 @@
+"""The machine: files, processors, memory, devices, signals, the terminal."""

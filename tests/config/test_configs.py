@@ -1,0 +1,126 @@
+"""Every YAML in conf/ composes, builds, documents its keys and refuses what is out of range."""
+
+import re
+
+import pytest
+from experiments import CONF, composed
+from omegaconf import OmegaConf
+
+from ssl_cli.config.build import instantiate
+from ssl_cli.config.check import _annotated_limits, check, check_fit
+from ssl_cli.config.limits import within
+from ssl_cli.config.schema import ANNOTATIONS
+from ssl_cli.config.stored import check_targets
+from ssl_cli.errors import UserError
+
+FILES = sorted(f for f in CONF.glob("*/*.yaml") if not f.stem.startswith("_"))
+OPTIONS = [(f.parent.name, f.stem) for f in FILES]
+ROOT = ["dataset.root=somewhere"]
+
+
+def overrides_for(group, option):
+    where = f"{group}@probes.{option}" if group == "probe" else group
+    plus = "+" if group == "probe" and option not in ("knn", "linear") else ""
+    return [f"{plus}{where}={option}"] + (ROOT if option == "folder" or option.endswith("imagenet") else [])
+
+
+@pytest.mark.parametrize("group, option", OPTIONS)
+def test_composes_and_passes_its_own_checks(group, option):
+    config = composed("train", overrides_for(group, option))
+    check(config, config)
+    if group in ("method", "pretext", "experiment"):
+        needs_other = group == "pretext"
+        if not needs_other:
+            check_fit(config, [CONF])
+
+
+@pytest.mark.parametrize("group, option", OPTIONS)
+def test_the_defaults_are_plain_documented_and_known_to_be_ours(group, option):
+    text = (CONF / group / f"{option}.yaml").read_text()
+    assert text.startswith("#"), "the first line says what it is"
+    if group == "experiment":  # its keys are documented where they belong
+        for word in ("Paper: ", "Command: ", "Cost: ", "Expected: "):
+            assert word in text.split("defaults:")[0]
+        assert f"experiment={option}" in text
+        return
+    own = OmegaConf.create(text)
+    for key in own:
+        if key in ("defaults", "_target_", *ANNOTATIONS):
+            continue
+        (line,) = re.findall(rf"^{re.escape(str(key))}:.*$", text, re.M)
+        block = text[text.index(line) :].split("\n\n")[0]
+        assert "#" in block, f"{key} has no comment"
+    node = composed("train", overrides_for(group, option))
+    node = node.probes[option] if group == "probe" else node.get(group)
+    if node is not None and "_target_" in node and group != "launcher":  # where a run was made is not in it
+        check_targets(OmegaConf.to_container(node))  # what a stranger's checkpoint may name, too
+
+
+@pytest.mark.parametrize("group", ["augment", "backbone", "probe", "schedule"])
+def test_builds_without_data(group):
+    for file in FILES:
+        if file.parent.name == group:
+            node = composed("train", overrides_for(group, file.stem))
+            node = node.probes[file.stem] if group == "probe" else node[group]
+            run_time = {"backbone": {"in_channels": 3}, "schedule": {"total_steps": 10, "steps_per_epoch": 5}}
+            assert instantiate(node, **run_time.get(group, {})) is not None
+
+
+@pytest.mark.parametrize("group, option", OPTIONS)
+def test_every_stated_limit_is_kept_by_the_default_and_enforced(group, option):
+    config = composed("train", overrides_for(group, option))
+    plain = OmegaConf.to_container(config)
+    section = f"probes.{option}." if group == "probe" else f"{group}."
+    for key, limit in _annotated_limits(plain):
+        default = OmegaConf.select(config, key)
+        assert key.startswith(
+            ("dataset", "augment", "backbone", "optimizer", "schedule", "method", "pretext", "probes", "launcher")
+        )
+        assert default is None or isinstance(default, str) or within(default, limit)
+        if key.startswith(section):
+            broken = config.copy()
+            OmegaConf.update(broken, key, -1e9)
+            with pytest.raises(UserError, match=re.escape(key)):
+                check(broken, broken)
+
+
+@pytest.mark.parametrize(
+    "limit, inside, outside",
+    [("> 0", [1, 0.1], [0, -1]), (">= 1", [1], [0]), ("0 <= x < 1", [0, 0.9], [1, -0.1]), ("< 90", [89], [90])],
+)
+def test_limits(limit, inside, outside):
+    assert all(within(value, limit) for value in inside)
+    assert not any(within(value, limit) for value in outside)
+
+
+def test_a_limit_that_cannot_be_read_is_a_mistake_of_the_yaml():
+    with pytest.raises(ValueError, match="is written"):
+        within(1, "positive")
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system",
+        "torch.load",
+        "torch.hub.load",
+        "builtins.eval",
+        "ssl_cli.data.images.files.storage.os.system",
+        "ssl_cli.data.dataset.replace",
+        "ssl_cli.cli.main",
+        "ssl_cli.runs.environment.subprocess.run",
+        "ssl_cli.methods.simclr.torch.load",
+        "my_package.Foo",
+        ["os.system"],
+        None,
+    ],
+)
+def test_a_strangers_config_may_only_name_our_plug_ins(target):
+    with pytest.raises(UserError, match="trusted_modules"):
+        check_targets({"backbone": {"widths": [{"_target_": target}]}})
+
+
+def test_a_module_that_the_user_trusts_is_allowed():
+    check_targets({"method": {"_target_": "my_package.Foo"}}, ["my_package"])
+    with pytest.raises(UserError):
+        check_targets({"method": {"_target_": "my_package_2.Foo"}}, ["my_package"])
