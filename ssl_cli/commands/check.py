@@ -11,10 +11,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from ssl_cli.commands.parser import Parser, trusted_modules
 from ssl_cli.config.stored import blaming_config, check_targets, stored_config
 from ssl_cli.errors import RunError, UserError, one_line
 from ssl_cli.runs.directory import RunDir
-from ssl_cli.runs.lock import NAME, holder_lives, read_holder
+from ssl_cli.runs.lock import holder_lives, read_holder
 
 HELP = """\
 usage: ssl check RUN ['trusted_modules=[MODULE]']
@@ -32,10 +33,13 @@ STEPS = 2
 
 def main(args: Sequence[str]) -> int:
     """Print a line for each thing that was looked at. Returns the exit status."""
-    names = [arg for arg in args if "=" not in arg]
-    trusted = [arg.split("=", 1)[1].strip("[]").split(",") for arg in args if arg.startswith("trusted_modules=")]
-    if len(names) != 1 or len(names) + len(trusted) != len(args):
-        raise UserError("write ssl check RUN with a run directory, or `last`; see `ssl check --help`")
+    parser = Parser("check", HELP)
+    parser.add_argument("words", nargs="*", metavar="RUN")
+    words = parser.parse_args(args).words
+    names = [word for word in words if "=" not in word]
+    trusted = trusted_modules([word for word in words if "=" in word])
+    if len(names) != 1 or trusted is None:
+        parser.error("write ssl check RUN with a run directory, or `last`")
     run = RunDir.open(names[0], "run")
     print(f"{run.path}:", flush=True)
     problems = 0
@@ -43,10 +47,10 @@ def main(args: Sequence[str]) -> int:
         lambda: f"the summary says: {run.summary.get('state') or _no('there is none that can be read')}",
         lambda: metrics(run),
         *(lambda file=file: sound(file) for file in sorted((run.path / "checkpoints").glob("*.pt"))),
-        lambda: resumes(run, [name.strip() for part in trusted for name in part]),
+        lambda: resumes(run, trusted),
     ]
-    if (run.path / NAME).is_file() and holder_lives(run.path / NAME):
-        print(f"  note     it is in use by process {read_holder(run.path / NAME).get('pid')}: what follows may change")
+    if holder_lives(run.path):
+        print(f"  note     it is in use by process {read_holder(run.path).get('pid')}: what follows may change")
     for look in checks:
         try:
             print(f"  ok       {look()}", flush=True)

@@ -1,15 +1,13 @@
 """``ssl compare``: runs and groups of runs beside each other, with the noise of their differences."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
+from ssl_cli.commands.parser import Parser, names
 from ssl_cli.errors import UserError
 
-USAGE = "usage: ssl compare RUN... | SWEEP_DIR [--by KEYS] [--over KEYS] [--against NAME] [--to csv|md|html|json]"
-HELP = f"""\
-{USAGE}
+HELP = """\
+usage: ssl compare RUN... | SWEEP_DIR [--by KEYS] [--over KEYS] [--against NAME] [--to csv|md|html|json]
 
   RUN, SWEEP_DIR      directories of runs, of sweeps, or of probes inside runs (RUN/probes): all that is below them
   --by KEYS           settings that make a line of the table: method, pretext, temperature, optimizer.lr, ...; with
@@ -37,18 +35,9 @@ examples
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; {USAGE} (see `ssl compare --help`)")
-
-
 def main(args: Sequence[str]) -> int:
     """Print the comparison. Returns the exit status."""
-
-    def names(text: str) -> list[str]:
-        return [name.strip() for name in text.split(",") if name.strip()]
-
-    parser = _Parser(prog="ssl compare", add_help=False, allow_abbrev=False)
+    parser = Parser("compare", HELP)
     parser.add_argument("paths", nargs="+", type=Path, metavar="RUN")
     parser.add_argument("--by", type=names, default=[])
     parser.add_argument("--over", type=names, default=None)

@@ -1,12 +1,11 @@
 """``ssl report``: one page with all that there is to see of a run, or of a sweep."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
+from ssl_cli.commands.parser import Parser
 from ssl_cli.errors import UserError
-from ssl_cli.runs.catalog import is_run
+from ssl_cli.runs.catalog import find_run, find_runs, is_run
 
 HELP = """\
 usage: ssl report RUN | SWEEP_DIR [--root DIR] [--trust MODULE]
@@ -25,14 +24,9 @@ examples
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; usage: ssl report RUN | SWEEP_DIR [--root DIR] [--trust MODULE]")
-
-
 def main(args: Sequence[str]) -> int:
     """Write the report. Returns the exit status."""
-    parser = _Parser(prog="ssl report", add_help=False)
+    parser = Parser("report", HELP)
     parser.add_argument("run", metavar="RUN")
     parser.add_argument("--root", metavar="DIR")
     parser.add_argument("--trust", action="append", default=[], metavar="MODULE")
@@ -54,8 +48,6 @@ def directory_of(reference: str) -> Path:
     Raises:
         UserError: there is no run in it.
     """
-    from ssl_cli.runs.catalog import find_run, find_runs
-
     path = find_run(reference, "RUN")
     if path.is_file() and path.parent.name == "checkpoints":
         path = path.parent.parent

@@ -1,12 +1,11 @@
 """``ssl runs``: the runs there are, newest first."""
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from ssl_cli.compare.listing import show
+from ssl_cli.commands.parser import Parser
+from ssl_cli.compare.listing import print_runs
 from ssl_cli.errors import UserError
 from ssl_cli.runs.catalog import find_runs
 
@@ -27,14 +26,9 @@ best.pt of the run with the highest kNN on val, among those on the same images, 
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; usage: ssl runs [DIR] [-n N] [--to json]")
-
-
 def main(args: Sequence[str]) -> int:
     """Print the table. Returns the exit status."""
-    parser = _Parser(prog="ssl runs", add_help=False)
+    parser = Parser("runs", HELP)
     parser.add_argument("directory", nargs="?", type=Path, default=Path("outputs"), metavar="DIR")
     parser.add_argument("-n", type=int, default=None, metavar="N")
     parser.add_argument("--to", choices=["json"])
@@ -52,5 +46,5 @@ def main(args: Sequence[str]) -> int:
     if not found:
         print(f"no run below {options.directory}; train one: ssl train method=simclr")
         return 0
-    show(found)
+    print_runs(found)
     return 0

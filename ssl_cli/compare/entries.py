@@ -9,16 +9,9 @@ from typing import Any
 import yaml
 
 from ssl_cli.config.moved import with_new_names
+from ssl_cli.config.schema import HOUSEKEEPING
 from ssl_cli.errors import UserError
 from ssl_cli.runs.catalog import read_json, record
-
-# What makes no other model: where and how it was computed, how often it was looked at, and what it was measured by.
-HOUSEKEEPING = (
-    *("resume", "trusted_modules", "name", "probes", "probe", "launcher"),
-    *("dataset.root", "dataset.download", "dataset.cache_dir", "dataset.storage_limit"),
-    *(f"trainer.{k}" for k in ("device", "devices", "threads", "rank_timeout", "keep_memory", "profile", "dry_run")),
-    *(f"trainer.{k}" for k in ("log_every", "eval_every", "save_every", "keep_every", "keep_last", "max_time")),
-)
 
 
 @dataclass
@@ -152,7 +145,7 @@ def _split(override: str) -> tuple[str, str]:
 
 def identity(entry: Entry, without: Iterable[str] = ()) -> dict[str, Any]:
     """Return what makes the model this one and no other: its settings without housekeeping and ``without``."""
-    left = (*HOUSEKEEPING, *without)
+    left = (*HOUSEKEEPING, "probe", *without)
     kept = {k: v for k, v in entry.config.items() if not any(k == key or k.startswith(f"{key}.") for key in left)}
     if kept.get("init") is not None:  # a run of the same kind by another seed is the same beginning
         below = (base / str(kept["init"]) for base in (Path(), *entry.path.absolute().parents))

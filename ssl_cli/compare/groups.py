@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ssl_cli.compare.entries import HOUSEKEEPING, Entry, identity
+from ssl_cli.compare.entries import Entry, identity
+from ssl_cli.config.schema import HOUSEKEEPING
 from ssl_cli.errors import UserError, did_you_mean
 from ssl_cli.runs.catalog import BASELINES
 
@@ -65,7 +66,7 @@ def grouped(entries: Sequence[Entry], by: Sequence[str], over: Sequence[str], me
 
 def full_key(entries: Sequence[Entry], name: str) -> str:
     """Return the setting that a name means: itself, or the one that ends with it (``temperature``)."""
-    keys = {key for e in entries for key in (*e.config, *e.typed) if not _any_of(key, HOUSEKEEPING)}
+    keys = {key for e in entries for key in (*e.config, *e.typed) if not _any_of(key, (*HOUSEKEEPING, "probe"))}
     known = {*keys, *(key.rsplit(".", n)[0] for key in keys for n in range(1, key.count(".") + 1)), "method", *OVER}
     if name in known:
         return name
@@ -178,7 +179,9 @@ def _names(parts: Sequence[Sequence[Entry]], by: Sequence[str], over: Sequence[s
         if len(rivals) == 1:
             continue
         keys = {key for i in rivals for e in parts[i] for key in (*e.typed, *e.config)}
-        keys = {k for k in keys if k != "method" and not _any_of(k, (*HOUSEKEEPING, *over, "experiment", "init"))}
+        keys = {
+            k for k in keys if k != "method" and not _any_of(k, (*HOUSEKEEPING, "probe", *over, "experiment", "init"))
+        }
         apart = [k for k in sorted(keys) if len({str(setting(parts[i][0], k)) for i in rivals}) > 1]
         apart = [k for k in apart if all(len({str(setting(e, k)) for e in parts[i]}) == 1 for i in rivals)]
         typed = [k for k in apart if any(k in e.typed for i in rivals for e in parts[i])]

@@ -38,9 +38,17 @@ SHOWS = {
 }
 
 
-def slug(text: str) -> str:
-    """Make of a job's overrides a directory name that survives as an override value: no ``= , / %`` or spaces."""
-    return re.sub(r"[^\w.+-]+", "-", str(text)).strip("-")[:120] or "default"
+def slug(overrides: Sequence[str]) -> str:
+    """Make of a job's overrides a directory name that survives as an override value: no ``= , / %`` or spaces.
+
+    Settings that make no other model are not in it: a sweep that goes on may change them.
+    """
+    named = sorted(item for item in overrides if not _is_housekeeping(item.lstrip("+~").split("=")[0].split("@")[0]))
+    return re.sub(r"[^\w.+-]+", "-", "_".join(named)).strip("-")[:120] or "default"
+
+
+def _is_housekeeping(key: str) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in schema.HOUSEKEEPING)
 
 
 def run_app(

@@ -7,64 +7,90 @@ are plain YAML: their types are those of their defaults, their ranges stand besi
 from dataclasses import dataclass, field
 from typing import Any
 
-from omegaconf import MISSING
-
 # Keys of a plug-in's YAML that speak to the program, not to the plug-in.
 ANNOTATIONS = ("_limits_", "_needs_", "_gives_")
 
 
-def _limited(limit: str, **kwargs: Any) -> Any:
-    return field(metadata={"limit": limit}, **kwargs)
+MISSING: Any = "???"  # as OmegaConf writes it, whose import this module can do without
+
+
+def setting(
+    default: Any = MISSING,
+    *,
+    limit: str | None = None,
+    choices: tuple[str, ...] = (),
+    resumable: bool = False,
+    identifies: bool = True,
+) -> Any:
+    """Declare a setting of the program: all that is known of it stands here.
+
+    Args:
+        default: its value where the YAML files give none; a list or dictionary is made anew each time.
+        limit: its range, as `ssl_cli.config.limits` reads it.
+        choices: the texts that it can be; none: any.
+        resumable: whether it may change beside ``resume=``: how long to train, where, how often to look and save;
+            nothing of what is learned from.
+        identifies: whether it makes another model. If not (where and how it was computed), it names no directory of a
+            sweep and sets no line of ``ssl compare`` apart.
+    """
+    about: dict[str, Any] = {"choices": choices, "resumable": resumable, "identifies": identifies}
+    about |= {} if limit is None else {"limit": limit}
+    if isinstance(default, (list, dict)):
+        return field(default_factory=lambda: type(default)(default), metadata=about)
+    return field(default=default, metadata=about)
+
+
+DEVICES, PRECISIONS = ("auto", "cpu", "cuda", "mps"), ("auto", "fp32", "bf16")
 
 
 @dataclass
 class TrainerConfig:
     """The loop. Values and meanings: ``conf/trainer/default.yaml``."""
 
-    epochs: int = _limited(">= 1", default=MISSING)
-    max_steps: int | None = _limited(">= 1", default=None)
-    batch_size: int = _limited(">= 2", default=MISSING)
-    accumulate: int = _limited(">= 1", default=1)
-    clip_grad: float | None = _limited("> 0", default=None)
-    freeze_backbone: bool = False
-    layer_decay: float = _limited("0 < x <= 1", default=1.0)
-    eval_every: int = _limited(">= 1", default=MISSING)
-    save_every: int = _limited(">= 1", default=MISSING)
-    keep_every: int | None = _limited(">= 1", default=None)
-    keep_last: int | None = _limited(">= 1", default=None)
-    max_time: str | None = None
-    on_nan: str = "stop"
-    log_every: int = _limited(">= 1", default=MISSING)
-    device: str = MISSING
-    precision: str = MISSING
-    channels_last: bool = MISSING
-    threads: int | None = _limited(">= 1", default=None)
-    devices: int = _limited(">= 1", default=1)
-    synchronise_norms: bool = True
-    rank_timeout: float = _limited("> 0", default=600.0)
-    keep_memory: bool = True
-    profile: bool = False
-    dry_run: bool = False
+    epochs: int = setting(limit=">= 1", resumable=True)
+    max_steps: int | None = setting(None, limit=">= 1", resumable=True)
+    batch_size: int = setting(limit=">= 2")
+    accumulate: int = setting(1, limit=">= 1")
+    clip_grad: float | None = setting(None, limit="> 0")
+    freeze_backbone: bool = setting(False)
+    layer_decay: float = setting(1.0, limit="0 < x <= 1")
+    eval_every: int = setting(limit=">= 1", resumable=True, identifies=False)
+    save_every: int = setting(limit=">= 1", resumable=True, identifies=False)
+    keep_every: int | None = setting(None, limit=">= 1", resumable=True, identifies=False)
+    keep_last: int | None = setting(None, limit=">= 1", resumable=True, identifies=False)
+    max_time: str | None = setting(None, resumable=True, identifies=False)
+    on_nan: str = setting("stop", choices=("stop", "skip", "rollback"), resumable=True)
+    log_every: int = setting(limit=">= 1", resumable=True, identifies=False)
+    device: str = setting(choices=DEVICES, resumable=True, identifies=False)
+    precision: str = setting(choices=PRECISIONS)
+    channels_last: bool = setting()
+    threads: int | None = setting(None, limit=">= 1", resumable=True, identifies=False)
+    devices: int = setting(1, limit=">= 1", resumable=True, identifies=False)
+    synchronise_norms: bool = setting(True)
+    rank_timeout: float = setting(600.0, limit="> 0", resumable=True, identifies=False)
+    keep_memory: bool = setting(True, resumable=True, identifies=False)
+    profile: bool = setting(False, resumable=True, identifies=False)
+    dry_run: bool = setting(False, resumable=True, identifies=False)
 
 
 @dataclass
 class TrainConfig:
     """``ssl train``. Values and meanings: ``conf/train.yaml``."""
 
-    seed: int = _limited("0 <= x < 4294967296", default=MISSING)
-    name: str = MISSING
-    resume: str | None = None
-    init: str | None = None
-    trusted_modules: list[str] = field(default_factory=list)
-    dataset: Any = MISSING
-    augment: Any = MISSING
-    pretext: Any = MISSING
-    backbone: Any = MISSING
-    optimizer: Any = MISSING
-    schedule: Any = MISSING
-    method: Any = MISSING
-    probes: Any = MISSING
-    launcher: Any = None
+    seed: int = setting(limit="0 <= x < 4294967296")
+    name: str = setting(identifies=False)
+    resume: str | None = setting(None, identifies=False)
+    init: str | None = setting(None)
+    trusted_modules: list[str] = setting([], identifies=False)
+    dataset: Any = setting()
+    augment: Any = setting()
+    pretext: Any = setting()
+    backbone: Any = setting()
+    optimizer: Any = setting()
+    schedule: Any = setting()
+    method: Any = setting()
+    probes: Any = setting(identifies=False)
+    launcher: Any = setting(None, identifies=False)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
 
@@ -72,8 +98,8 @@ class TrainConfig:
 class DeviceConfig:
     """Where a probe computes. Values and meanings: ``conf/probe.yaml``."""
 
-    device: str = MISSING
-    threads: int | None = _limited(">= 1", default=None)
+    device: str = setting(choices=DEVICES)
+    threads: int | None = setting(None, limit=">= 1")
 
 
 @dataclass
@@ -81,11 +107,11 @@ class ProbeConfig:
     """``ssl probe``. Values and meanings: ``conf/probe.yaml``."""
 
     ckpt: str = MISSING
-    trusted_modules: list[str] = field(default_factory=list)
+    trusted_modules: list[str] = setting([])
     probe: Any = MISSING
     dataset: Any = None
     augment: Any = None
-    layer: int | None = _limited(">= 1", default=None)
+    layer: int | None = setting(None, limit=">= 1")
     keep_features: bool = True
     trainer: DeviceConfig = field(default_factory=DeviceConfig)
 
@@ -97,10 +123,10 @@ class EmbedConfig:
     ckpt: str = MISSING
     out: str | None = None
     split: str = "all"
-    trusted_modules: list[str] = field(default_factory=list)
+    trusted_modules: list[str] = setting([])
     dataset: Any = None
     augment: Any = None
-    layer: int | None = _limited(">= 1", default=None)
+    layer: int | None = setting(None, limit=">= 1")
     trainer: DeviceConfig = field(default_factory=DeviceConfig)
 
 
@@ -110,15 +136,15 @@ class ExportConfig:
 
     ckpt: str = MISSING
     out: str | None = None
-    trusted_modules: list[str] = field(default_factory=list)
+    trusted_modules: list[str] = setting([])
 
 
 @dataclass
 class ViewsConfig:
     """``ssl views``. Values and meanings: ``conf/views.yaml``."""
 
-    seed: int = _limited("0 <= x < 4294967296", default=MISSING)
-    images: int = _limited("1 <= x <= 64", default=MISSING)
+    seed: int = setting(limit="0 <= x < 4294967296")
+    images: int = setting(limit="1 <= x <= 64")
     dataset: Any = MISSING
     augment: Any = MISSING
     pretext: Any = MISSING
@@ -133,5 +159,20 @@ SCHEMAS = {
 }
 
 GROUPS = ("probes", "dataset", "method", "backbone", "augment", "pretext", "optimizer", "schedule", "trainer")
-CHOICES = {"device": ("auto", "cpu", "cuda", "mps"), "precision": ("auto", "fp32", "bf16")}
-CHOICES["on_nan"] = ("stop", "skip", "rollback")
+CHOICES = {
+    name: f.metadata["choices"] for name, f in TrainerConfig.__dataclass_fields__.items() if f.metadata["choices"]
+}
+
+# Where a data set's images are and how they are kept: other values of these are the same images.
+PLACES = ("dataset.root", "dataset.cache_dir", "dataset.storage_limit", "dataset.download")
+
+
+def _settings(key: str, value: bool) -> tuple[str, ...]:
+    """Return the dotted names of what is declared with such a value, for ``ssl train``."""
+    parts = {"trainer.": TrainerConfig, "": TrainConfig}
+    fields = [(prefix + name, f) for prefix, part in parts.items() for name, f in part.__dataclass_fields__.items()]
+    return tuple(name for name, f in fields if f.metadata.get(key) is value)
+
+
+RESUMABLE = (*_settings("resumable", True), *PLACES)
+HOUSEKEEPING = (*_settings("identifies", False), *PLACES)  # what makes no other model

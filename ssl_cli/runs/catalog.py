@@ -1,13 +1,13 @@
 """The runs there are, and which of them ``last`` and ``best`` mean. Imports neither torch nor hydra."""
 
 import json
-import os
 import platform
 import time
 from pathlib import Path
 from typing import Any
 
 from ssl_cli.errors import UserError
+from ssl_cli.system.processes import is_alive
 
 BASELINES = ("pixels", "random")  # models of a run's rows that it has not trained
 
@@ -151,16 +151,9 @@ def _last_sign(run: Path) -> float:
 
 
 def _is_gone(summary: dict[str, Any]) -> bool:
-    """Tell whether the process of a running run has ended without a word; only its own machine knows."""
-    if "pid" not in summary or summary.get("host") != platform.node():
-        return False
-    try:
-        os.kill(summary["pid"], 0)
-    except ProcessLookupError:
-        return True
-    except OSError:  # someone else's process
-        pass
-    return False
+    """Return whether the process of a running run has ended without a word; only its own machine knows."""
+    pid = summary.get("pid")
+    return isinstance(pid, int) and summary.get("host") == platform.node() and not is_alive(pid)
 
 
 def _title(record: dict[str, Any]) -> str:

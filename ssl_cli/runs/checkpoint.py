@@ -2,9 +2,7 @@
 
 import hashlib
 import io
-import os
 import re
-import secrets
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -16,7 +14,7 @@ from torch import Tensor, nn
 
 from ssl_cli import __version__
 from ssl_cli.errors import RunError, UserError
-from ssl_cli.system.atomic import replace, replacing
+from ssl_cli.system.atomic import replace, replacing, replacing_by_copy
 
 FORMAT = "ssl-checkpoint"
 VERSION = 1
@@ -64,19 +62,11 @@ def keep(file: Path, copy: Path) -> None:
     """Let ``copy`` be what ``file`` is now; both are whole at every moment."""
     if not file.is_file():
         return
-    link = copy.with_name(f".{copy.name}.{secrets.token_hex(6)}")
-    try:
-        try:
-            os.link(file, link)
-        except OSError:  # a file system without links
-            shutil.copy2(file, link)
+    with replacing_by_copy(file, copy):
         if sums_of(file).is_file():
             known = sums_of(copy).read_text() if sums_of(copy).is_file() else ""
             newest, *others = _hashes(sums_of(file).read_text()) + _hashes(known)[:1]
             replace(sums_of(copy), f"{newest}  {copy.name}\n# before: {' '.join(others)}\n".encode())
-        link.replace(copy)
-    finally:
-        link.unlink(missing_ok=True)
 
 
 def remove(file: Path) -> None:

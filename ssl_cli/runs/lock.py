@@ -1,5 +1,6 @@
-"""One process at a time works in a run directory: the second is told who does; a dead one's lock is taken over."""
+"""One process at a time works in a run directory: a second one exits and names the first."""
 
+import contextlib
 import json
 import os
 import socket
@@ -8,98 +9,81 @@ from pathlib import Path
 from typing import Any
 
 from ssl_cli.errors import UserError
+from ssl_cli.system.atomic import write_json
+from ssl_cli.system.processes import is_alive
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-NAME = "lock"  # {"pid", "host", "since"} of the holder
+NAME = "lock"  # held by the system: it ends with its holder, however that ends
+HOLDER = "lock.json"  # {"pid", "host", "since"} of the holder
 
 
 class RunLock:
     """A context that holds the lock of a run directory.
-
-    The system's lock on the file (``flock``) decides, which ends with its holder, however that dies. Where a file
-    system has none, the holder's process number does, if it is of this machine.
 
     Raises:
         UserError: another process holds it, or the directory cannot be written; on entering.
     """
 
     def __init__(self, directory: Path):
-        self.file = directory / NAME
-        self.descriptor: int | None = None
+        from filelock import FileLock
+
+        self.directory = directory
+        self.lock = FileLock(directory / NAME, timeout=0)
 
     def __enter__(self) -> "RunLock":
-        while self.descriptor is None:
-            try:
-                descriptor = os.open(self.file, os.O_RDWR | os.O_CREAT, 0o666)
-            except OSError as error:
-                raise UserError(f"cannot write to {self.file.parent}: {error.strerror}") from error
-            try:
-                if not _take(descriptor, self.file):
-                    raise UserError(_held(self.file))
-                if _same(descriptor, self.file):  # else its holder has ended, and removed it, in between
-                    self.descriptor = descriptor
-            finally:
-                if self.descriptor is None:
-                    os.close(descriptor)
-        content = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-        os.truncate(self.descriptor, 0)
-        os.pwrite(self.descriptor, json.dumps(content).encode(), 0)
+        from filelock import Timeout
+
+        try:
+            self._acquire()
+            holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+            write_json(self.directory / HOLDER, holder)
+        except Timeout as error:
+            raise UserError(_in_use(self.directory)) from error
+        except OSError as error:
+            raise UserError(f"cannot write to {self.directory}: {error.strerror}") from error
         return self
 
+    def _acquire(self) -> None:
+        """Acquire the lock of the file that has the name now, not of one that its holder has just removed."""
+        while True:
+            before = _inode(self.directory / NAME)
+            self.lock.acquire()
+            now = _inode(self.directory / NAME)
+            if now is not None and before in (None, now):
+                return
+            self.lock.release()
+
     def __exit__(self, *_: object) -> None:
-        self.file.unlink(missing_ok=True)
-        os.close(self.descriptor)
-        self.descriptor = None
+        for name in (HOLDER, NAME):  # while it is held: nobody else writes them
+            with contextlib.suppress(OSError):  # Windows does not remove what is open
+                (self.directory / name).unlink(missing_ok=True)
+        self.lock.release()
 
 
-def read_holder(file: Path) -> dict[str, Any]:
-    """Return who holds, or held, a lock; ``{}`` where nothing is known."""
+def read_holder(directory: Path) -> dict[str, Any]:
+    """Return who holds, or held, the lock of a run; ``{}`` where nothing is known."""
     try:
-        content = json.loads(file.read_text())
+        content = json.loads((directory / HOLDER).read_text())
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
 
 
-def holder_lives(file: Path) -> bool:
-    """Tell whether the process that a lock names is there; True where it is of another machine."""
-    holder = read_holder(file)
-    if not holder or holder.get("pid") == os.getpid():
+def holder_lives(directory: Path) -> bool:
+    """Return whether another process seems to work in a run; True where the holder is on another machine."""
+    holder = read_holder(directory)
+    if not isinstance(holder.get("pid"), int) or holder["pid"] == os.getpid():
         return False
-    if holder.get("host") != socket.gethostname():
-        return True
+    return holder.get("host") != socket.gethostname() or is_alive(holder["pid"])
+
+
+def _inode(file: Path) -> int | None:
     try:
-        os.kill(int(holder["pid"]), 0)
-    except (ProcessLookupError, ValueError):
-        return False
-    except OSError:  # it is there, and somebody else's
-        return True
-    return True
+        return file.stat().st_ino
+    except FileNotFoundError:
+        return None
 
 
-def _take(descriptor: int, file: Path) -> bool:
-    if fcntl is not None:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            return False
-        except OSError:  # a file system without locks
-            pass
-    return not holder_lives(file)
-
-
-def _same(descriptor: int, file: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), file.stat())
-    except OSError:
-        return False
-
-
-def _held(file: Path) -> str:
-    holder = read_holder(file)
+def _in_use(directory: Path) -> str:
+    holder = read_holder(directory)
     who = f"process {holder.get('pid', '?')} on {holder.get('host', '?')}, since {holder.get('since', '?')}"
-    return f"{file.parent} is in use by {who}; stop that, or wait for it (if it is gone for certain, delete {file})"
+    return f"{directory} is in use by {who}; stop that process, or wait for it"

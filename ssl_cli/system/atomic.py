@@ -5,6 +5,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -32,6 +33,21 @@ def replacing(file: Path) -> Iterator[BinaryIO]:
             os.fsync(directory)
         finally:
             os.close(directory)
+
+
+@contextlib.contextmanager
+def replacing_by_copy(source: Path, file: Path) -> Iterator[None]:
+    """Let ``file`` be, at the end, what ``source`` is now: by a link where the file system has links."""
+    temporary = file.with_name(f".{file.name}.{secrets.token_hex(6)}")
+    try:
+        try:
+            os.link(source, temporary)
+        except OSError:  # a file system without links
+            shutil.copy2(source, temporary)
+        yield
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def replace(file: Path, payload: bytes) -> None:

@@ -7,20 +7,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from ssl_cli.config.moved import with_new_names
 from ssl_cli.config.overrides import difference, flat, listed
+from ssl_cli.config.schema import RESUMABLE
 from ssl_cli.config.stored import check_targets, stored_config
 from ssl_cli.errors import UserError
 from ssl_cli.runs.directory import RunDir
 
-# What may be given beside resume=: how long to train, where, how often to look and save, and where the same images are
-# now; nothing of what is learned from.
-RESUMABLE = (
-    *("trainer.epochs", "trainer.max_steps", "trainer.max_time", "trainer.device", "trainer.threads"),
-    *("trainer.devices", "trainer.rank_timeout"),
-    *("trainer.eval_every", "trainer.save_every", "trainer.keep_every", "trainer.keep_last", "trainer.log_every"),
-    *("trainer.on_nan", "trainer.profile", "trainer.keep_memory", "trainer.dry_run"),
-    *("dataset.root", "dataset.cache_dir", "dataset.storage_limit", "dataset.download"),
-)
-FREE = (*RESUMABLE, "resume", "trusted_modules", "launcher")
+FREE = (*RESUMABLE, "resume", "trusted_modules", "launcher")  # what the checkpoint need not agree with
 
 
 def resumed_config(run_dir: RunDir, config: DictConfig) -> DictConfig:

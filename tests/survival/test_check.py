@@ -120,7 +120,7 @@ def test_a_method_that_does_not_go_on_exactly_is_found_out(check):
 
 def test_a_run_that_is_in_use_is_said_to_be(check):
     holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": "now"}
-    status, _, out = check(lambda run: (run / "lock").write_text(json.dumps(holder)))
+    status, _, out = check(lambda run: (run / "lock.json").write_text(json.dumps(holder)))
     assert status == 0 and f"in use by process {os.getpid()}: what follows may change" in out
 
 

@@ -6,6 +6,7 @@ The whole figure, 32 at once: pytest -m slow tests/survival/test_concurrent.py
 import json
 import os
 import signal
+import socket
 import time
 from datetime import datetime
 from pathlib import Path
@@ -14,8 +15,7 @@ import pytest
 from forks import arguments, assert_same_end, command, finish, hold, start
 
 from ssl_cli.errors import UserError
-from ssl_cli.runs import lock
-from ssl_cli.runs.lock import RunLock
+from ssl_cli.runs.lock import RunLock, holder_lives, read_holder
 
 
 def arrive_together(directory, number, count):
@@ -97,19 +97,19 @@ def test_who_is_second_is_told_who_is_first_and_a_dead_ones_lock_is_taken_over(s
     assert not (tmp_path / "run/lock").exists()
 
 
-def test_where_a_file_system_has_no_locks_the_process_number_decides(tmp_path, monkeypatch):
-    monkeypatch.setattr(lock, "fcntl", None)
+def test_a_holder_lives_as_long_as_its_process_or_for_ever_elsewhere(tmp_path):
     gone = os.fork()
     if gone == 0:
         os._exit(0)
     os.waitpid(gone, 0)
-    here = lock.socket.gethostname()
-    for pid, host, held in ((gone, here, False), (os.getppid(), here, True), (gone, "elsewhere", True)):
-        (tmp_path / "lock").write_text(json.dumps({"pid": pid, "host": host, "since": "yesterday"}))
-        if held:
-            with pytest.raises(UserError, match=f"in use by process {pid} on {host}, since yesterday; stop that, or"):
-                RunLock(tmp_path).__enter__()
-        else:
-            with RunLock(tmp_path):
-                assert lock.read_holder(tmp_path / "lock")["pid"] == os.getpid()
-            assert not (tmp_path / "lock").exists()
+    here = socket.gethostname()
+    assert not holder_lives(tmp_path)
+    for pid, host, lives in ((gone, here, False), (os.getppid(), here, True), (gone, "elsewhere", True)):
+        (tmp_path / "lock.json").write_text(json.dumps({"pid": pid, "host": host, "since": "yesterday"}))
+        assert holder_lives(tmp_path) is lives
+    (tmp_path / "lock").touch()  # left by one that was killed
+    with RunLock(tmp_path):
+        assert read_holder(tmp_path)["pid"] == os.getpid()
+        with pytest.raises(UserError, match=f"in use by process {os.getpid()} on {here}, since .*; stop that process"):
+            RunLock(tmp_path).__enter__()
+    assert not list(tmp_path.iterdir())

@@ -3,13 +3,11 @@
 import contextlib
 import json
 import os
-import secrets
 import shutil
 import sys
 import time
 import warnings
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -120,7 +118,7 @@ def _write(path: Path, batches: Batches, shape: tuple[int, ...]) -> None:
     if free < needed:
         raise OSError(f"only {free / 1e9:.2f} GB are free")
     broken, filled, checksum = {}, 0, 0
-    with _replacing(path.with_suffix(".npy")) as file:
+    with atomic.replacing(path.with_suffix(".npy")) as file:
         _write_header(file, (filled, *shape[1:]))
         for rows, unread in batches:
             rows = np.ascontiguousarray(rows)
@@ -146,18 +144,3 @@ def _remove_superseded(path: Path) -> None:
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-
-
-@contextlib.contextmanager
-def _replacing(file: Path) -> Iterator[BinaryIO]:
-    """Open a file beside ``file`` that takes its name when it is whole and on the disk, and else vanishes."""
-    temporary = file.with_name(f".{file.name}.{secrets.token_hex(6)}")
-    try:
-        with temporary.open("xb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
