@@ -8,7 +8,7 @@ from typing import Any
 from ssl_cli.compare.entries import Entry, identity
 from ssl_cli.config.schema import HOUSEKEEPING
 from ssl_cli.errors import UserError, did_you_mean
-from ssl_cli.runs.catalog import BASELINES
+from ssl_cli.probes.scores.protocol import BASELINES
 
 Column = tuple[str, str, str | None, str]  # probe, labels, target, metric
 Row = dict[str, Any]

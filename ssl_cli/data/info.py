@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ssl_cli.errors import UserError
+
 
 @dataclass(frozen=True)
 class DataInfo:
@@ -22,7 +24,20 @@ class DataInfo:
     @property
     def shape(self) -> str:
         """The shape of one input, as it is shown to people."""
-        return f"{self.channels}x{self.image_size}x{self.image_size}"
+        return f"{self.channels}x{self.image_size}x{self.image_size} pixels"
+
+    def check_fits_weights_of(self, other: "DataInfo", setting: str) -> None:
+        """Raise ``UserError`` where weights that were trained on the data of ``other`` cannot take these.
+
+        Args:
+            other: what they were trained on.
+            setting: that brought them, as it was typed.
+        """
+        if other.channels != self.channels:
+            raise UserError(
+                f"{setting} was trained on images of {other.channels} channels, {self.name} has {self.channels}; "
+                f"write dataset.channels={other.channels}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for a checkpoint."""

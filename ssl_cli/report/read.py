@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ssl_cli.runs.catalog import BASELINES, read_json, run_state
+from ssl_cli.probes.scores.protocol import BASELINES
+from ssl_cli.runs.catalog import most_telling, read_json, run_state
 
 REFERENCE = "supervised"  # the method that others are held against
 
@@ -82,12 +83,11 @@ def predictions(file: Path) -> dict[str, np.ndarray]:
 
 
 def headline_key(rows: list[dict[str, Any]], arrays: dict[str, np.ndarray]) -> str | None:
-    """Return the key of the predictions that say most about a run's own model; see `ssl_cli.runs.catalog.headline`."""
+    """Return the key of the predictions that say most about a run's own model; see `most_telling`."""
     from ssl_cli.probes.scores.protocol import key
-    from ssl_cli.runs.catalog import headline
 
     own = [r for r in rows if r["model"] not in BASELINES and not r.get("target") and key(r) in arrays]
-    row = headline({"results": own})
+    row = most_telling(own)
     return key(row) if row else None
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from ssl_cli.compare.comparison import LOWER
 from ssl_cli.compare.table import METRICS, PLAIN, cell, headers
-from ssl_cli.probes.scores.protocol import column
+from ssl_cli.probes.scores.protocol import BASELINES, column
 from ssl_cli.report import page
 from ssl_cli.report.read import REFERENCE, RunFiles
-from ssl_cli.runs.catalog import BASELINES, read_json
+from ssl_cli.runs.catalog import read_json
 
 NAMES = {"pixels": "raw pixels", "random": "random weights"}
 

@@ -9,8 +9,6 @@ from typing import Any
 from ssl_cli.errors import UserError
 from ssl_cli.system.processes import is_alive
 
-BASELINES = ("pixels", "random")  # models of a run's rows that it has not trained
-
 
 def find_runs(root: Path = Path("outputs")) -> list[dict[str, Any]]:
     """Return a plain record of each run at or below ``root``, those of sweeps included, newest first.
@@ -98,11 +96,12 @@ def unused_path(checkpoint: Path, folder: str, name: str) -> Path:
 
 
 def headline(summary: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the row that says most about a run's own model; None where nothing was measured.
+    """Return the row that says most about a run's own model; None where nothing was measured."""
+    return most_telling([row for row in summary.get("results", []) if row["model"] == summary.get("method")])
 
-    The linear probe before the model's own classifier before kNN, with the most labels.
-    """
-    rows = [row for row in summary.get("results", []) if row["model"] not in BASELINES]
+
+def most_telling(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the row of a linear probe before that of the model's own classifier before kNN, with the most labels."""
     order = ("linear", "classifier", "knn")
     # Rows of a probe come with the most labels first; `min` keeps the first of equals.
     return min(rows, key=lambda row: order.index(row["probe"]) if row["probe"] in order else len(order), default=None)

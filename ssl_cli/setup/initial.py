@@ -69,15 +69,10 @@ def initial_weights(config: DictConfig, info: DataInfo) -> dict[str, Tensor]:
     The whole model of that run is rebuilt and loaded strictly first, so nothing is silently left out.
 
     Raises:
-        UserError: the checkpoint does not fit, or the images have other channels.
+        UserError: the checkpoint does not fit, or its weights do not take these images.
     """
     rebuilt = rebuild(Path(config.init), config.trusted_modules)
-    known = rebuilt.info
-    if known.channels != info.channels:
-        raise UserError(
-            f"init={config.init} was trained on images of {known.channels} channels, {info.name} has {info.channels}; "
-            f"write dataset.channels={known.channels}"
-        )
+    info.check_fits_weights_of(rebuilt.info, f"init={config.init}")
     return rebuilt.method.measured.state_dict()
 
 

@@ -36,7 +36,7 @@ def what_there_is(e: Experiment) -> str:
     """Describe the data set: splits, shape, labels."""
     splits = ", ".join(f"{name} {len(positions):,}" for name, positions in e.data.splits.items())
     labels = f"{len(e.info.classes)} classes, {e.info.labelled:,} labels" if e.info.classes else "no labels"
-    return f"{e.data.name}: {splits}; {e.info.shape} pixels; {labels}"
+    return f"{e.data.name}: {splits}; {e.info.shape}; {labels}"
 
 
 def what_is_learned_from(e: Experiment) -> str:

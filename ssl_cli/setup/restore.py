@@ -105,7 +105,7 @@ def open_checkpoint(file: Path, config: DictConfig, typed: Sequence[str] = ()) -
     Args:
         file: the checkpoint.
         config: has ``dataset`` (None: the run's own), ``trainer`` (device, threads), ``trusted_modules``.
-        typed: overrides of the command line: a size or channels that the user has set are not changed.
+        typed: overrides of the command line: what the user has set of the images is not changed.
 
     Raises:
         UserError: the checkpoint cannot be read, names foreign code, or does not fit the images.

@@ -49,7 +49,7 @@ class ImageData:
     @property
     def shape(self) -> str:
         """The shape of one image, as `DataInfo.shape` has it."""
-        return f"{self.channels}x{self.image_size}x{self.image_size}"
+        return f"{self.channels}x{self.image_size}x{self.image_size} pixels"
 
     @property
     def labelled(self) -> bool:
