@@ -1,9 +1,9 @@
 """A run that ssl 0.1.0 made before its modules moved: it is read, probed, resumed, reported and exported as then.
 
-``old_run/run`` is ``ssl train method=supervised optimizer=sgd backbone.widths=[4,8,16] trainer.epochs=2
-trainer.batch_size=64 trainer.threads=1 probes.linear.draws=2`` and ``ssl probe ckpt=run probe=knn``, as they left it but
-for the kept features; ``old_run/resumed_to_epoch_3.json`` is the norm and the sum of each tensor after that version went
-on with it for a third epoch.
+``old_run/run`` is what ``ssl train method=supervised optimizer=sgd backbone.widths=[4,8,16] trainer.epochs=2
+trainer.batch_size=64 trainer.threads=1 probes.linear.draws=2`` and ``ssl probe ckpt=run probe=knn`` left, without the
+kept features; ``old_run/resumed_to_epoch_3.json`` has the norm and the sum of each tensor after that version went on
+with it for a third epoch.
 """
 
 import json

@@ -99,7 +99,8 @@ def test_runs_are_listed_newest_first_without_torch(ssl):
         results = [row("pixels", "linear", "all", 0.5), row("[red]x", "linear", "all", 0.987)] if number == 0 else []
         put(
             *(ssl.cwd / f"outputs/2026-01-0{number + 1}/12-00-00-[red]x", number),
-            **{"state": state, "collapsed": collapsed, "dataset": "<b>", "best_val_knn": 0.5, "results": results},
+            **{"state": state, "collapsed": collapsed, "method": "[red]x", "dataset": "<b>"},
+            **{"best_val_knn": 0.5, "results": results},
         )
     (ssl.cwd / "outputs/torn").mkdir()
     (ssl.cwd / "outputs/torn/summary.json").write_text('{"state": "fin')
