@@ -90,9 +90,45 @@ def run_probes(
     for values in targets.values():
         known = known | values.isfinite()
     test = data.splits["test"][known[data.splits["test"]]]
-    measured = Measurement(split_fingerprint(data), test)
-    measured.arrays |= {"positions": test.numpy(), "labels": _small(data.labels[test])}
-    measured.arrays |= {f"targets_{name}": _small(values[test]) for name, values in targets.items()}
+    measurement = Measurement(split_fingerprint(data), test)
+    measurement.arrays |= {"positions": test.numpy(), "labels": _small(data.labels[test])}
+    measurement.arrays |= {f"targets_{name}": _small(values[test]) for name, values in targets.items()}
+    usable = _usable(probes, data, labelled, known, budget, log)
+    truth = data.labels[test[data.labels[test] >= 0]]
+    if any(probe.needs == "labels" for probe, _ in usable.values()) and imbalanced(truth):
+        log(_imbalance(truth))
+    classes, notices = data.num_classes if len(truth) else 0, []
+    for number, (model, network) in enumerate(models.items(), 1):
+        seen: dict[bytes, Tensor] = {}  # positions -> features, which several probes share
+        if any(probe.slow or len(positions["train"]) >= LARGE for probe, positions in usable.values()):
+            log(f"measuring {model} ({number} of {len(models)}): {', '.join(usable)}")
+        for probe, positions in usable.values():
+            splits = {}
+            for split, at in positions.items():
+                place = at.numpy().tobytes()
+                if place not in seen:
+                    seen[place] = network(at).to(device)
+                values = {name: target[at].to(device) for name, target in targets.items()}
+                splits[split] = Split(seen[place], data.labels[at].to(device), at, values)
+            source = network if isinstance(network, FrozenModel) else None
+            named = {"budget": budget, "label_seed": label_seed, "dataset": data.name}
+            for result in probe.run(Features(**splits, classes=classes, source=source, **named)):
+                measurement.add(model, result, layer, positions["test"])
+            notices += probe.notices
+    for notice in dict.fromkeys(notices):  # each model brings the same
+        log(notice)
+    return measurement
+
+
+def _usable(
+    probes: Mapping[str, Probe],
+    data: ImageData,
+    labelled: Tensor,
+    known: Tensor,
+    budget: str,
+    log: Callable[[str], None],
+) -> dict[str, tuple[Probe, dict[str, Tensor]]]:
+    """Return the probes that have images to learn from and to be scored on, with their positions in each split."""
     usable = {}
     for name, probe in probes.items():
         positions = _positions(probe.needs, data, labelled, known, budget)
@@ -102,37 +138,15 @@ def run_probes(
             log(f"no {what} in {' and '.join(missing)}: nothing to measure with the {name} probe")
         else:
             usable[name] = (probe, positions)
-    truth = data.labels[test[data.labels[test] >= 0]]
-    if any(probe.needs == "labels" for probe, _ in usable.values()) and imbalanced(truth):
-        counts = torch.bincount(truth)
-        log(
-            f"the classes have {counts[counts > 0].min()} to {counts.max()} test images: the headline is balanced "
-            "accuracy, the mean over classes of the share that is right"
-        )
-    notices = []
-    for number, (model, subject) in enumerate(models.items(), 1):
-        seen: dict[bytes, Tensor] = {}  # positions -> features, which several probes share
-        if any(probe.slow or len(positions["train"]) >= LARGE for probe, positions in usable.values()):
-            log(f"measuring {model} ({number} of {len(models)}): {', '.join(usable)}")
-        for probe, positions in usable.values():
-            splits = {}
-            for split, at in positions.items():
-                place = at.numpy().tobytes()
-                if place not in seen:
-                    seen[place] = subject(at).to(device)
-                values = {name: target[at].to(device) for name, target in targets.items()}
-                splits[split] = Split(seen[place], data.labels[at].to(device), at, values)
-            source = subject if isinstance(subject, FrozenModel) else None
-            classes = data.num_classes if len(truth) else 0
-            features = Features(
-                **splits, classes=classes, budget=budget, label_seed=label_seed, source=source, dataset=data.name
-            )
-            for result in probe.run(features):
-                measured.add(model, result, layer, positions["test"])
-            notices += probe.notices
-    for notice in dict.fromkeys(notices):  # each model brings the same
-        log(notice)
-    return measured
+    return usable
+
+
+def _imbalance(truth: Tensor) -> str:
+    counts = torch.bincount(truth)
+    return (
+        f"the classes have {counts[counts > 0].min()} to {counts.max()} test images: the headline is balanced "
+        "accuracy, the mean over classes of the share that is right"
+    )
 
 
 def known_targets(data: ImageData) -> dict[str, Tensor]:

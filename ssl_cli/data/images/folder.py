@@ -1,8 +1,9 @@
 """The user's own images: a folder, in whatever of the usual layouts it has."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -50,20 +51,10 @@ def load(
     Raises:
         UserError: if there is no such folder, no image in it, a layout that does not fit, or a broken image.
     """
-    for key, value in {"layout": layout, "on_error": on_error, "channels": channels}.items():
-        if value not in CHOICES[key]:
-            near = did_you_mean(str(value), map(str, CHOICES[key]))
-            raise UserError(f"dataset.{key}={value} is not one of {', '.join(map(str, CHOICES[key]))}{near}")
+    _check_choices({"layout": layout, "on_error": on_error, "channels": channels})
     if storage_size != "auto" and (not isinstance(storage_size, int) or storage_size < 1):
         raise UserError(f"dataset.storage_size={storage_size} is neither a number of pixels nor auto")
-    if root is None:
-        raise UserError("dataset.root is not set; write dataset.root=DIR, the folder with your images")
-    folder = Path(root).expanduser()
-    if not folder.is_dir():
-        what = "is not a folder" if folder.exists() else "does not exist"
-        raise UserError(f"dataset.root={root} {what}; write dataset.root=DIR, the folder with your images")
-    if not any(folder.iterdir()):
-        raise UserError(f"dataset.root={root} is empty; write dataset.root=DIR, the folder with your images")
+    folder = _existing(root)
     listing = list_images(folder, layout)
     if not listing.entries:
         raise UserError(f"dataset.root={root} has no image in it ({listing.note})")
@@ -102,3 +93,21 @@ def load(
         skipped=len(broken),
         note=listing.note,
     )
+
+
+def _check_choices(settings: Mapping[str, Any]) -> None:
+    for key, value in settings.items():
+        if value not in CHOICES[key]:
+            near = did_you_mean(str(value), map(str, CHOICES[key]))
+            raise UserError(f"dataset.{key}={value} is not one of {', '.join(map(str, CHOICES[key]))}{near}")
+
+
+def _existing(root: str | None) -> Path:
+    """Return the folder that holds something, or say what is wrong with it."""
+    if root is None:
+        raise UserError("dataset.root is not set; write dataset.root=DIR, the folder with your images")
+    folder = Path(root).expanduser()
+    if folder.is_dir() and any(folder.iterdir()):
+        return folder
+    what = "is empty" if folder.is_dir() else "is not a folder" if folder.exists() else "does not exist"
+    raise UserError(f"dataset.root={root} {what}; write dataset.root=DIR, the folder with your images")
