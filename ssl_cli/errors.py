@@ -27,7 +27,7 @@ def one_line(text: object) -> str:
 
 
 def is_of_disk(error: OSError) -> bool:
-    """Tell whether an error is what a full, read-only or failing disk makes of a write."""
+    """Return whether an error comes from a full, read-only or failing disk."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 
 

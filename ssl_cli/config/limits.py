@@ -11,7 +11,7 @@ _TWO_SIDED = re.compile(r"\s*(\S+)\s*(<=?)\s*x\s*(<=?)\s*(\S+)\s*")
 
 
 def within(value: float, limit: str) -> bool:
-    """Tell whether a value keeps a limit such as ``"> 0"``, ``">= 1"`` or ``"0 <= x < 1"``."""
+    """Return whether a value keeps a limit such as ``"> 0"``, ``">= 1"`` or ``"0 <= x < 1"``."""
     if match := _TWO_SIDED.fullmatch(limit):
         low, first, second, high = match.groups()
         return _COMPARE[first](float(low), value) and _COMPARE[second](value, float(high))
@@ -21,7 +21,7 @@ def within(value: float, limit: str) -> bool:
 
 
 def is_limit(limit: Any) -> bool:
-    """Tell whether something is written as a limit."""
+    """Return whether a text is a limit."""
     try:
         return isinstance(limit, str) and within(0, limit) in (True, False)
     except ValueError:

@@ -1,4 +1,9 @@
-"""What ranks tell each other in a step: collectives that carry gradients, and small numbers."""
+"""What ranks exchange in a step: collectives that carry gradients, and small numbers.
+
+The rule: a loss that looks at other images gathers them from all ranks, with gradient, and every rank computes the
+loss of the whole batch. DDP averages the ranks' gradients; the gather's backward sums them: together that is exactly
+the gradient of one process.
+"""
 
 import contextlib
 from collections.abc import Mapping

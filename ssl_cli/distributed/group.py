@@ -1,9 +1,4 @@
-"""Several processes as one: what methods need so that N ranks learn what one would on the same global batch.
-
-The rule: a loss that looks at other images gathers them from all ranks, with gradient, and every rank computes the
-loss of the whole batch. DDP averages the ranks' gradients; the gather's backward sums them: together that is exactly
-the gradient of one process.
-"""
+"""The group of ranks: how they meet, wait for each other and find out who is lost."""
 
 import contextlib
 import json
@@ -110,7 +105,7 @@ def leave() -> None:
 
 
 def wait_for_first(word: str = "here") -> str:
-    """Let all ranks wait, without limit, for rank 0 to come here: it may have had an hour of data to decode.
+    """Make all ranks wait here for rank 0, without a limit: it may need an hour to decode the data.
 
     Args:
         word: what rank 0 has to tell.
@@ -132,7 +127,7 @@ def wait_for_first(word: str = "here") -> str:
 
 @contextlib.contextmanager
 def first_alone() -> Iterator[None]:
-    """Let one rank of each machine do what is inside before the others: what it leaves on the disk is theirs, too."""
+    """Run the inside on one rank of each machine before the others: they use the files that it writes."""
     key = f"ssl/done/{platform.node()}"
     if _store is not None and _local_rank > 0:
         _store.wait([key], timedelta(days=365))

@@ -39,7 +39,7 @@ class SyncedBatchNorm(_BatchNorm):
 
 
 def synchronise_norms(module: nn.Module) -> nn.Module:
-    """Let every BatchNorm below ``module`` see the global batch; parameters, buffers and their names stay."""
+    """Make every BatchNorm below ``module`` use the global batch; parameters, buffers and their names stay."""
     for part in module.modules():
         if isinstance(part, _BatchNorm):
             part.__class__ = SyncedBatchNorm

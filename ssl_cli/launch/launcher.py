@@ -1,4 +1,4 @@
-"""What launchers share: jobs are composed and checked here, and each is done by a process of its own, somewhere."""
+"""The base of launchers: this process composes and checks the jobs, another process runs each of them."""
 
 import json
 import os
@@ -55,7 +55,7 @@ def start(job: Job, env: Mapping[str, str] | None = None) -> subprocess.Popen:
 
 
 def work() -> None:
-    """Be that process: do the job that comes as JSON."""
+    """Run the job that comes as JSON on standard input."""
     order = json.loads(sys.stdin.read())
     sys.argv = order["argv"]
     sys.exit(do(Job(**order["job"])))
@@ -77,12 +77,12 @@ def do(job: Job) -> int:
 
 
 def name_of(job: Job) -> str:
-    """Return how a job is called on the screen."""
+    """Return the name of a job on the screen."""
     return f"{Path(job.target).name}"
 
 
 def outcome(status: int) -> str:
-    """Say what an exit status means."""
+    """Return what an exit status means."""
     if status == 0:
         return "finished"
     if status < 0:

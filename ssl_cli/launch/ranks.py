@@ -39,7 +39,7 @@ def told() -> bool:
 
 
 def run_rank(place: Place, job: Job | None, tell: Callable[[dict[str, Any]], None] | None = None) -> int:
-    """Be one rank of a job from beginning to end; a failure is told, or printed, with the rank's number.
+    """Run one rank of a job from beginning to end; report a failure with the rank's number.
 
     Args:
         place: which rank.

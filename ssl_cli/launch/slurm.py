@@ -29,7 +29,7 @@ class Task:
         return status
 
     def checkpoint(self, job: dict[str, Any]):  # noqa: ANN201 (submitit is an extra)
-        """Let the run save; return what is to be queued again."""
+        """Make the run save; return the job to queue again."""
         from submitit.helpers import DelayedSubmission
 
         if self.process is not None:

@@ -50,7 +50,7 @@ class Rank:
         self.process.stdin.flush()
 
     def ended(self) -> bool:
-        """Tell whether it has ended; then also read what it has told."""
+        """Return whether it has ended; if so, read its last messages."""
         if self.process.poll() is None:
             return False
         if not self.pipe.closed:
@@ -73,7 +73,7 @@ class Rank:
             self.process.wait()
 
     def last_words(self) -> str:
-        """Say how it ended."""
+        """Return a sentence about how it ended."""
         if self.told is not None:
             return self.told["message"]
         code, name = self.process.returncode, f"rank {self.place.rank} of {self.place.world}"
@@ -142,7 +142,7 @@ def raise_failure(failed: list[Rank], run_dir: RunDir, timeout: float) -> None:
 
 
 def resume_hint(run_dir: RunDir) -> str:
-    """Say how to go on with a run that failed, if there is something to go on from."""
+    """Return how to resume a failed run, or that there is no checkpoint."""
     from ssl_cli.runs.directory import resume_command
 
     if any(run_dir.checkpoint_file().parent.glob("*.pt")):
@@ -167,7 +167,7 @@ def handing_on_signals() -> Iterator[tuple[list[Rank], list[int]]]:
 
 
 def child() -> None:
-    """Be a rank: read the order from standard input, tell a failure through the pipe, exit."""
+    """Run one rank: read the job from standard input, report a failure through the pipe, exit."""
     order = json.loads(sys.stdin.readline())
     sys.argv = order["argv"]
     threading.Thread(target=end_with_parent, daemon=True).start()

@@ -1,4 +1,4 @@
-"""Do a job on as many ranks as it asks for, or as there are."""
+"""Run a job on the number of ranks that it asks for, or that torchrun or srun started."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ from ssl_cli.runs.job import Job
 
 
 def run(job: Job) -> int:
-    """Do a job on as many ranks as it asks for, or as there are. Returns the exit status."""
+    """Run a job on the number of ranks that it asks for, or that torchrun or srun started. Returns the exit status."""
     from ssl_cli.training.run import execute
 
     place, trainer = adopted(), job.config["trainer"]

@@ -58,7 +58,7 @@ class BYOL(Method):
         return {"loss": regression(p1, z2) + regression(p2, z1)}
 
     def after_step(self, progress: float) -> None:
-        """Let the target network follow."""
+        """Update the target network."""
         self.teacher.update(nn.Sequential(self.backbone, self.projector), progress)
 
     def embed(self, features: Tensor) -> Tensor:

@@ -151,7 +151,7 @@ class DINO(Method):
         self.head.frozen.fill_(epoch < self.freeze_epochs)
 
     def after_step(self, progress: float) -> None:
-        """Let the teacher follow, and warm its temperature up."""
+        """Update the teacher, and warm up its temperature."""
         self.teacher.update(nn.Sequential(self.backbone, self.head), progress)
         self.teacher_temperature.fill_(warmed_up(progress, *self.sharpening))
 

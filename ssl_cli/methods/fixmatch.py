@@ -61,7 +61,7 @@ class FixMatch(Method):
         }
 
     def after_step(self, progress: float) -> None:
-        """Let the average follow."""
+        """Update the moving average."""
         self.average.update(self.network, progress)
 
     @property

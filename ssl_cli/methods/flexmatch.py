@@ -91,7 +91,7 @@ class FlexMatch(Method):
         self.sure[indices] = torch.where(confidence >= self.threshold, classes, self.sure[indices])
 
     def after_step(self, progress: float) -> None:
-        """Let the average follow."""
+        """Update the moving average."""
         self.average.update(self.network, progress)
 
     @property

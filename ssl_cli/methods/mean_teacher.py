@@ -73,7 +73,7 @@ class MeanTeacher(Method):
         }
 
     def after_step(self, progress: float) -> None:
-        """Let the teacher follow, and remember how far training is."""
+        """Update the teacher, and store how far training is."""
         self.teacher.update(self.network, progress)
         self.progress.fill_(progress)
 

@@ -95,7 +95,7 @@ class MoCo(Method):
         return {"loss": torch.stack(losses).mean()}
 
     def after_step(self, progress: float) -> None:
-        """Let the key encoder follow."""
+        """Update the key encoder."""
         self.teacher.update(nn.Sequential(self.backbone, self.projector), progress)
 
     def embed(self, features: Tensor) -> Tensor:

@@ -74,7 +74,7 @@ class MoCoV3(Method):
         return {"loss": ctr(q1, k2, self.temperature, offset) + ctr(q2, k1, self.temperature, offset)}
 
     def after_step(self, progress: float) -> None:
-        """Let the key encoder follow."""
+        """Update the key encoder."""
         self.teacher.update(nn.Sequential(self.backbone, self.projector), progress)
 
     def embed(self, features: Tensor) -> Tensor:

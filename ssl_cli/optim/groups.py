@@ -25,7 +25,7 @@ def param_groups(params: nn.Module | Iterable[tuple[str, nn.Parameter]], exclude
 
 
 def layer_decayed(groups: list[dict], blocks: list[nn.Module], decay: float) -> list[dict]:
-    """Let the learning rate fall towards the input: block i of n has ``decay ** (n - i)`` of it, all else the whole.
+    """Scale the learning rate by block: block i of n gets ``decay ** (n - i)`` of it, everything else all of it.
 
     Clark et al. 2020 (ELECTRA), arXiv:2003.10555; used to fine-tune by BEiT and MAE.
 

@@ -79,7 +79,7 @@ class Probe(ABC):
     # What an image must have to be used. "labels": a label that may be used; "targets": a numeric target, for training
     # under the run's budget; "images": nothing in train, where no label is looked at, and a label in test.
     needs: ClassVar[Literal["labels", "targets", "images"]] = "labels"
-    slow: ClassVar[bool] = False  # it runs the network over and over, so it is said which model is at its turn
+    slow: ClassVar[bool] = False  # it runs the network many times, so the log names each model before its turn
     notices: Sequence[str] = ()  # one line for each thing that the last run left out
 
     @abstractmethod

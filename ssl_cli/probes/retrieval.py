@@ -13,7 +13,7 @@ CHUNK = 16 * 2**20  # similarities held at a time; their ranks and hits take 32 
 
 
 def ranked(features: Tensor, labels: Tensor, queries: Tensor, ks: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Let each query rank all other images by cosine.
+    """Rank all other images for each query by cosine.
 
     Args:
         features: [n, d].

@@ -1,4 +1,4 @@
-"""The runs there are, and which of them ``last`` and ``best`` mean. Imports neither torch nor hydra."""
+"""The runs on disk, and the meaning of ``last`` and ``best``. Imports neither torch nor hydra."""
 
 import json
 import platform
@@ -28,7 +28,7 @@ def find_runs(root: Path = Path("outputs")) -> list[dict[str, Any]]:
 
 
 def find_run(reference: str, setting: str = "ckpt") -> Path:
-    """Return the directory or file that a setting means; of ``last`` and ``best`` it is printed which run that is.
+    """Return the directory or file that a setting means; for ``last`` and ``best`` print the run it chose.
 
     ``last`` is the run below ``outputs/`` with the latest sign of life that has a checkpoint. ``best`` is the one with
     the highest kNN accuracy on val, among those on the same images, splits and labels as the latest run that has any.
@@ -160,5 +160,5 @@ def _title(record: dict[str, Any]) -> str:
 
 
 def is_run(path: Path) -> bool:
-    """Tell whether a directory is that of one run."""
+    """Return whether a directory is one run."""
     return (path / "config.yaml").is_file() or (path / "summary.json").is_file()

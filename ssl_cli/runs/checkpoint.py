@@ -59,7 +59,7 @@ def save(file: Path, content: Mapping[str, Any], previous: Path | None = None) -
 
 
 def keep(file: Path, copy: Path) -> None:
-    """Let ``copy`` be what ``file`` is now; both are whole at every moment."""
+    """Make ``copy`` a copy of ``file``; both are whole at every moment."""
     if not file.is_file():
         return
     with replacing_by_copy(file, copy):

@@ -1,4 +1,4 @@
-"""Tell the user what a run will do, before it does it."""
+"""The plan of a run: what it will do, in lines for the user."""
 
 import torch
 
@@ -40,7 +40,7 @@ def what_there_is(e: Experiment) -> str:
 
 
 def what_is_learned_from(e: Experiment) -> str:
-    """Say how many images the method gets, and with which labels."""
+    """Return how many images the method gets, and with which labels."""
     learns = len(e.loader.positions)
     return {
         "images": f"{learns:,} images, no labels",
@@ -50,7 +50,7 @@ def what_is_learned_from(e: Experiment) -> str:
 
 
 def where_it_starts(e: Experiment) -> str:
-    """Say which weights training starts from; "" for random ones."""
+    """Return which weights training starts from; "" for random ones."""
     if e.config.init is None:
         return ""
     trainer = e.config.trainer
@@ -60,7 +60,7 @@ def where_it_starts(e: Experiment) -> str:
 
 
 def what_an_epoch_is(e: Experiment) -> str:
-    """Say how many images an epoch has, and what of the train split it leaves out or repeats."""
+    """Return how many images an epoch has, and which part of the train split it leaves out or repeats."""
     batch, images = e.config.trainer.batch_size, e.steps_per_epoch * e.config.trainer.batch_size
     if e.method.learns_from == "labels":
         return f"{images:,}: each labelled image about {images / max(1, len(e.loader.positions)):.1f} times"

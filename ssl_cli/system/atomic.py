@@ -37,7 +37,7 @@ def replacing(file: Path) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def replacing_by_copy(source: Path, file: Path) -> Iterator[None]:
-    """Let ``file`` be, at the end, what ``source`` is now: by a link where the file system has links."""
+    """Replace ``file`` by a copy of ``source`` at the end: a link where the file system has links."""
     temporary = file.with_name(f".{file.name}.{secrets.token_hex(6)}")
     try:
         try:
@@ -62,7 +62,7 @@ def write_json(file: Path, content: Mapping[str, Any]) -> None:
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Remove what writers that were killed have left in a directory; nobody else may be writing there."""
+    """Remove the temporary files of killed writers from a directory; no other process may write there."""
     for file in directory.iterdir():
         if re.fullmatch(r"\..+\.[0-9a-f]{12}", file.name):
             file.unlink(missing_ok=True)

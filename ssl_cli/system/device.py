@@ -34,7 +34,7 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def precision_reason(name: str, device: torch.device) -> str:
-    """Say which precision the forward pass has and why, for the plan."""
+    """Return the precision of the forward pass and the reason for it, for the plan."""
     able = _computes_bf16(device)
     where = "processor" if device.type == "cpu" else "device"
     if name == "auto":
@@ -45,13 +45,13 @@ def precision_reason(name: str, device: torch.device) -> str:
 
 
 def set_threads(threads: int | None) -> None:
-    """Compute on so many threads; None: as many as PyTorch would, within what a container allows."""
+    """Set the number of CPU threads; None: PyTorch's choice, within the limit of the container."""
     torch.set_num_threads(threads or thread_count(torch.get_num_threads()))
 
 
 @contextmanager
 def quick_products(device: torch.device) -> Iterator[None]:
-    """Let a GPU take TF32 for float32 products (10 bits of mantissa) and its quickest convolutions, while training.
+    """Allow a GPU to use TF32 for float32 products (10 bits of mantissa) and its quickest convolutions, while training.
 
     Measurements are taken outside, in full float32. On a CPU nothing changes.
     """

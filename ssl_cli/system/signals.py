@@ -47,7 +47,7 @@ def exit_status(error: KeyboardInterrupt) -> int:
 
 @contextmanager
 def handling(handler: Callable[[int, Any], None]) -> Iterator[None]:
-    """Let the signals call ``handler``."""
+    """Call ``handler`` at each of the signals."""
     previous = _install(handler)
     try:
         yield
@@ -57,7 +57,7 @@ def handling(handler: Callable[[int, Any], None]) -> Iterator[None]:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let the signals raise `Interrupted`; one that comes while that is handled has its usual effect."""
+    """Raise `Interrupted` at each of the signals; a second signal meanwhile has its usual effect."""
 
     def handle(number: int, _: FrameType | None) -> None:
         for other in previous:
@@ -180,7 +180,7 @@ def _in_main_thread() -> bool:
 
 
 def _let_go_of_terminal(number: int) -> None:
-    """Let output to a terminal that has hung up go nowhere: each write to it would be an error."""
+    """Send the output for a closed terminal nowhere: each write to it would be an error."""
     if _name(number) != "SIGHUP":
         return
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -1,4 +1,4 @@
-"""Numbers that are none: a loss or gradient that is NaN or infinite is seen before it is saved; so are loss spikes."""
+"""NaN and infinity checks: a bad loss or gradient is found before it is saved. Loss spikes are found, too."""
 
 import contextlib
 import math
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from ssl_cli.distributed.collectives import max_over_ranks
 from ssl_cli.errors import RunError, UserError
 
-GIVE_UP = 10  # steps in a row that may be left out, and rollbacks in a run
-HISTORY, DEVIATIONS = 50, 8  # logged losses that a spike is judged by; and how far off it is
+GIVE_UP = 10  # the largest number of skipped steps in a row, and of rollbacks in a run
+HISTORY, DEVIATIONS = 50, 8  # a spike is so many deviations above the median of so many logged losses
 CAUSES = (
     "likely causes: optimizer.lr too high, schedule.warmup too short; try a third of the learning rate, "
     "trainer.clip_grad=1 or trainer.precision=fp32 (or go on without such steps: trainer.on_nan=skip or rollback)"
@@ -22,7 +22,7 @@ CAUSES = (
 
 
 class Guard:
-    """Looks at the loss and the gradient norm of every step.
+    """Check the loss and the gradient norm of every step.
 
     The look leaves its finding on the device, so that a GPU is not waited for; `finding` reads it, at the steps that
     are logged, which come before every save and evaluation. ``skip`` has to know before the weights change, so it waits
@@ -44,12 +44,12 @@ class Guard:
         self.losses: deque[float] = deque(maxlen=HISTORY)
 
     def before_step(self) -> None:
-        """Remember what a forward pass changes and a skipped step must not."""
+        """Copy the buffers: a forward pass changes them, a skipped step must not."""
         if self.skip:
             self.buffers = {name: buffer.clone() for name, buffer in self.method.named_buffers()}
 
     def accepts(self, loss: Tensor) -> bool:
-        """Look at a step's loss and gradients, clip them, and tell whether the step may be taken."""
+        """Look at a step's loss and gradients, clip them, and return whether the step may be taken."""
         gradients = [p.grad for p in self.method.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         if self.clip:
@@ -70,7 +70,7 @@ class Guard:
         return False
 
     def left_out(self, done: Any, last_good: Callable[[], str]) -> str:
-        """Count a step that was left out, and say why.
+        """Count a skipped step, and return a line that says why.
 
         Raises:
             RunError: too many in a row were.
@@ -82,12 +82,12 @@ class Guard:
         return f"{what} at step {step}: the step is left out"
 
     def error(self, step: int, what: str, last_good: str) -> RunError:
-        """Return what ends a run."""
+        """Return the error that ends a run."""
         return RunError(f"{what} at step {step}; {last_good}; {CAUSES}")
 
     @contextlib.contextmanager
     def explaining(self, done: Any, last_good: Callable[[], str]) -> Iterator[None]:
-        """Where something fails on numbers that are none (a draw by NaN weights), name these as the cause.
+        """If something inside fails because of NaN or infinity (a draw by NaN weights), name that as the cause.
 
         Other ranks need not have failed, so nothing is asked of them here.
         """
@@ -119,7 +119,7 @@ class Guard:
         return step - self.since + int(since), what
 
     def spike(self, loss: float) -> bool:
-        """Tell whether a logged loss stands far above those before it."""
+        """Return whether a logged loss is far above those before it."""
         before = sorted(self.losses)
         self.losses.append(loss)
         if len(before) < HISTORY // 2:

@@ -21,7 +21,7 @@ class Writer(ABC):
 
     @abstractmethod
     def write(self, row: Mapping[str, Any]) -> None:
-        """Keep one row: ``step``, ``epoch``, and numbers by name (None where there is none)."""
+        """Write one row: ``step``, ``epoch``, and numbers by name (None where there is none)."""
 
     @abstractmethod
     def drop_after(self, step: int) -> None:
@@ -76,7 +76,7 @@ class Metrics:
             writer.write(row)
 
     def drop_after(self, step: int) -> None:
-        """Let each forget."""
+        """Make each forget these rows."""
         for writer in self.writers:
             writer.drop_after(step)
 

@@ -1,4 +1,4 @@
-"""Going on with a run: with its own config, from its newest sound checkpoint, on the data that it was trained on."""
+"""Resume a run: with its own config, from its newest sound checkpoint, on the same data."""
 
 from typing import Any
 
@@ -45,18 +45,18 @@ def resumed_config(run_dir: RunDir, config: DictConfig) -> DictConfig:
             f"{listed(dict.fromkeys(refused))}; leave that away, or start a new run without resume "
             f"(what may change: {', '.join(RESUMABLE)})"
         )
-    OmegaConf.update(saved, "trusted_modules", list(config.trusted_modules), force_add=True)  # whom this user trusts
+    OmegaConf.update(saved, "trusted_modules", list(config.trusted_modules), force_add=True)  # this user's
     return stored_config(OmegaConf.to_container(saved), run_dir.path / "config.yaml", config.trusted_modules)
 
 
 def longer(run_dir: RunDir, config: DictConfig) -> bool:
-    """Tell whether another length of training was asked for than the run had."""
+    """Return whether the user asks for another length of training than the run had."""
     length = ("trainer.epochs", "trainer.max_steps")
     return any(OmegaConf.select(run_dir.config, key) != OmegaConf.select(config, key) for key in length)
 
 
 def resumed_state(run_dir: RunDir, config: DictConfig, writes: bool = True) -> dict:
-    """Load the checkpoint to go on from, and make sure that it is of this run.
+    """Load the checkpoint to resume from, and check that it belongs to this run.
 
     Args:
         run_dir: of the run.
@@ -80,7 +80,7 @@ def resumed_state(run_dir: RunDir, config: DictConfig, writes: bool = True) -> d
     check_targets(state["config"], config.get("trusted_modules", []))
     then, now = flat(with_new_names(state["config"])), flat(OmegaConf.to_container(config, resolve=True))
     names = [name for name in {**then, **now} if name not in FREE]
-    names.sort(key=lambda name: name.split(".")[0] not in ("method", "backbone"))  # what says most, first
+    names.sort(key=lambda name: name.split(".")[0] not in ("method", "backbone"))  # most telling first
     if differing := difference(*({name: side.get(name) for name in names} for side in (then, now))):
         raise UserError(
             f"{run_dir.path / 'config.yaml'} is not what {file.name} was trained with, and the result would be "
@@ -106,7 +106,7 @@ def check_resumable(state: dict, experiment: Any) -> None:
 
 
 def tell_of_changes(run_dir: RunDir, config: DictConfig) -> None:
-    """Say which settings a resumed run has now, and keep them."""
+    """Print the settings that a resumed run changes, and write them to its config."""
     before, now = flat(OmegaConf.to_container(run_dir.config)), flat(OmegaConf.to_container(config))
     for line in difference({key: before.get(key) for key in now}, now):
         run_dir.log(f"changed: {line}")
@@ -115,7 +115,7 @@ def tell_of_changes(run_dir: RunDir, config: DictConfig) -> None:
 
 
 def tell_of_ranks(run_dir: RunDir, ranks: int) -> None:
-    """Say what may differ where a run goes on with another number of ranks than it had."""
+    """Print what may differ when a run resumes with another number of ranks."""
     if (before := run_dir.env.get("ranks", 1)) == ranks:
         return
     line = (

@@ -1,4 +1,4 @@
-"""Which checkpoints a run writes, and when: what is large is written on a thread of its own while training goes on."""
+"""The checkpoints of a run. A thread writes large ones while training goes on."""
 
 import re
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ LARGE = 64 << 20  # bytes of tensors; less is written in a fraction of a second
 
 
 class Saver:
-    """Writes ``last.pt`` (and keeps the one before as ``previous.pt``), ``best.pt`` and ``epoch-N.pt`` of a run.
+    """Write ``last.pt`` (and keep the one before as ``previous.pt``), ``best.pt`` and ``epoch-N.pt`` of a run.
 
     A context: at its end nothing is under way any more. An error of a write in the background is raised by the next
     `save`, or at the end; where something else has ended training, it is logged.
@@ -59,7 +59,7 @@ class Saver:
             self.pending = self.pool.submit(self._write, name, _copied(state), epoch)
 
     def wait(self) -> None:
-        """Return when nothing is under way; raise what went wrong."""
+        """Wait for the write in the background; raise its error."""
         pending, self.pending = self.pending, None
         if pending is not None:
             pending.result()
@@ -80,7 +80,7 @@ class Saver:
         return state["progress"]["step"]
 
     def last_good(self) -> str:
-        """Say where the last good checkpoint is."""
+        """Return a sentence that names the last good checkpoint."""
         kept = self.run.checkpoint_file("last")
         return f"the last good checkpoint is {kept}" if kept.exists() else "no checkpoint had been written yet"
 
@@ -126,5 +126,5 @@ def _copied(node: Any) -> Any:
 
 
 def contents(e: Experiment) -> dict[str, Any]:
-    """Return what rebuilds the model from a checkpoint alone: config, data, facts about the data."""
+    """Return the parts of a checkpoint that rebuild the model: the config, and the facts about the data."""
     return {"config": OmegaConf.to_container(e.config, resolve=True), "data": e.info.to_dict()}

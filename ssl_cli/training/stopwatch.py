@@ -53,7 +53,7 @@ class Stopwatch:
         self.seconds[name] = self.seconds.get(name, 0.0) + seconds
 
     def step(self) -> None:
-        """Tell the trace that a step is over."""
+        """Mark the end of a step in the trace."""
         if self.profiler:
             self.profiler.step()
 

@@ -42,7 +42,7 @@ def uniformity(z: Tensor) -> float:
 
 
 def collapsed(std: float, rank: float) -> bool:
-    """Tell whether an embedding has collapsed: to a point, or to a few dimensions.
+    """Return whether an embedding has collapsed: to a point, or to a few dimensions.
 
     No single number suffices: a BatchNorm at the output keeps the deviation of a collapsed network up, and the rank of
     a point's rounding errors can be high.

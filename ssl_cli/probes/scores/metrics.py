@@ -89,7 +89,7 @@ def distance(a: Tensor, b: Tensor, period: float | None) -> Tensor:
 
 
 def imbalanced(truth: Tensor) -> bool:
-    """Tell whether the largest class of the test images [n] has at least 4 times as many as the smallest there."""
+    """Return whether the largest class of the test images [n] has at least 4 times as many as the smallest there."""
     counts = torch.bincount(truth.cpu())
     return bool(counts.max() >= IMBALANCE * counts[counts > 0].min())
 
