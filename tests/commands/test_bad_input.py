@@ -202,7 +202,7 @@ def test_bad_input_is_one_clear_line(ssl, bad_inputs, case, monkeypatch, capsys)
         monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
         status, err = main(args), capsys.readouterr().err
     else:
-        outcome = ssl(*args)
+        outcome = ssl(*args, process="light")
         status, err = outcome.status, outcome.err
         assert not outcome.modules & TORCH, "torch was imported to find an error in the config"
     lines = err.strip().splitlines()
@@ -252,6 +252,6 @@ def test_an_error_is_one_line_that_only_says_something(text):
     ],
 )
 def test_what_hydra_takes_badly_is_one_line(ssl, args, said):
-    outcome = ssl(*args)
+    outcome = ssl(*args, process="light")
     assert outcome.status == 2 and said in outcome.err and outcome.err.count("\n") == 1, outcome.err
     assert "torch" not in outcome.modules

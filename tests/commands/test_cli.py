@@ -30,7 +30,7 @@ def below(directory: Path) -> set[str]:
 
 @pytest.mark.parametrize("args", [[], ["--help"], ["-h"]])
 def test_help_names_the_commands_and_imports_nothing_heavy(ssl, args):
-    outcome = ssl(*args)
+    outcome = ssl(*args, process="fresh")
     assert outcome.status == 0
     assert "train" in outcome.out and "probe" in outcome.out and "ssl train method=simclr" in outcome.out
     assert not outcome.modules & {*TORCH, "hydra", "omegaconf", "numpy"}
@@ -38,7 +38,7 @@ def test_help_names_the_commands_and_imports_nothing_heavy(ssl, args):
 
 @pytest.mark.parametrize("command", ["train", "probe"])
 def test_help_of_a_command_lists_groups_options_settings_and_examples(ssl, command):
-    outcome = ssl(command, "--help")
+    outcome = ssl(command, "--help", process="fresh")
     assert outcome.status == 0
     for word in ("groups", "settings", "examples", f"ssl {command}", "digits", "linear"):
         assert word in outcome.out
@@ -52,7 +52,7 @@ def test_version(ssl):
 
 
 def test_the_composed_config_can_be_looked_at_without_torch(ssl):
-    outcome = ssl("train", "--cfg", "job", "method=supervised", "optimizer=sgd")
+    outcome = ssl("train", "--cfg", "job", "method=supervised", "optimizer=sgd", process="light")
     assert outcome.status == 0
     assert "ssl_cli.methods.supervised.Supervised" in outcome.out and "ssl_cli.optim.optimizers.sgd" in outcome.out
     assert not outcome.modules & TORCH
@@ -152,7 +152,7 @@ def test_a_sweep_gives_each_job_a_directory_and_one_failing_job_loses_no_other(s
     assert not any(character in str(job.relative_to(ssl.cwd)) for job in jobs for character in "=,% ")
     table = outcome.out.split("job 3")[1]
     assert "2 of 4 jobs finished" in table and "Left out" in table and "5000 is more than" in table
-    compared = ssl("compare", str(sweep), "--against", "supervised", "--to", "csv")
+    compared = ssl("compare", str(sweep), "--against", "supervised", "--to", "csv", process="fresh")
     assert compared.status == 0 and not compared.modules & {*TORCH, "hydra", "omegaconf", "sklearn"}
     rows = {(row["name"], row["probe"]): row for row in csv.DictReader(io.StringIO(compared.out))}
     for row in summary(jobs[0])["results"]:

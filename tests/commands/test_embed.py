@@ -77,6 +77,6 @@ def test_other_images_are_made_to_fit_and_named_by_their_files(ssl, trained, ima
 )
 def test_mistakes_are_one_line_before_torch_is_imported(ssl, trained, args, expected):
     (ssl.cwd / "there.npz").write_text("mine")
-    outcome = ssl("embed", f"ckpt={trained[0]}", *args)
+    outcome = ssl("embed", f"ckpt={trained[0]}", *args, process="light")
     assert outcome.status == 2 and expected in outcome.err and outcome.err.count("\n") == 1
     assert "torch" not in outcome.modules and (ssl.cwd / "there.npz").read_text() == "mine"

@@ -111,7 +111,7 @@ def test_torchvision_reads_a_resnet_by_the_lines_of_the_readme(tmp_path, arch):
 def test_mistakes_are_one_line_before_torch_is_imported(ssl, trained, args, expected):
     (ssl.cwd / "there.safetensors").write_text("mine")
     before = ssl.files()
-    outcome = ssl("export", f"ckpt={trained[0]}", *args)
+    outcome = ssl("export", f"ckpt={trained[0]}", *args, process="light")
     assert outcome.status == 2 and expected in outcome.err and outcome.err.count("\n") == 1
     assert "torch" not in outcome.modules and ssl.files() == before
 
@@ -134,5 +134,5 @@ def test_without_the_package_the_extra_is_named(ssl, trained, tmp_path_factory):
         "import importlib.util as u\nfound = u.find_spec\n"
         "u.find_spec = lambda name, package=None: None if name == 'safetensors' else found(name, package)\n"
     )
-    outcome = ssl("export", f"ckpt={trained[0]}", PYTHONPATH=str(hidden))
+    outcome = ssl("export", f"ckpt={trained[0]}", process="fresh", PYTHONPATH=str(hidden))
     assert outcome.status == 2 and outcome.err == "error: ssl export needs safetensors: pip install 'ssl-cli[export]'\n"

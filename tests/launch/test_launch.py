@@ -198,7 +198,7 @@ def test_ranks_that_torchrun_started_say_what_is_wrong_once(tmp_path):
 
 
 def test_a_batch_that_cannot_be_shared_is_refused_before_anything_starts(ssl):
-    outcome = ssl("train", "trainer.devices=3")
+    outcome = ssl("train", "trainer.devices=3", process="light")
     assert outcome.status == 2 and "torch" not in outcome.modules
     assert outcome.err == (
         "error: trainer.batch_size=256 cannot be shared by 3 processes; write trainer.batch_size=255\n"

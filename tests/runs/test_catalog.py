@@ -104,7 +104,7 @@ def test_runs_are_listed_newest_first_without_torch(ssl):
         )
     (ssl.cwd / "outputs/torn").mkdir()
     (ssl.cwd / "outputs/torn/summary.json").write_text('{"state": "fin')
-    outcome = ssl("runs", "--to", "json")
+    outcome = ssl("runs", "--to", "json", process="fresh")
     assert outcome.status == 0, outcome.err
     records = json.loads(outcome.out)
     assert [record["state"] for record in records] == ["unreadable", "failed", "collapsed", "finished"]

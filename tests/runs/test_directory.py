@@ -30,16 +30,6 @@ def test_a_directory_that_the_user_chose_is_never_reused(tmp_path):
         RunDir.create(tmp_path / "mine", CONFIG, chosen_by_user=True)
 
 
-def test_metrics_after_the_checkpoint_are_dropped_and_a_torn_row_too(tmp_path):
-    run = RunDir.create(tmp_path / "run", CONFIG, chosen_by_user=True)
-    for step in range(1, 6):
-        run.log_metrics({"step": step, "loss": 1.0})
-    with (run.path / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 2, "lo')
-    run.drop_metrics_after(3)
-    assert (run.path / "metrics.jsonl").read_text().splitlines() == [f'{{"step": {i}, "loss": 1.0}}' for i in (1, 2, 3)]
-
-
 def test_a_checkpoint_comes_back_and_every_kind_of_damage_is_noticed(tmp_path):
     file = tmp_path / "last.pt"
     checkpoint.save(file, {**REST, "model": {"w": torch.arange(1000.0)}})
