@@ -26,6 +26,8 @@ def test_the_wheel_brings_its_configs_and_runs_anywhere(tmp_path):
     names = set(zipfile.ZipFile(wheel).namelist())
     shipped = {str(f.relative_to(ROOT)) for f in (ROOT / "conf").rglob("*.yaml")}
     assert {f"ssl_cli/{name}" for name in shipped} | {"ssl_cli/report/page.css", "ssl_cli/report/page.js"} <= names
+    templates = {str(f.relative_to(ROOT)) for f in (ROOT / "ssl_cli").rglob("*.html")}
+    assert {"ssl_cli/report/templates/run.html", "ssl_cli/compare/templates/table.html"} <= templates <= names
     assert not any(name.startswith(("tests", "outputs", "conf/")) for name in names)
 
     venv.create(clean, with_pip=False)

@@ -5,6 +5,8 @@ import html
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -95,14 +97,10 @@ def to_markdown(c: Comparison) -> str:
     rows.append(["---", *["---:"] * (len(rows[0]) - 1)])
     rows[0] = [_escape(cell) for cell in rows[0]]
     for line in c.lines:
-        cells = []
-        for at in c.columns:
-            score = line.scores.get(at)
-            text = shown(score, at) if score else ""
-            text = f"**{text}**" if score and is_best(c, score, at) else text
-            if score and score.difference is not None:
-                text += f"<br>{shown_difference(score, at)}"
-            cells.append(text)
+        cells = [
+            (f"**{cell.score}**" if cell.best else cell.score) + (f"<br>{cell.difference}" if cell.difference else "")
+            for cell in score_cells(c, line)
+        ]
         rows.append([_escape(line.name), *cells, *_cost(line)])
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     return "\n".join([_escape(title(c)) + ".", "", table, "", *(f"{_escape(line)}\n" for line in remarks(c))])
@@ -110,40 +108,38 @@ def to_markdown(c: Comparison) -> str:
 
 def to_html(c: Comparison) -> str:
     """Return a page of its own, which needs nothing else."""
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title(c))}</title>\n<style>\n:root {{ color-scheme: light dark; }}\n"
-        "body { font: 15px/1.4 system-ui, sans-serif; margin: 1rem; }\ndiv { overflow-x: auto; }\n"
-        "table { border-collapse: collapse; } tr { border-bottom: 1px solid #8884; } small { opacity: .7; }\n"
-        "th, td { padding: .3rem .7rem; text-align: right; white-space: nowrap; }\n"
-        "th:first-child, caption { text-align: left; }\n"
-        f"</style>\n</head>\n<body>\n{html_table(c)}</body>\n</html>\n"
-    )
+    from ssl_cli.system.html import render
+
+    return render("compare/templates/page.html", **html_parts(c))
 
 
-def html_table(c: Comparison) -> str:
-    """Return the table and the remarks as a part of a page; text of the data is escaped."""
-    heads = [*(_head(c, at) for at in c.columns), *COST]
-    head = "".join(f'<th scope="col">{html.escape(text).replace(chr(10), "<br>")}</th>' for text in ("", *heads))
-    body = []
-    for line in c.lines:
-        cells = []
-        for at in c.columns:
-            score = line.scores.get(at)
-            text = shown(score, at) if score else ""
-            text = f"<b>{text}</b>" if score and is_best(c, score, at) else text
-            if score and score.difference is not None:
-                text += f"<br><small>{shown_difference(score, at)}</small>"
-            cells.append(f"<td>{text}</td>")
-        cells += [f"<td>{text}</td>" for text in _cost(line)]
-        body.append(f'<tr><th scope="row">{html.escape(line.name)}</th>{"".join(cells)}</tr>')
-    rows = "\n".join(body)
-    notes = "".join(f"<p>{html.escape(line)}</p>\n" for line in remarks(c))
-    return (
-        f"<div>\n<table>\n<caption>{html.escape(title(c))}</caption>\n<thead><tr>{head}</tr></thead>\n"
-        f"<tbody>\n{rows}\n</tbody>\n</table>\n</div>\n{notes}"
-    )
+def html_parts(c: Comparison) -> dict[str, Any]:
+    """Return what ``compare/templates/table.html`` shows; all of it is plain text."""
+    return {
+        "title": title(c),
+        "heads": [*(_head(c, at) for at in c.columns), *COST],
+        "rows": [{"name": line.name, "cells": score_cells(c, line), "cost": _cost(line)} for line in c.lines],
+        "remarks": remarks(c),
+    }
+
+
+@dataclass
+class ScoreCell:
+    """A score as text."""
+
+    score: str = ""
+    difference: str = ""  # to the line that all are compared with
+    best: bool = False  # of its column
+
+
+def score_cells(c: Comparison, line: Line) -> list[ScoreCell]:
+    """Return the cells of a line, one for each column; they are empty where the line has no score."""
+    cells = []
+    for at in c.columns:
+        score = line.scores.get(at)
+        difference = shown_difference(score, at) if score and score.difference is not None else ""
+        cells.append(ScoreCell(shown(score, at), difference, is_best(c, score, at)) if score else ScoreCell())
+    return cells
 
 
 def to_json(c: Comparison) -> str:

@@ -1,32 +1,35 @@
 """Where a run comes from: the command that repeats it, the code, the machine, the config."""
 
 import shlex
+from dataclasses import dataclass
 
-from ssl_cli.report import page
 from ssl_cli.report.read import RunFiles
 
 
-def once_more(run: RunFiles) -> str:
-    """Return what it takes to repeat a run, as HTML."""
-    parts, env = [], run.env
-    if line := command(run):
-        parts.append(f"<p>To repeat the run:</p>\n{page.code(line)}")
-    else:
-        parts.append(page.missing(["How the run was started is unknown: there is no env.json."]))
-    if git := env.get("git"):
-        changed = ", with changes that were not committed" if git.get("changed") else ""
-        parts.append(f"<p>Code: commit <code>{page.text(git.get('commit', 'unknown'))}</code>{changed}.</p>")
+@dataclass
+class Origin:
+    """What it takes to repeat a run; texts are empty where they are not known."""
+
+    command: str
+    commit: str
+    changed: bool  # the code, since that commit
+    machine: list[str]  # packages, system and directory, a line each
+    config: str  # the whole of it, as YAML
+
+
+def origin(run: RunFiles) -> Origin:
+    """Return what it takes to repeat a run."""
+    env, git = run.env, run.env.get("git") or {}
+    machine = []
     if env:
         packages = ", ".join(f"{name} {version}" for name, version in (env.get("packages") or {}).items())
-        known = [f"ssl {env.get('ssl', '?')}, Python {env.get('python', '?')}, {packages}"]
-        known += [
-            f"{env.get('platform', 'unknown system')}, {env.get('cpus', '?')} CPUs, device {env.get('device', '?')}"
-        ]
-        known += [f"in {env['directory']}"] if "directory" in env else []
-        parts.append(page.bullets(known))
-    if run.config_text:
-        parts.append(page.fold("The whole config", page.code(run.config_text)))
-    return "\n".join(parts)
+        machine.append(f"ssl {env.get('ssl', '?')}, Python {env.get('python', '?')}, {packages}")
+        system = env.get("platform", "unknown system")
+        machine.append(f"{system}, {env.get('cpus', '?')} CPUs, device {env.get('device', '?')}")
+    if "directory" in env:
+        machine.append(f"in {env['directory']}")
+    commit = git.get("commit", "unknown") if git else ""
+    return Origin(command(run), commit, bool(git.get("changed")), machine, run.config_text)
 
 
 def command(run: RunFiles) -> str:

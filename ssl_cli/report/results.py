@@ -1,4 +1,4 @@
-"""The results of a run as HTML tables, and as lines over the number of labels."""
+"""The results of a run as tables, and as lines over the number of labels."""
 
 import re
 import statistics
@@ -9,14 +9,14 @@ from typing import Any
 from ssl_cli.compare.comparison import LOWER
 from ssl_cli.compare.table import METRICS, PLAIN, cell, headers
 from ssl_cli.probes.scores.protocol import BASELINES, column
-from ssl_cli.report import page
+from ssl_cli.report.page import Cell, Table
 from ssl_cli.report.read import REFERENCE, RunFiles
 from ssl_cli.runs.catalog import read_json
 
 NAMES = {"pixels": "raw pixels", "random": "random weights"}
 
 
-def table(rows: Sequence[dict[str, Any]], caption: str) -> str:
+def table(rows: Sequence[dict[str, Any]], caption: str) -> Table:
     """Return one line per probe, label budget and protocol, and one column per model, baselines first.
 
     A line holds one protocol, so what stands beside each other may be compared; the best of a line is bold.
@@ -29,8 +29,8 @@ def table(rows: Sequence[dict[str, Any]], caption: str) -> str:
         shown = [cell(row).split(" ± ")[0] for row in cells.values()]
         pick = min if next(iter(cells.values()))["metric"] in LOWER else max
         best = pick(shown, key=float) if len(cells) > 1 else None
-        lines.append([page.text(" ".join(heads[key].split())), *(_cell(cells.get(m), best) for m in models)])
-    return page.table(caption, ["", *(NAMES.get(model, model) for model in models)], lines)
+        lines.append((" ".join(heads[key].split()), [_cell(cells.get(m), best) for m in models]))
+    return Table(caption, ["", *(NAMES.get(model, model) for model in models)], lines)
 
 
 def caption(rows: Sequence[dict[str, Any]]) -> str:
@@ -42,11 +42,11 @@ def caption(rows: Sequence[dict[str, Any]]) -> str:
     return text + ("; [low, high] is the 95 % bootstrap interval" if any(row.get("ci") for row in rows) else "")
 
 
-def more_metrics(rows: Sequence[dict[str, Any]]) -> str:
-    """Return a table of the other metrics of the run's own model; nothing where there are none."""
+def more_metrics(rows: Sequence[dict[str, Any]]) -> Table | None:
+    """Return a table of the other metrics of the run's own model; None where there are none."""
     own = [row for row in rows if row["model"] not in BASELINES and row.get("metrics")]
     if not own:
-        return ""
+        return None
     names = list(dict.fromkeys(name for row in own for name in row["metrics"]))
     heads = headers(own)
     lines = []
@@ -54,12 +54,12 @@ def more_metrics(rows: Sequence[dict[str, Any]]) -> str:
         cells = [
             _cell({**row, "metric": name, **row["metrics"][name]} if name in row["metrics"] else None) for name in names
         ]
-        lines.append([page.text(" ".join(heads[column(row)].split())), *cells])
-    return page.table("Of the trained model", ["", *(METRICS.get(n, n.replace("_", " ")) for n in names)], lines)
+        lines.append((" ".join(heads[column(row)].split()), cells))
+    return Table("Of the trained model", ["", *(METRICS.get(n, n.replace("_", " ")) for n in names)], lines)
 
 
-def protocols(rows: Sequence[dict[str, Any]]) -> str:
-    """Return how each number of the run's own model was made."""
+def protocols(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return how each number of the run's own model was made, a line each."""
     heads, lines = headers(rows), []
     for row in rows:
         if row["model"] not in BASELINES:
@@ -67,7 +67,7 @@ def protocols(rows: Sequence[dict[str, Any]]) -> str:
             settings = ", ".join(f"{key}={value}" for key, value in row.get("settings", {}).items())
             draws = f"{row['n']} draws of the labels" if row["n"] > 1 else "measured once"
             lines.append(f"{name}: {draws}; {settings}; protocol {row.get('protocol', 'unnamed')}")
-    return page.bullets(lines)
+    return lines
 
 
 def efficiency_lines(
@@ -123,15 +123,13 @@ def _over_runs(rows: list[dict]) -> tuple[float, float | None]:
     return statistics.fmean(means), statistics.stdev(means) if len(means) > 1 else rows[0]["std"]
 
 
-def _cell(row: dict[str, Any] | None, best: str | None = None) -> str:
+def _cell(row: dict[str, Any] | None, best: str | None = None) -> Cell:
     """Return a number with its interval; equal to the best as displayed, it is bold."""
     if row is None:
-        return ""
-    shown = cell(row)
+        return Cell()
     scale, digits = (1, 3) if row["metric"] in PLAIN else (100, 1)
-    interval = row.get("ci")
-    mean, _, deviation = shown.partition(" ± ")
-    lines = [f"± {deviation}"] if deviation else []
-    lines += [f"[{scale * interval[0]:.{digits}f}, {scale * interval[1]:.{digits}f}]"] if interval else []
-    small = "".join(f"<small>{line}</small>" for line in lines)
-    return (f"<b>{page.text(mean)}</b>" if mean == best else page.text(mean)) + small
+    mean, _, deviation = cell(row).partition(" ± ")
+    small = [f"± {deviation}"] if deviation else []
+    if interval := row.get("ci"):
+        small.append(f"[{scale * interval[0]:.{digits}f}, {scale * interval[1]:.{digits}f}]")
+    return Cell(mean, small, best=mean == best)

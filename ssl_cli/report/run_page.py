@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ssl_cli.errors import RunError, UserError
-from ssl_cli.report import page, results
+from ssl_cli.report import results
 from ssl_cli.report.figures import confusion, curves, style
 from ssl_cli.report.figures.style import Drawing
 from ssl_cli.report.figures.tiles import data_uri
-from ssl_cli.report.names import plain
-from ssl_cli.report.provenance import once_more
+from ssl_cli.report.page import Table, render_page
+from ssl_cli.report.provenance import origin
 from ssl_cli.report.read import REFERENCE, RunFiles, headline_key, predictions, read_run, started
+from ssl_cli.system.names import plain
 from ssl_cli.system.terminal import clock
 
 LARGEST = 1_500_000  # bytes of a picture that goes into the page as it is
@@ -54,25 +55,34 @@ def run_page(path: Path, directory: Path, tell: Callable[[str], None], root: str
         more = [curves.pseudo_labels(run, directory), curves.terms(run, directory)]
         efficiency, unlabelled = _efficiency(run, directory)
         learned = _learned(run, directory, tell, root, trusted)
-        mixed, worst = _confusion(run, directory, learned.classes)
+        mixed, unpredicted = _confusion(run, directory, learned.classes)
     pictures, large = _pictures(run)
-    training = page.figures([*drawn.values(), *more])
-    title = f"{run.method} on {run.dataset}"
-    parts = [
-        _head(run, title),
-        page.section("Results", _results(run), page.figures([efficiency, mixed]), worst, page.missing(unlabelled)),
-        page.section("What was learned", page.figures(learned.features), page.missing(learned.notes)),
-        page.section("What it was trained on", page.figures([learned.views, *pictures]), page.missing(large)),
-        page.section("Training", training, page.missing(_no_curves(run, drawn))),
-        page.section("Reproduce", once_more(run)),
-    ]
-    return page.document(f"{title} · ssl", parts, learned.points, learned.thumbnails)
+    return render_page(
+        "run.html",
+        f"{run.method} on {run.dataset}",
+        learned.points,
+        learned.thumbnails,
+        state=run.state,
+        started=started(run),
+        pairs=_facts(run),
+        state_notes=_state_notes(run),
+        results=_results(run),
+        efficiency=efficiency,
+        confusion=mixed,
+        score_notes=unpredicted + unlabelled,
+        learned=learned,
+        pictures=pictures,
+        large_pictures=large,
+        curves=[*drawn.values(), *more],
+        curve_notes=_no_curves(run, drawn),
+        origin=origin(run),
+    )
 
 
-def _head(run: RunFiles, title: str) -> str:
+def _facts(run: RunFiles) -> list[tuple[str, Any]]:
     s, trainer = run.summary, run.config.get("trainer") or {}
     epochs, planned = s.get("epochs"), None if trainer.get("max_steps") else trainer.get("epochs")
-    pairs = [
+    return [
         ("labels that may be used", s.get("labels")),
         ("epochs", epochs and (f"{epochs:g} of {planned}" if planned else f"{epochs:g}")),
         ("batch", trainer.get("batch_size")),
@@ -83,42 +93,50 @@ def _head(run: RunFiles, title: str) -> str:
         ("seed", s.get("seed")),
         ("device", run.env.get("device")),
     ]
+
+
+def _state_notes(run: RunFiles) -> list[str]:
+    """Return what the reader must know of a run that did not simply finish."""
     resume = f"ssl train resume={shlex.quote(str(run.path))}"
-    said = {
+    notes = {
         "interrupted": f"The run was stopped before its end. To go on: {resume}",
         "killed": f"The run was killed before its end. To go on: {resume}",
         "running": "The run is still going on: this is how far it has come.",
-        "failed": f"The run has failed: {s.get('error', 'for an unknown reason')}",
+        "failed": f"The run has failed: {run.summary.get('error', 'for an unknown reason')}",
         "collapsed": "The embedding has collapsed: different images look alike to the method.",
         "unreadable": "There is no summary.json that can be read, so state and results are unknown.",
     }
-    state = f'<span class="state">{page.text(run.state)}</span>'
-    since = f'<span class="soft">started {page.text(started(run))}</span>'
-    lines = page.missing([said[run.state]] if run.state in said else [])
-    return f"<h1>{page.text(title)}</h1>\n<p>{state} {since}</p>\n{page.facts(pairs)}\n{lines}"
+    return [notes[run.state]] if run.state in notes else []
 
 
-def _results(run: RunFiles) -> str:
-    parts = []
-    if rows := run.results:
-        parts.append(results.table(rows, results.caption(rows)))
-        if not any(row.get("ci") for row in rows):
-            again = f"ssl probe ckpt={shlex.quote(str(run.path))} probe=linear"
-            parts.append(page.missing([f"No intervals: an older ssl measured this run. To measure it again: {again}"]))
-    else:
+@dataclass
+class Results:
+    """Every number of a run."""
+
+    own: Table | None  # of the run's closing measurement
+    notes: list[str]  # what is missing there, and why
+    probes: list[Table]  # of each `ssl probe`
+    more: Table | None  # other metrics
+    protocols: list[str]  # how each number was made
+
+
+def _results(run: RunFiles) -> Results:
+    rows, notes = run.results, []
+    if not rows:
         unlabelled = "there are no labelled test images"
         why = {"finished": unlabelled, "collapsed": unlabelled, "failed": "the run has failed"}
-        parts.append(page.missing([f"No results: {why.get(run.state, 'test is scored once, at the end')}."]))
-    for name, result in run.probes:
-        if found := result.get("results"):
-            title = f"ssl probe: {name}, step {result.get('step', '?')}. {results.caption(found)}"
-            parts.append(results.table(found, title))
-    every = rows + [row for _, result in run.probes for row in result.get("results", [])]
-    if more := results.more_metrics(every):
-        parts.append(page.fold("More metrics", more))
-    if every:
-        parts.append(page.fold("How each number was made", results.protocols(every)))
-    return "\n".join(parts)
+        notes = [f"No results: {why.get(run.state, 'test is scored once, at the end')}."]
+    elif not any(row.get("ci") for row in rows):
+        again = f"ssl probe ckpt={shlex.quote(str(run.path))} probe=linear"
+        notes = [f"No intervals: an older ssl measured this run. To measure it again: {again}"]
+    own = results.table(rows, results.caption(rows)) if rows else None
+    probed = [(name, result, result["results"]) for name, result in run.probes if result.get("results")]
+    probes = [
+        results.table(found, f"ssl probe: {name}, step {result.get('step', '?')}. {results.caption(found)}")
+        for name, result, found in probed
+    ]
+    every = rows + [row for _, _, found in probed for row in found]
+    return Results(own, notes, probes, results.more_metrics(every), results.protocols(every))
 
 
 def _efficiency(run: RunFiles, directory: Path) -> tuple[Drawing | None, list[str]]:
@@ -155,13 +173,13 @@ def _learned(
     return Learned([*maps, found], learned.views(seen, directory), seen.data.classes, points, thumbnails, notes)
 
 
-def _confusion(run: RunFiles, directory: Path, classes: tuple[str, ...]) -> tuple[Drawing | None, str]:
-    """Return the confusion matrix, and the pairs that are confused most, or why there is none, as HTML."""
+def _confusion(run: RunFiles, directory: Path, classes: tuple[str, ...]) -> tuple[Drawing | None, list[str]]:
+    """Return the confusion matrix; where there is none, why."""
     arrays = predictions(run.path / "predictions.npz")
     key = headline_key(run.results, arrays)
     if key is None:
         why = "No confusion matrix: there is no predictions.npz, which an older ssl did not write."
-        return None, page.missing([why] if run.results else [])
+        return None, [why] if run.results else []
     truth, predicted = arrays["labels"], arrays[key]
     known = int(max(truth.max(), predicted.max())) + 1
     names = classes if len(classes) >= known else tuple(map(str, range(known)))
@@ -169,7 +187,7 @@ def _confusion(run: RunFiles, directory: Path, classes: tuple[str, ...]) -> tupl
     worst = confusion.mixed_up(share, names)
     caption = f"Of each class's test images the share in %; {len(truth):,} images, by {key}. "
     caption += f"Most often: {'; '.join(worst)}." if worst else "No image is taken for another class."
-    return confusion.draw(share, names, directory, caption), ""
+    return confusion.draw(share, names, directory, caption), []
 
 
 def _no_curves(run: RunFiles, drawn: dict[str, Drawing | None]) -> list[str]:
@@ -185,13 +203,15 @@ def _no_curves(run: RunFiles, drawn: dict[str, Drawing | None]) -> list[str]:
 
 def _pictures(run: RunFiles) -> tuple[list[Drawing], list[str]]:
     """Return the pictures that training has written into ``plots/``, and which of them are too large."""
+    from markupsafe import Markup
+
     shown, large = [], []
     for number, file in enumerate(sorted((run.path / "plots").glob("*.png")), 1):
         name = plain(file.stem)
         if file.stat().st_size > LARGEST:
             large.append(f"{name} is too large for this page; it is in {file.parent}.")
             continue
-        image = f'<img src="{data_uri(file.read_bytes(), "png")}" alt="{page.text(name)}">'
+        image = Markup('<img src="{}" alt="{}">').format(Markup(data_uri(file.read_bytes(), "png")), name)
         caption = f"{PICTURES.get(file.stem, 'As the method draws it.')} At the latest evaluation."
         shown.append(Drawing(f"plot-{number}", name.capitalize(), caption, image))
     return shown, large

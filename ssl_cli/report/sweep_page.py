@@ -9,10 +9,12 @@ from urllib.parse import quote
 
 from ssl_cli.compare.table import METRICS, cell, header
 from ssl_cli.errors import UserError
-from ssl_cli.report import page, results
+from ssl_cli.report import results
 from ssl_cli.report.figures import curves, style
+from ssl_cli.report.page import Cell, Table, render_page
 from ssl_cli.report.read import RunFiles, read_run, started
 from ssl_cli.runs.catalog import find_runs, headline
+from ssl_cli.system.names import plain
 from ssl_cli.system.terminal import clock
 
 MOST = 200  # runs that are read
@@ -45,15 +47,19 @@ def sweep_page(path: Path, directory: Path, tell: Callable[[str], None]) -> str:
         ("finished", f"{finished} of {len(runs)}"),
         ("training, all together", clock(seconds) if seconds else None),
     ]
-    more = [f"Only the first {MOST} of {len(found)} runs are shown."] if len(found) > MOST else []
-    parts = [
-        f"<h1>{page.text(title)}</h1>\n{page.facts(pairs)}\n{page.missing(more)}",
-        page.section("Results", _comparison(path)),
-        page.section("Curves", page.figures(drawn)),
-        page.section("Runs", _table(runs, names, directory), page.missing(_failed(runs, names))),
-        page.section("Reproduce", _reproduce(runs)),
-    ]
-    return page.document(f"{title} · ssl", parts)
+    compared, why_not = _comparison(path)
+    return render_page(
+        "sweep.html",
+        title,
+        pairs=pairs,
+        head_notes=[f"Only the first {MOST} of {len(found)} runs are shown."] if len(found) > MOST else [],
+        compared=compared,
+        comparison_notes=why_not,
+        curves=drawn,
+        runs=_table(runs, names, directory),
+        run_notes=_without_report(runs) + _failed(runs, names),
+        commands=list(dict.fromkeys(run.env["command"] for run in runs if run.env.get("command"))),
+    )
 
 
 def swept(runs: Sequence[RunFiles]) -> list[str]:
@@ -64,14 +70,15 @@ def swept(runs: Sequence[RunFiles]) -> list[str]:
     return [name or run.path.name for name, run in zip(own, runs, strict=True)]
 
 
-def _comparison(path: Path) -> str:
+def _comparison(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """Return what `ssl compare` shows of the runs; of those that cannot be compared, why."""
     from ssl_cli.compare.comparison import compare
-    from ssl_cli.compare.formats import html_table
+    from ssl_cli.compare.formats import html_parts
 
     try:
-        return f'<div class="comparison">\n{html_table(compare([path]))}</div>'
+        return html_parts(compare([path])), []
     except UserError as error:  # unlike rows, or nothing measured yet
-        return page.missing([f"No comparison: {error}"])
+        return {}, [f"No comparison: {error}"]
 
 
 def _alike(runs: Sequence[RunFiles]) -> list[RunFiles]:
@@ -80,37 +87,34 @@ def _alike(runs: Sequence[RunFiles]) -> list[RunFiles]:
     return [run for run in measured if run.summary.get("splits") == measured[0].summary.get("splits")]
 
 
-def _table(runs: Sequence[RunFiles], names: Sequence[str], directory: Path) -> str:
+def _table(runs: Sequence[RunFiles], names: Sequence[str], directory: Path) -> Table:
     rows = []
     for run, name in zip(runs, names, strict=True):
         row = headline(run.summary)
         knn = run.summary.get("best_val_knn")
         seconds = run.summary.get("seconds")
-        report = run.path / "report" / "index.html"
+        report = _report(run)
         link = "../" + "/".join(map(quote, report.relative_to(directory.parent).parts))
-        rows.append(
-            [
-                page.text(name, 120),
-                page.text(run.state),
-                f"{page.text(cell(row))}<small>{page.text(_of(row))}</small>" if row else "",
-                "" if knn is None else f"{100 * knn:.1f}",
-                clock(seconds) if seconds else "",
-                f'<a href="{page.text(link)}">report</a>' if report.is_file() else "",
-            ]
-        )
-    table = page.table(
-        "Each run: its headline on test, its best kNN accuracy on val in %, and the time of training",
-        ["", "state", "test", "val kNN", "time", ""],
-        rows,
-    )
-    without = sum(not row[-1] for row in rows)
-    some = next((run for run in runs if not (run.path / "report" / "index.html").is_file()), None)
-    hint = (
-        f"{without} of {len(runs)} have no report of their own: ssl report {shlex.quote(str(some.path))}"
-        if some
-        else ""
-    )
-    return table + page.missing([hint] if hint else [])
+        cells = [
+            Cell(run.state),
+            Cell(cell(row), [_of(row)]) if row else Cell(),
+            Cell("" if knn is None else f"{100 * knn:.1f}"),
+            Cell(clock(seconds) if seconds else ""),
+            Cell("report", link=link) if report.is_file() else Cell(),
+        ]
+        rows.append((plain(name, 120), cells))
+    caption = "Each run: its headline on test, its best kNN accuracy on val in %, and the time of training"
+    return Table(caption, ["", "state", "test", "val kNN", "time", ""], rows)
+
+
+def _report(run: RunFiles) -> Path:
+    return run.path / "report" / "index.html"
+
+
+def _without_report(runs: Sequence[RunFiles]) -> list[str]:
+    without = [run for run in runs if not _report(run).is_file()]
+    hint = "{} of {} have no report of their own: ssl report {}"
+    return [hint.format(len(without), len(runs), shlex.quote(str(without[0].path)))] if without else []
 
 
 def _of(row: dict[str, Any]) -> str:
@@ -121,13 +125,6 @@ def _of(row: dict[str, Any]) -> str:
 def _failed(runs: Sequence[RunFiles], names: Sequence[str]) -> list[str]:
     failed = [(name, run) for run, name in zip(runs, names, strict=True) if run.state == "failed"]
     return [f"{name} failed: {run.summary.get('error', 'for an unknown reason')}" for name, run in failed]
-
-
-def _reproduce(runs: Sequence[RunFiles]) -> str:
-    commands = list(dict.fromkeys(run.env["command"] for run in runs if run.env.get("command")))
-    if not commands:
-        return page.missing(["How the runs were started is unknown: there is no env.json."])
-    return page.code("\n".join(commands))
 
 
 def _place(path: Path) -> list[tuple[int, str]]:

@@ -4,8 +4,11 @@ import csv
 import io
 import json
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 
+import html5lib
 import pytest
 from rich.console import Console
 from written_runs import KNN, lines_of, put
@@ -46,6 +49,30 @@ def test_html_is_well_formed_and_text_stays_text(hostile):
     assert heads == ["raw pixels", "convnet, random weights", HOSTILE, "=1+2"]
     cells = [["".join(cell.itertext()) for cell in row.iter("td")] for row in tree.iter("tr")][1:]
     assert cells[0][0] == "80.0" and cells[2][0].startswith("95.0+15.0 [") and cells[2][1:] == ["1", "10", "1,000"]
+
+
+def test_html_is_valid_and_each_name_in_it_is_text(tmp_path):
+    for i in range(2):
+        put(tmp_path / f"s/{i}", HOSTILE, i, 0.9, dataset=f"{HOSTILE}data", overrides=[f"+x={HOSTILE}{i}"])
+    put(tmp_path / "s/<i>2", HOSTILE, state="failed", error=f"{HOSTILE}error\x00")
+    page = to_html(compare([tmp_path / "s"], by=["x"]))
+    tree = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(page)
+    assert not tree.findall(".//i") and {"".join(e.itertext()) for e in tree.iter("b")} == {"90.0"}
+    heads = ["".join(cell.itertext()) for cell in tree.iter("th") if cell.get("scope") == "row"]
+    assert heads[-2:] == [f"x={HOSTILE}0", f"x={HOSTILE}1"]
+    assert tree.find(".//caption").text == tree.find(".//title").text
+    assert tree.find(".//caption").text.endswith(f"on the test split of {HOSTILE}data")
+    (left_out,) = [e.text for e in tree.iter("p") if e.text.startswith("Left out")]
+    assert left_out.endswith(f"<i>2: failed: {HOSTILE}error�")
+
+
+@pytest.mark.parametrize("to, imported", [([], False), (["--to", "md"], False), (["--to", "html"], True)])
+def test_jinja2_is_imported_only_for_html(tmp_path, to, imported):
+    put(tmp_path / "run")
+    code = f"import sys; from ssl_cli.cli import main; main({['compare', 'run', *to]}); "
+    code += "sys.exit('jinja2' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, "raw pixels" in done.stdout) == (imported, True), done.stderr
 
 
 def test_markdown_is_one_table_and_text_stays_text(hostile):

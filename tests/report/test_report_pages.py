@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -185,6 +186,42 @@ def test_little_is_left_of_a_run(copy, capsys):
     assert f"The run has failed: no {NAMES[0]}" in text and "there is no env.json" in text and "No curves" in text
 
 
+def test_names_from_anywhere_in_a_run_are_shown_as_text(copy):
+    """Each place has a name of its own that would be an element, end an attribute, or end the script it stands in."""
+    hostile = {place: f"<i>{place}</i></script>\"'&" for place in (
+        *("method", "dataset", "labels", "seed", "setting", "protocol", "metric", "platform", "device", "package"),
+        *("commit", "directory", "command", "config", "probe", "picture", "error"),
+    )}  # fmt: skip
+    env = json.loads((copy / "env.json").read_text())
+    env |= {"platform": hostile["platform"], "device": hostile["device"], "packages": {hostile["package"]: "1"}}
+    env |= {"directory": hostile["directory"], "git": {"commit": hostile["commit"], "changed": True}}
+    env["command"] = f"ssl train {shlex.quote(hostile['command'])}"
+    (copy / "env.json").write_text(json.dumps(env))
+    (copy / "config.yaml").write_text((copy / "config.yaml").read_text() + f"# {hostile['config']}\n")
+    rows = json.loads((copy / "summary.json").read_text())["results"]
+    for row in rows:
+        row["model"] = row["model"].replace("simclr", hostile["method"])
+        row["settings"][hostile["setting"]] = 1
+        row["metrics"] = {**row["metrics"], hostile["metric"]: {"mean": 0.5, "std": None}}
+        row["protocol"] = hostile["protocol"]
+    spoil(copy, **{key: hostile[key] for key in ("method", "dataset", "labels", "seed", "error")}, state="failed")
+    spoil(copy, results=rows)
+    probe = copy / "probes" / hostile["probe"].replace("/", "\\")
+    probe.mkdir(parents=True)
+    (probe / "result.json").write_text(json.dumps({"step": 2, "results": rows}))
+    (copy / "plots").mkdir()
+    Image.new("L", (4, 4)).save(copy / "plots" / f"{hostile['picture'].replace('/', '∕')}.png")
+    assert called(copy.parent, "report", "run") == 0
+    tree = check_page(copy / "report/index.html")
+    assert not list(tree.iter("i")) and len(tree.findall(".//script")) == 0
+    text = words(tree)
+    for place, name in hostile.items():
+        shown = {"probe": probe.name, "picture": name.replace("/", "∕").capitalize(), "metric": name.replace("_", " ")}
+        shown["command"] = f"ssl train {shlex.quote(name)}"
+        assert shown.get(place, name) in text, place
+    assert tree.find(".//img").get("alt") == hostile["picture"].replace("/", "∕")
+
+
 def test_images_that_have_moved_are_found_with_root(copy, run, monkeypatch):
     monkeypatch.chdir(copy.parent)
     said = []
@@ -207,6 +244,8 @@ def test_a_sweep_is_compared_and_leads_to_its_runs(run, tmp_path):
         shutil.copytree(run, job, ignore=None if number == 0 else shutil.ignore_patterns("report"))
         spoil(job, seed=number, overrides=["method=simclr", f"seed={number}"])
     spoil(job, state="failed", error=NAMES[0], results=[])
+    named = "<i>name</i>\"'&"
+    spoil(tmp_path / "sweep/1-seed=1", overrides=["method=simclr", f"+x={named}"])
     before = files(tmp_path)
     assert called(tmp_path, "report", "sweep") == 0
     after = files(tmp_path)
@@ -216,7 +255,8 @@ def test_a_sweep_is_compared_and_leads_to_its_runs(run, tmp_path):
     assert "3 runs of images" in text and f"failed: {NAMES[0]}" in text and "2 of 3" in text
     assert [e.get("href") for e in tree.iter("a")] == ["../0-seed%3D0/report/index.html"]
     assert {"validation", "loss"} <= {e.get("id") for e in tree.iter("figure")}
-    assert "raw pixels" in text
+    assert "raw pixels" in text and not list(tree.iter("i"))
+    assert [cell.text for cell in tree.find(".//section[3]").iter("th")][6:] == ["seed=0", f"+x={named}", "seed=2"]
 
 
 def test_bad_input_is_one_line(run, capsys):

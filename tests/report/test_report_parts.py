@@ -10,6 +10,7 @@ import html5lib
 import numpy as np
 import pytest
 import torch
+from jinja2 import UndefinedError
 from PIL import Image
 from sklearn.decomposition import PCA
 from sklearn.metrics import confusion_matrix
@@ -17,9 +18,10 @@ from sklearn.metrics import confusion_matrix
 from ssl_cli.report import page, results
 from ssl_cli.report.figures import confusion, curves, embedding, maps, style, tiles
 from ssl_cli.report.figures.look import nearest, sample
-from ssl_cli.report.names import plain
 from ssl_cli.report.provenance import command
 from ssl_cli.report.read import RunFiles, headline_key, read_run
+from ssl_cli.system.html import environment
+from ssl_cli.system.names import plain
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -40,29 +42,58 @@ def test_names_are_one_printable_line():
     assert plain("a" * 99, 10) == "a" * 9 + "…"
 
 
+def document(body="", title="t", points=None, **values):
+    """A page whose body is ``body``, a template that may use every part; returned as text and as a strict tree."""
+    names = "bullets, code, facts, figures, fold, missing, section, table"
+    head = '{% extends "report/templates/page.html" %}{% from "report/templates/parts.html" import ' + names + " %}"
+    template = environment().from_string(f"{head}{{% block content %}}{body}{{% endblock %}}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(page, "render", lambda name, **given: template.render(given))
+        text = page.render_page("any", title, points, **values)
+    return text, html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(text)
+
+
 def test_text_from_data_is_never_markup():
-    assert page.text(HOSTILE + "\"'") == "&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#x27;"
-    assert "<" not in page.json_text({"a": HOSTILE}) and json.loads(page.json_text({"a": HOSTILE})) == {"a": HOSTILE}
-    parts = [
-        page.section(HOSTILE, page.bullets([HOSTILE]), page.missing([HOSTILE]), page.code(HOSTILE)),
-        page.facts([(HOSTILE, HOSTILE), ("empty", None)]),
-        page.table(HOSTILE, ["", HOSTILE], [[page.text(HOSTILE), page.text(HOSTILE)]]),
-        page.fold(HOSTILE, page.figure(style.Drawing("a", HOSTILE, HOSTILE, ""))),
-    ]
-    document = page.document(HOSTILE, parts, {"images": [HOSTILE]})
-    tree = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(document)
-    assert len(tree.findall(".//script")) == 2 and "empty" not in document
-    assert json.loads(tree.find(".//script[@id='points']").text) == {"images": [HOSTILE]}
-    assert document.count(HOSTILE) == 0
+    assert environment().from_string("{{ a }}").render(a=HOSTILE + "\"'") == (
+        "&lt;script&gt;alert(1)&lt;/script&gt;&#34;&#39;"
+    )
+    cell = page.Cell(HOSTILE, [HOSTILE], link=HOSTILE)
+    body = """
+    {% call section(x) %}{{ bullets([x]) }}{{ missing([x]) }}{{ code(x) }}{% endcall %}
+    {{ facts([(x, x), ("empty", none)]) }}{{ table(content) }}
+    {% call fold(x) %}{{ figures([drawing, none]) }}{% endcall %}
+    """
+    content = page.Table(HOSTILE, ["", HOSTILE], [(HOSTILE, [cell])])
+    drawing = style.Drawing("a", HOSTILE, HOSTILE, "")
+    text, tree = document(body, HOSTILE, {"images": [HOSTILE]}, x=HOSTILE, content=content, drawing=drawing)
+    assert len(tree.findall(".//script")) == 2 and "empty" not in text
+    island = tree.find(".//script[@id='points']").text
+    assert json.loads(island) == {"images": [HOSTILE]} and "<" not in island
+    assert text.count(HOSTILE) == 0
+    where = {element.tag for element in tree.iter() if element.text == HOSTILE and element.tag != "script"}
+    assert where == {*("h2", "li", "p", "code", "dt", "dd", "th", "a", "small", "summary", "h3", "figcaption")}
+    assert tree.find(".//a").get("href") == HOSTILE and tree.find(".//title").text == f"{HOSTILE} · ssl"
+
+
+def test_text_in_html_is_printable_and_code_keeps_its_lines():
+    text, tree = document("<p>{{ x }}</p>{{ code(x) }}", x="a\x00\u202e\n<b>" + "y" * 20_000)
+    assert tree.find(".//p").text == "a��<b>" + "y" * 9_993 + "…"
+    assert tree.find(".//code").text == "a�\n<b>" + "y" * 9_996 + "…"
+
+
+def test_a_name_that_a_template_is_not_given_is_an_error():
+    for template in ("{{ nothing }}", "{% if nothing %}{% endif %}"):
+        with pytest.raises(UndefinedError, match="nothing"):
+            environment().from_string(template).render()
 
 
 def test_only_its_own_script_may_run_and_nothing_may_be_fetched():
-    document = page.document("t", [], {"images": []})
-    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', document)[1]
-    script = re.findall(r"<script>(.*?)</script>", document, re.DOTALL)[0]
+    text, _ = document(points={"images": []})
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1]
+    script = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert policy == (f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'")
-    assert "<script" not in page.document("t", [])
+    assert "<script" not in document()[0]
 
 
 def test_a_figure_is_text_in_the_page_s_ink_with_ids_of_its_own(tmp_path):
@@ -75,11 +106,10 @@ def test_a_figure_is_text_in_the_page_s_ink_with_ids_of_its_own(tmp_path):
             drawn.append(
                 style.save(figure, tmp_path, name, HOSTILE, "", points=(axes, np.array([[0.0, 0.0], [1.0, 1.0]])))
             )
-    document = page.document("t", [page.figures(drawn)])
-    tree = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(document)
+    text, tree = document("{{ figures(drawn) }}", drawn=drawn)
     ids = [element.get("id") for element in tree.iter() if element.get("id")]
     assert len(ids) == len(set(ids)) >= 6 and {"one", "two"} <= set(ids)
-    used = re.findall(r'(?:href="#|url\(#)([^")]+)', document)
+    used = re.findall(r'(?:href="#|url\(#)([^")]+)', text)
     assert used and set(used) <= set(ids)
     assert HOSTILE not in drawn[0].body and "&lt;script&gt;alert(1)&lt;/script&gt; $x^{" in drawn[0].body
     assert "currentColor" in drawn[0].body and style.INK not in drawn[0].body and "<style" not in drawn[0].body
@@ -166,12 +196,13 @@ def test_supervised_runs_near_are_those_on_the_same_splits(tmp_path):
 
 
 def test_a_table_keeps_protocols_apart_and_shows_intervals():
+    parts = environment().get_template("report/templates/parts.html").module
     rows = [
         row("simclr", "linear", "all", 0.95, 9, protocol="p", ci=[0.93, 0.97]),
         row("pixels", "linear", "all", 0.9, 9, protocol="p"),
         row("pixels", "linear", "all", 0.99, 9, protocol="q"),
     ]
-    text = results.table(rows, results.caption(rows))
+    text = str(parts.table(results.table(rows, results.caption(rows))))
     lines = re.findall(r"<tr>(.*?)</tr>", text)
     assert len(lines) == 3 and re.findall(r"<th[^>]*>([^<]*)", lines[0]) == ["", "raw pixels", "simclr"]
     assert "<td>90.0</td><td><b>95.0</b><small>[93.0, 97.0]</small></td>" in lines[1]
@@ -179,7 +210,7 @@ def test_a_table_keeps_protocols_apart_and_shows_intervals():
     errors = [
         {**row(model, "ridge", "all", mean, 9), "metric": "mae"} for model, mean in (("pixels", 2.0), ("mine", 1.5))
     ]
-    assert "<td>2.000</td><td><b>1.500</b></td>" in results.table(errors, "")
+    assert "<td>2.000</td><td><b>1.500</b></td>" in parts.table(results.table(errors, ""))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import numpy as np
 
 from ssl_cli.report.figures import style
 from ssl_cli.report.figures.style import Drawing
-from ssl_cli.report.names import plain
+from ssl_cli.system.names import plain
 
 NUMBERED = 12  # classes up to which each cell shows its number
 NAMED = 40  # classes up to which the axes have names

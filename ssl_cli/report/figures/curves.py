@@ -6,7 +6,7 @@ from typing import Any
 
 from ssl_cli.report.figures import style
 from ssl_cli.report.figures.style import DASHES, FAINT, Drawing, look
-from ssl_cli.report.names import plain
+from ssl_cli.system.names import plain
 
 LINES = 12  # names in a legend of several runs
 NOT_LOSSES = ("step", "epoch", "loss", "lr", "images_per_second", "seconds", "val_knn", "collapsed")

@@ -11,7 +11,7 @@ from ssl_cli.report.figures import maps as planes
 from ssl_cli.report.figures.look import Look
 from ssl_cli.report.figures.style import COLOURS, Drawing
 from ssl_cli.report.figures.tiles import sprite, tile_figure
-from ssl_cli.report.names import plain
+from ssl_cli.system.names import plain
 
 RIGHT, WRONG = COLOURS[0], COLOURS[1]  # blue and orange: told apart by every reader; a sign stands beside
 SMALLEST, LARGEST = 16, 48  # sides of a thumbnail, in pixels

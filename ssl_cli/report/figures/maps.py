@@ -9,7 +9,7 @@ import numpy as np
 from ssl_cli.report.figures import style
 from ssl_cli.report.figures.style import COLOURS, FAINT, Drawing, look
 from ssl_cli.report.figures.tiles import pixels
-from ssl_cli.report.names import plain
+from ssl_cli.system.names import plain
 
 LEGEND = 20  # classes up to which there is a legend
 CELLS = 22  # places for an image along a side of a map of images

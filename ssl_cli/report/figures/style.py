@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from ssl_cli.system.atomic import replace
 
 # Petroff 2021, arXiv:2107.02270: ten colours chosen for colour-vision deficiencies, here those of light ground first.
@@ -33,7 +35,7 @@ class Drawing:
     name: str  # of its files
     title: str
     caption: str
-    body: str  # HTML: inline SVG in the page's ink, or an image
+    body: Markup  # inline SVG in the page's ink, or an image
     points: list[tuple[float, float]] | None = None  # of a scatter: places in the SVG's view box
 
 
@@ -118,23 +120,17 @@ def save(figure: Any, directory: Path, name: str, title: str, caption: str, poin
     return Drawing(name, title, caption, inline(text, name, title), places)
 
 
-def inline(svg: str, name: str, title: str) -> str:
+def inline(svg: str, name: str, title: str) -> Markup:
     """Return matplotlib's SVG as an element of a page: ids of its own, the page's ink, as wide as there is room."""
-    import html
-
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<style.*?</style>", "", svg, count=1, flags=re.DOTALL)  # would hold for the whole page
     used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))  # two equal images would have one id
     svg = re.sub(r' id="([^"]*)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in used else "", svg)
     svg = svg.replace('href="#', f'href="#{name}-').replace("url(#", f"url(#{name}-").replace(INK, "currentColor")
     box, width = re.search(r'viewBox="0 0 ([\d.]+) [^"]*"', svg).group(0, 1)
-    return re.sub(
-        r"<svg[^>]*>",
-        f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" {box} role="img" aria-label="{html.escape(title)}" '
-        f'style="max-width: {LARGEST * float(width):.0f}px">',
-        svg,
-        count=1,
-    ).strip()
+    head = Markup('<svg xmlns:xlink="http://www.w3.org/1999/xlink" {} role="img" aria-label="{}" style="{}">')
+    head = head.format(Markup(box), title, f"max-width: {LARGEST * float(width):.0f}px")
+    return Markup(head + Markup(svg[svg.index(">") + 1 :].strip()))
 
 
 def look(index: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ssl_cli.report.figures import style
-from ssl_cli.report.names import plain
+from ssl_cli.system.names import plain
 
 
 def pixels(image: Any) -> np.ndarray:
