@@ -12,6 +12,7 @@ from urllib.parse import unquote
 import html5lib
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from ssl_cli.cli import main
@@ -184,6 +185,28 @@ def test_little_is_left_of_a_run(copy, capsys):
     assert called(copy.parent, "report", "run") == 0
     text = words(check_page(copy / "report/index.html"))
     assert f"The run has failed: no {NAMES[0]}" in text and "there is no env.json" in text and "No curves" in text
+
+
+@pytest.mark.parametrize(
+    ("group", "changed", "said"),
+    [
+        ("backbone", {"widths": [2, 6]}, "does not fit this model: backbone.stem.0.weight is of shape"),
+        ("dataset", {"root": 5}, "is not one that ssl can build"),
+        ("pretext", {"unknown": 1}, "got an unexpected keyword argument 'unknown'"),
+    ],
+)
+def test_a_checkpoint_whose_config_was_changed_is_one_line_in_the_page(run, copy, group, changed, said):
+    file = copy / "checkpoints/last.pt"
+    content = torch.load(file, weights_only=True)
+    content["config"]["dataset"]["root"] = str(run.parent / "images")
+    content["config"][group] |= changed
+    torch.save(content, file)
+    (copy / "checkpoints/last.pt.sha256").unlink()
+    assert called(copy.parent, "report", "run") == 0
+    tree = check_page(copy / "report/index.html")
+    (line,) = [e.text for e in tree.findall(".//section[2]/p")]
+    assert line.startswith("No features, neighbours or views: ") and said in line and "\n" not in line
+    assert [e.text for e in tree.iter("h2")] == ["Results", "What was learned", "Training", "Reproduce"]
 
 
 def test_names_from_anywhere_in_a_run_are_shown_as_text(copy):

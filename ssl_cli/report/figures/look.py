@@ -8,6 +8,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from ssl_cli.config.stored import blaming_config
 from ssl_cli.data.dataset import load
 from ssl_cli.data.images.base import ImageData, split_fingerprint
 from ssl_cli.errors import UserError
@@ -66,7 +67,8 @@ def inspect_run(run: Path, root: str | None, trusted: list[str], tell: Callable[
     if root is not None:
         node["root"] = root
     tell(f"images of {info.name}")
-    data = load(node)
+    with blaming_config(run / "checkpoints"):
+        data, pretext = load(node), build_pretext(config, info)
     if split_fingerprint(data) != info.splits:
         raise UserError(f"the images of {info.name} are not those that the run was trained on")
     device = choose_device("auto")
@@ -77,7 +79,7 @@ def inspect_run(run: Path, root: str | None, trusted: list[str], tell: Callable[
     tell(f"features of {len(at)} {split} and {len(bank)} train images")
     features, keys = (extract(backbone, data.images, p, info.mean, info.std, device) for p in (at, bank))
     neighbours = nearest(at[:QUERIES], features[:QUERIES], bank, keys, NEIGHBOURS)
-    return Look(data, build_pretext(config, info), split, at, features, neighbours, rebuilt.state["progress"]["step"])
+    return Look(data, pretext, split, at, features, neighbours, rebuilt.state["progress"]["step"])
 
 
 def shown_images(data: ImageData) -> tuple[str, Tensor]:
