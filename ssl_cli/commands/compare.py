@@ -2,9 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ssl_cli.commands.parser import Parser, names
+from ssl_cli.compare.options import Options
 from ssl_cli.errors import UserError
+
+if TYPE_CHECKING:
+    from ssl_cli.compare.result import Comparison
 
 HELP = """\
 usage: ssl compare RUN... | SWEEP_DIR [--by KEYS] [--over KEYS] [--against NAME] [--to csv|md|html|json]
@@ -39,39 +44,39 @@ def main(args: Sequence[str]) -> int:
     """Print the comparison. Returns the exit status."""
     parser = Parser("compare", HELP)
     parser.add_argument("paths", nargs="+", type=Path, metavar="RUN")
-    parser.add_argument("--by", type=names, default=[])
-    parser.add_argument("--over", type=names, default=None)
+    parser.add_argument("--by", type=names, default=Options.by)
+    parser.add_argument("--over", type=names, default=Options.over)
     parser.add_argument("--against")
-    parser.add_argument("--probe", type=names, default=[])
-    parser.add_argument("--labels", type=names, default=[])
+    parser.add_argument("--probe", type=names, default=Options.probes, dest="probes", metavar="PROBE")
+    parser.add_argument("--labels", type=names, default=Options.labels)
     parser.add_argument("--metric")
-    parser.add_argument("--level", type=float, default=0.95)
+    parser.add_argument("--level", type=float, default=Options.level)
     parser.add_argument("--sort", action="store_true")
     parser.add_argument("--to", choices=["csv", "md", "html", "json"])
-    options = parser.parse_args(args)
+    given = vars(parser.parse_args(args))
+    paths, to = given.pop("paths"), given.pop("to")
+    options = Options(**given)
     if not 0 < options.level < 1:
         raise UserError(f"--level {options.level:g} is not between 0 and 1; write 0.95")
 
     from ssl_cli.compare.comparison import compare
-    from ssl_cli.compare.formats import FORMATS, to_terminal
-    from ssl_cli.compare.groups import OVER
 
-    comparison = compare(
-        options.paths,
-        by=options.by,
-        over=OVER if options.over is None else options.over,
-        against=options.against,
-        probes=options.probe,
-        labels=options.labels,
-        metric=options.metric,
-        level=options.level,
-        sort=options.sort,
-    )
-    if options.to:
-        print(FORMATS[options.to](comparison), end="")
-        return 0
+    _show(compare(paths, options), to)
+    return 0
+
+
+def _show(comparison: "Comparison", to: str | None) -> None:
+    """Print a comparison in one of the formats of ``--to``; None: as a table for the terminal."""
     from rich.console import Console
 
+    from ssl_cli.compare.formats.csv import to_csv
+    from ssl_cli.compare.formats.html import to_html
+    from ssl_cli.compare.formats.json import to_json
+    from ssl_cli.compare.formats.markdown import to_markdown
+    from ssl_cli.compare.formats.terminal import to_terminal
+
+    if to is not None:
+        print({"csv": to_csv, "md": to_markdown, "html": to_html, "json": to_json}[to](comparison), end="")
+        return
     console = Console(highlight=False)
     console.print(to_terminal(comparison, console))
-    return 0

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ssl_cli.compare.cells import Column, Row
 from ssl_cli.compare.entries import Entry
-from ssl_cli.compare.groups import Column, Group, Row
+from ssl_cli.compare.groups import Group
 from ssl_cli.errors import UserError
 
 # Of a row's settings: chosen by the fit for one model, or said of it, so not part of the protocol.

@@ -2,131 +2,79 @@
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from ssl_cli.compare import alike
+from ssl_cli.compare.alike import check_data, check_protocols
+from ssl_cli.compare.cells import Column, Key, Row, column_of, mean_and_std, metrics_of, run_of
 from ssl_cli.compare.differences import Predictions, difference
-from ssl_cli.compare.entries import collect
-from ssl_cli.compare.groups import OVER, Cell, Column, Group, Key, Row, column, grouped, run_of, value
-from ssl_cli.compare.intervals import Interval
+from ssl_cli.compare.entries import Entry, collect
+from ssl_cli.compare.groups import Group, grouped
+from ssl_cli.compare.metrics import LOWER
+from ssl_cli.compare.options import Options
+from ssl_cli.compare.result import Comparison, Line, Score
 from ssl_cli.data.budget import parse_budget
 from ssl_cli.errors import UserError, did_you_mean
 
-LOWER = ("mae", "rmse", "ece", "fpr_at_95_tpr")  # metrics of which less is better
 
-
-@dataclass
-class Score:
-    """One cell: a group of runs, measured one way."""
-
-    mean: float
-    std: float | None  # over runs; where no line has several, over draws of the labels
-    n: int  # runs
-    draws: int  # of the labels, in each run
-    difference: float | None = None  # to the line that all are compared with
-    interval: Interval | None = None  # of the difference
-    kinds: tuple[str, ...] = ()  # what it covers: "runs", "draws", "images"
-
-    @property
-    def within_noise(self) -> bool | None:
-        """Whether the interval of the difference holds 0; None without one."""
-        return None if self.interval is None else self.interval[0] <= 0 <= self.interval[1]
-
-
-@dataclass
-class Line:
-    """One line of the table."""
-
-    name: str
-    baseline: bool
-    runs: list[str]  # directories
-    scores: dict[Column, Score]
-    seconds: float | None  # of training, mean of the runs
-    images_seen: float | None
-    collapsed: int  # runs whose embedding had
-
-
-@dataclass
-class Comparison:
-    """What `ssl compare` shows."""
-
-    dataset: str
-    columns: list[Column]
-    lines: list[Line]  # baselines first
-    against: str | None  # the line that the others are compared with
-    why: str  # how it was chosen
-    level: float
-    left_out: list[tuple[str, str]]  # directory, reason
-    notices: list[str] = field(default_factory=list)
-
-
-def compare(
-    paths: Sequence[Path],
-    *,
-    by: Sequence[str] = (),
-    over: Sequence[str] = OVER,
-    against: str | None = None,
-    probes: Sequence[str] = (),
-    labels: Sequence[str] = (),
-    metric: str | None = None,
-    level: float = 0.95,
-    sort: bool = False,
-) -> Comparison:
+def compare(paths: Sequence[Path], options: Options | None = None) -> Comparison:
     """Compare the runs and probes at or below some directories.
 
     Args:
         paths: directories of runs, sweeps and probes.
-        by: settings that make a group of runs; none: all in which they differ, but for ``over``.
-        over: settings whose values are averaged over.
-        against: name of a line (or a part of it that only one has), ``none``, or None: the best baseline.
-        probes: names of the probes to show; none: all.
-        labels: label budgets to show; none: all.
-        metric: another one than the headline, such as ``macro_f1``.
-        level: of the intervals, in (0, 1).
-        sort: the best line first (by its mean place over the columns), instead of the order of the runs.
+        options: what to show of them, and how to group them.
 
     Raises:
         UserError: nothing was measured, the runs were measured on other data or by another protocol, or an option names
             what is not there.
     """
+    options = options or Options()
+    entries, left_out = _measured(paths)
+    check_data(entries)
+    entries = _selected(entries, options)
+    columns = _columns(entries, options.metric)
+    groups = grouped(entries, options)
+    notices = check_protocols(groups, columns) + _seeds_differ(groups)
+    lines = _lines(groups)
+    if options.sort:
+        lines = sorted(lines, key=lambda line: (not line.baseline, _place(line, lines)))
+    reference, why = _reference(lines, options.against)
+    if reference is not None:
+        _add_differences(lines, reference, options.level)
+    dataset = next((e.dataset for e in entries if e.dataset), "")
+    name = reference.name if reference else None
+    return Comparison(dataset, columns, lines, name, why, options.level, left_out, notices)
+
+
+def _measured(paths: Sequence[Path]) -> tuple[list[Entry], list[tuple[str, str]]]:
+    """Return what was measured, and what is left out, as (directory, reason)."""
     entries, left_out = collect(paths)
     if not entries:
         reasons = "; ".join(f"{path}: {reason}" for path, reason in left_out[:3])
         raise UserError(f"nothing to compare: no run is finished and measured ({reasons})")
-    alike.check_data(entries)
-    for e in entries:
-        e.rows = _selected(e.rows, probes, labels)
-    if not any(e.rows for e in entries):
+    return entries, left_out
+
+
+def _selected(entries: Sequence[Entry], options: Options) -> list[Entry]:
+    """Return the entries with those of their rows that are asked for; those without any are left out."""
+    probes, labels = options.probes, options.labels
+
+    def asked_for(row: Row) -> bool:
+        return (not probes or row["probe"] in probes) and (not labels or row["labels"] in labels)
+
+    selected = [replace(e, rows=[row for row in e.rows if asked_for(row)]) for e in entries]
+    if not any(e.rows for e in selected):
         raise UserError(f"no run was measured by {', '.join([*probes, *labels])}; leave out --probe and --labels")
-    entries = [e for e in entries if e.rows]
-    columns = _columns([row for e in entries for row in e.rows if metric in (None, *_metrics(row))], metric)
-    if not columns:
-        known = dict.fromkeys(name for e in entries for row in e.rows for name in _metrics(row))
-        raise UserError(f"no run has the metric '{metric}'{did_you_mean(str(metric), known)} ({', '.join(known)})")
-    groups = grouped(entries, by, over, metric)
-    notices = alike.check_protocols(groups, columns)
-    several = any(len(cell) > 1 for group in groups for cell in group.cells.values())
-    lines = [_line(group, several) for group in groups]
-    cells = {id(line): group.cells for line, group in zip(lines, groups, strict=True)}
-    if sort:
-        lines = sorted(lines, key=lambda line: (not line.baseline, _place(line, lines)))
-    reference, why = _reference(lines, against)
-    if reference is not None:
-        _add_differences(lines, cells, reference, level)
-    dataset = next((e.dataset for e in entries if e.dataset), "")
-    name = reference.name if reference else None
-    return Comparison(dataset, columns, lines, name, why, level, left_out, notices + _seeds_differ(groups))
+    return [e for e in selected if e.rows]
 
 
-def _metrics(row: Row) -> list[str]:
-    return list(dict.fromkeys([row["metric"], *row.get("metrics", {})]))
-
-
-def _columns(rows: Sequence[Row], metric: str | None) -> list[Column]:
+def _columns(entries: Sequence[Entry], metric: str | None) -> list[Column]:
     """Return the columns: probes as they come, of each the most labels first."""
-    columns = list(dict.fromkeys(column(row, metric) for row in rows))
+    rows = [row for e in entries for row in e.rows]
+    columns = list(dict.fromkeys(column_of(row, metric) for row in rows if metric in (None, *metrics_of(row))))
+    if not columns:
+        known = dict.fromkeys(name for row in rows for name in metrics_of(row))
+        raise UserError(f"no run has the metric '{metric}'{did_you_mean(str(metric), known)} ({', '.join(known)})")
     probes = list(dict.fromkeys((probe, target) for probe, _, target, _ in columns))
     kinds = ("all", "fraction", "per_class", "none")
 
@@ -137,14 +85,15 @@ def _columns(rows: Sequence[Row], metric: str | None) -> list[Column]:
     return sorted(columns, key=place)
 
 
-def _selected(rows: Sequence[Row], probes: Sequence[str], labels: Sequence[str]) -> list[Row]:
-    return [r for r in rows if (not probes or r["probe"] in probes) and (not labels or r["labels"] in labels)]
+def _lines(groups: Sequence[Group]) -> list[Line]:
+    several = any(len(cell) > 1 for group in groups for cell in group.cells.values())
+    return [_line(group, several) for group in groups]
 
 
 def _line(group: Group, several: bool) -> Line:
     scores = {}
     for at, cell in group.cells.items():
-        found = [value(row, at) for _, row in cell.values()]
+        found = [mean_and_std(row, at) for _, row in cell.values()]
         means = [mean for mean, _ in found]
         std = statistics.stdev(means) if len(means) > 1 else None if several else found[0][1]
         scores[at] = Score(statistics.fmean(means), std, len(means), max(row["n"] for _, row in cell.values()))
@@ -159,19 +108,17 @@ def _line(group: Group, several: bool) -> Line:
         seconds=statistics.fmean(seconds) if seconds else None,
         images_seen=statistics.fmean(images) if images else None,
         collapsed=sum(e.collapsed for e in runs.values()),
+        cells=group.cells,
     )
-
-
-def _better(at: Column, score: Score) -> float:
-    return -score.mean if at[3] in LOWER else score.mean
 
 
 def _place(line: Line, lines: Sequence[Line]) -> float:
     """Return the mean over a line's columns of how many lines are better in it, as a share."""
     places = []
-    for at, score in line.scores.items():
-        rivals = [_better(at, other.scores[at]) for other in lines if at in other.scores]
-        places.append(sum(rival > _better(at, score) for rival in rivals) / len(rivals))
+    for at in line.scores:
+        sign = -1 if at[3] in LOWER else 1
+        rivals = [sign * other.scores[at].mean for other in lines if at in other.scores]
+        places.append(sum(rival > sign * line.scores[at].mean for rival in rivals) / len(rivals))
     return statistics.fmean(places)
 
 
@@ -193,15 +140,13 @@ def _reference(lines: Sequence[Line], against: str | None) -> tuple[Line | None,
     return named[0], "as chosen"
 
 
-def _add_differences(
-    lines: Sequence[Line], cells: dict[int, dict[Column, Cell]], reference: Line, level: float
-) -> None:
+def _add_differences(lines: Sequence[Line], reference: Line, level: float) -> None:
     predictions = Predictions()
     for line in lines:
         for at, score in line.scores.items():
             if line is not reference and at in reference.scores:
                 score.difference = score.mean - reference.scores[at].mean
-                pair = cells[id(line)][at], cells[id(reference)][at]
+                pair = line.cells[at], reference.cells[at]
                 score.interval, score.kinds = difference(*pair, at, predictions, level)
 
 
@@ -214,41 +159,5 @@ def _seeds_differ(groups: Sequence[Group]) -> list[str]:
     if len(seen) < 2:
         return []
     (few, name), (many, other) = sorted(seen.items(), key=lambda item: len(item[0]))[:: len(seen) - 1]
-    shown = [" ".join(dict.fromkeys(str(key[0]) for key in keys if key)) or "none" for keys in (few, many)]
-    return [f"not all lines are of the same seeds: {name} of {shown[0]}; {other} of {shown[1]}"]
-
-
-def summary(comparison: Comparison) -> dict[str, Any]:
-    """Return a comparison as plain values, for JSON."""
-    c = comparison
-    return {
-        "dataset": c.dataset,
-        "against": c.against,
-        "level": c.level,
-        "columns": [dict(zip(("probe", "labels", "target", "metric"), at, strict=True)) for at in c.columns],
-        "rows": [
-            {
-                "name": line.name,
-                "baseline": line.baseline,
-                "seconds": line.seconds,
-                "images_seen": line.images_seen,
-                "collapsed": line.collapsed,
-                "runs": line.runs,
-                "cells": [_plain(line.scores.get(at)) for at in c.columns],
-            }
-            for line in c.lines
-        ],
-        "left_out": [{"run": run, "reason": reason} for run, reason in c.left_out],
-        "notices": c.notices,
-    }
-
-
-def _plain(score: Score | None) -> dict[str, Any] | None:
-    if score is None:
-        return None
-    return {
-        **{"mean": score.mean, "std": score.std, "n": score.n, "draws": score.draws, "difference": score.difference},
-        "interval": score.interval and list(score.interval),
-        "covers": list(score.kinds),
-        "within_noise": score.within_noise,
-    }
+    seeds = [" ".join(dict.fromkeys(str(key[0]) for key in keys if key)) or "none" for keys in (few, many)]
+    return [f"not all lines are of the same seeds: {name} of {seeds[0]}; {other} of {seeds[1]}"]

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from ssl_cli.compare.cells import Cell, Column, Row, mean_and_std
 from ssl_cli.compare.entries import Entry
-from ssl_cli.compare.groups import Cell, Column, Row, value
 from ssl_cli.compare.intervals import Interval, envelope, image_interval, r2_interval, t_interval, welch_interval
 from ssl_cli.probes.scores.protocol import key as prediction_key
 
@@ -48,7 +48,7 @@ def difference(
     if all(scored) and np.array_equal(scored[0].positions, scored[1].positions):
         found |= _within(*scored, at, level)
     elif len(a) == len(b) == 1:
-        summaries = [(*value(row, at), row["n"]) for cell in (a, b) for _, row in cell.values()]
+        summaries = [(*mean_and_std(row, at), row["n"]) for cell in (a, b) for _, row in cell.values()]
         if all(std is not None and n > 1 for _, std, n in summaries):
             found["draws"] = welch_interval(*summaries, level)
     found = {kind: interval for kind, interval in found.items() if interval is not None}
@@ -56,7 +56,7 @@ def difference(
 
 
 def _over_runs(a: Cell, b: Cell, at: Column, level: float) -> Interval | None:
-    means_a, means_b = ({key: value(row, at)[0] for key, (_, row) in cell.items()} for cell in (a, b))
+    means_a, means_b = ({key: mean_and_std(row, at)[0] for key, (_, row) in cell.items()} for cell in (a, b))
     if _is_exact(a):
         means_a = dict.fromkeys(means_b, *means_a.values())
     elif _is_exact(b):
@@ -67,7 +67,7 @@ def _over_runs(a: Cell, b: Cell, at: Column, level: float) -> Interval | None:
 
 
 def _is_exact(cell: Cell) -> bool:
-    """Tell whether a single value is that of all runs: the pixels know no seed."""
+    """Return whether a single value is that of all runs: the pixels know no seed."""
     return len(cell) == 1 and all(row["model"] == "pixels" for _, row in cell.values())
 
 

@@ -13,6 +13,8 @@ from ssl_cli.config.schema import HOUSEKEEPING
 from ssl_cli.errors import UserError
 from ssl_cli.runs.catalog import read_json, record
 
+NOT_THE_MODEL = (*HOUSEKEEPING, "probe")  # settings that make no other model
+
 
 @dataclass
 class Entry:
@@ -111,7 +113,7 @@ def _read(directory: Path) -> Entry | tuple[str, str]:
 
 
 def _is_row(row: Any) -> bool:
-    """Tell whether something is a row with a number: an older ssl may have written less, a newer one more."""
+    """Return whether something is a row with a number: an older ssl may have written less, a newer one more."""
     needed = {"model", "probe", "labels", "metric", "mean", "std", "n", "settings"}
     return isinstance(row, dict) and needed <= row.keys() and isinstance(row["mean"], (int, float))
 
@@ -145,7 +147,7 @@ def _split(override: str) -> tuple[str, str]:
 
 def identity(entry: Entry, without: Iterable[str] = ()) -> dict[str, Any]:
     """Return what makes the model this one and no other: its settings without housekeeping and ``without``."""
-    left = (*HOUSEKEEPING, "probe", *without)
+    left = (*NOT_THE_MODEL, *without)
     kept = {k: v for k, v in entry.config.items() if not any(k == key or k.startswith(f"{key}.") for key in left)}
     if kept.get("init") is not None:  # a run of the same kind by another seed is the same beginning
         below = (base / str(kept["init"]) for base in (Path(), *entry.path.absolute().parents))

@@ -28,7 +28,7 @@ def print_runs(records: list[dict[str, Any]]) -> None:
         if record["silent_seconds"] is not None and record["silent_seconds"] > QUIET:
             state += f", silent for {record['silent_seconds'] // 60} min"
         cells = [record["date"], record["method"], record["dataset"], record["labels"], record["seed"], state]
-        cells += [test and f"{_shown(test)} {test['probe']}", knn and f"{100 * knn:.1f}", record["run"]]
+        cells += [test and f"{_score_text(test)} {test['probe']}", knn and f"{100 * knn:.1f}", record["run"]]
         cells = ["" if cell is None else str(cell) for cell in cells]
         table.add_row(*map(Text, cells))
         told = [f"{name} {cell}" if name in LABELLED else cell for name, cell in zip(names, cells, strict=True) if cell]
@@ -39,6 +39,6 @@ def print_runs(records: list[dict[str, Any]]) -> None:
         console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
 
 
-def _shown(row: dict[str, Any]) -> str:
+def _score_text(row: dict[str, Any]) -> str:
     """Return accuracies in percent; what is no share (an error in pixels) as it is."""
     return f"{100 * row['mean']:.1f}" if 0 <= row["mean"] <= 1 else f"{row['mean']:.3g}"

@@ -25,7 +25,7 @@ def show_sweep(directory: Path) -> None:
     from rich.console import Console
 
     from ssl_cli.compare.comparison import compare
-    from ssl_cli.compare.formats import to_terminal
+    from ssl_cli.compare.formats.terminal import to_terminal
     from ssl_cli.compare.listing import print_runs
     from ssl_cli.errors import UserError
     from ssl_cli.runs.catalog import find_runs

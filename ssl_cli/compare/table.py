@@ -6,26 +6,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from ssl_cli.compare.metrics import CLASSIFIED, METRICS, PLAIN, scale_and_digits
 from ssl_cli.probes.scores.protocol import column
-
-METRICS = {  # metric -> how it is shown
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro F1",
-    "ece": "calibration error",
-    "r2": "R²",
-    "mae": "MAE",
-    "rmse": "RMSE",
-    "mae_of_mean": "MAE of the mean",
-    "rmse_of_mean": "RMSE of the mean",
-    "map": "mean average precision",
-    "cluster_accuracy": "accuracy of clusters",
-    "nmi": "NMI",
-    "ari": "ARI",
-    "auroc": "AUROC",
-    "fpr_at_95_tpr": "FPR at 95% TPR",
-}
-CLASSIFIED = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
-PLAIN = ("r2", "mae", "rmse", "mae_of_mean", "rmse_of_mean")  # all others are shares, shown in percent
 
 
 def results_table(rows: Sequence[dict], backbone: str = "backbone") -> Table:
@@ -46,13 +28,13 @@ def results_table(rows: Sequence[dict], backbone: str = "backbone") -> Table:
     table.add_column("", overflow="fold")  # the only column that may wrap
     for key in columns:
         table.add_column(heads[key], justify="right", no_wrap=True)
-    best = {c: max(_shown(row) for row in rows if column(row) == c) for c in columns}
+    best = {c: max(_rounded(row) for row in rows if column(row) == c) for c in columns}
     for model in models:
         line = [_label(model, backbone)]
         for key in columns:
             row = cells.get((model, key))
-            text = cell(row) if row else ""
-            line.append(f"[bold]{text}[/bold]" if row and _shown(row) == best[key] else text)
+            text = score_text(row) if row else ""
+            line.append(f"[bold]{text}[/bold]" if row and _rounded(row) == best[key] else text)
         table.add_row(*line)
     return table
 
@@ -105,7 +87,7 @@ def further_table(rows: Sequence[dict], backbone: str = "backbone") -> Table | N
             line.insert(0, "" if head == before else head)
         for name in metrics:
             scores = row["metrics"].get(name)
-            line.append(cell({**scores, "metric": name, "std": None}) if scores else "")
+            line.append(score_text({**scores, "metric": name, "std": None}) if scores else "")
         table.add_row(*line)
         before = head
     return table
@@ -119,15 +101,16 @@ def print_table(rows: Sequence[dict], console: Console, backbone: str = "backbon
         console.print(further)
 
 
-def _shown(row: dict) -> float:
+def _rounded(row: dict) -> float:
     """Return the number as displayed, so that equal cells are equally bold."""
-    return round(row["mean"], 3) if row["metric"] in PLAIN else round(100 * row["mean"], 1)
+    scale, digits = scale_and_digits(row["metric"])
+    return round(scale * row["mean"], digits)
 
 
-def cell(row: dict) -> str:
+def score_text(row: dict) -> str:
     """Return for example ``70.1 ± 4.2``: shares in percent, other metrics as they are."""
-    scale, digits = (1, 3) if row["metric"] in PLAIN else (100, 1)
-    return f"{_shown(row):.{digits}f}" + (f" ± {scale * row['std']:.{digits}f}" if row["std"] is not None else "")
+    scale, digits = scale_and_digits(row["metric"])
+    return f"{_rounded(row):.{digits}f}" + (f" ± {scale * row['std']:.{digits}f}" if row["std"] is not None else "")
 
 
 def _label(model: str, backbone: str) -> str:

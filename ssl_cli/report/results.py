@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ssl_cli.compare.comparison import LOWER
-from ssl_cli.compare.table import METRICS, PLAIN, cell, headers
+from ssl_cli.compare.metrics import LOWER, METRICS, PLAIN, scale_and_digits
+from ssl_cli.compare.table import headers, score_text
 from ssl_cli.probes.scores.protocol import BASELINES, column
 from ssl_cli.report.page import Cell, Table
 from ssl_cli.report.read import REFERENCE, RunFiles
@@ -26,7 +26,7 @@ def table(rows: Sequence[dict[str, Any]], caption: str) -> Table:
     heads, lines = headers(rows), []
     for key in dict.fromkeys(column(row) for row in rows):
         cells = {row["model"]: row for row in rows if column(row) == key}
-        shown = [cell(row).split(" ± ")[0] for row in cells.values()]
+        shown = [score_text(row).split(" ± ")[0] for row in cells.values()]
         pick = min if next(iter(cells.values()))["metric"] in LOWER else max
         best = pick(shown, key=float) if len(cells) > 1 else None
         lines.append((" ".join(heads[key].split()), [_cell(cells.get(m), best) for m in models]))
@@ -127,8 +127,8 @@ def _cell(row: dict[str, Any] | None, best: str | None = None) -> Cell:
     """Return a number with its interval; equal to the best as displayed, it is bold."""
     if row is None:
         return Cell()
-    scale, digits = (1, 3) if row["metric"] in PLAIN else (100, 1)
-    mean, _, deviation = cell(row).partition(" ± ")
+    scale, digits = scale_and_digits(row["metric"])
+    mean, _, deviation = score_text(row).partition(" ± ")
     small = [f"± {deviation}"] if deviation else []
     if interval := row.get("ci"):
         small.append(f"[{scale * interval[0]:.{digits}f}, {scale * interval[1]:.{digits}f}]")

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ssl_cli.compare.table import METRICS, cell, header
+from ssl_cli.compare.metrics import METRICS
+from ssl_cli.compare.table import header, score_text
 from ssl_cli.errors import UserError
 from ssl_cli.report import results
 from ssl_cli.report.figures import curves, style
@@ -23,7 +24,7 @@ MOST = 200  # runs that are read
 def sweep_page(path: Path, directory: Path, tell: Callable[[str], None]) -> str:
     """Draw the figures of the runs below ``path`` into ``directory`` and return their page."""
     found = [Path(record["run"]) for record in find_runs(path)]
-    paths = sorted(found, key=lambda run: _place(run.relative_to(path)))[:MOST]
+    paths = sorted(found, key=lambda run: _job_number(run.relative_to(path)))[:MOST]
     tell(f"{len(paths)} runs")
     runs = [read_run(run) for run in paths]
     names = swept(runs)
@@ -73,7 +74,7 @@ def swept(runs: Sequence[RunFiles]) -> list[str]:
 def _comparison(path: Path) -> tuple[dict[str, Any], list[str]]:
     """Return what `ssl compare` shows of the runs; of those that cannot be compared, why."""
     from ssl_cli.compare.comparison import compare
-    from ssl_cli.compare.formats import html_parts
+    from ssl_cli.compare.formats.html import html_parts
 
     try:
         return html_parts(compare([path])), []
@@ -97,7 +98,7 @@ def _table(runs: Sequence[RunFiles], names: Sequence[str], directory: Path) -> T
         link = "../" + "/".join(map(quote, report.relative_to(directory.parent).parts))
         cells = [
             Cell(run.state),
-            Cell(cell(row), [_of(row)]) if row else Cell(),
+            Cell(score_text(row), [_of(row)]) if row else Cell(),
             Cell("" if knn is None else f"{100 * knn:.1f}"),
             Cell(clock(seconds) if seconds else ""),
             Cell("report", link=link) if report.is_file() else Cell(),
@@ -127,7 +128,7 @@ def _failed(runs: Sequence[RunFiles], names: Sequence[str]) -> list[str]:
     return [f"{name} failed: {run.summary.get('error', 'for an unknown reason')}" for name, run in failed]
 
 
-def _place(path: Path) -> list[tuple[int, str]]:
+def _job_number(path: Path) -> list[tuple[int, str]]:
     """Return what sorts the jobs of a sweep by their number."""
     heads = [re.match(r"\d+", part) for part in path.parts]
     return [(int(head[0]) if head else -1, part) for head, part in zip(heads, path.parts, strict=True)]

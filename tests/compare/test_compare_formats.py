@@ -14,7 +14,12 @@ from rich.console import Console
 from written_runs import KNN, lines_of, put
 
 from ssl_cli.compare.comparison import compare
-from ssl_cli.compare.formats import to_csv, to_html, to_json, to_markdown, to_terminal
+from ssl_cli.compare.formats.csv import to_csv
+from ssl_cli.compare.formats.html import to_html
+from ssl_cli.compare.formats.json import to_json
+from ssl_cli.compare.formats.markdown import to_markdown
+from ssl_cli.compare.formats.terminal import to_terminal
+from ssl_cli.compare.options import Options
 
 HOSTILE = "<b>|[red]`x`"
 
@@ -55,7 +60,7 @@ def test_html_is_valid_and_each_name_in_it_is_text(tmp_path):
     for i in range(2):
         put(tmp_path / f"s/{i}", HOSTILE, i, 0.9, dataset=f"{HOSTILE}data", overrides=[f"+x={HOSTILE}{i}"])
     put(tmp_path / "s/<i>2", HOSTILE, state="failed", error=f"{HOSTILE}error\x00")
-    page = to_html(compare([tmp_path / "s"], by=["x"]))
+    page = to_html(compare([tmp_path / "s"], Options(by=["x"])))
     tree = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(page)
     assert not tree.findall(".//i") and {"".join(e.itertext()) for e in tree.iter("b")} == {"90.0"}
     heads = ["".join(cell.itertext()) for cell in tree.iter("th") if cell.get("scope") == "row"]

@@ -7,7 +7,8 @@ from scipy import stats
 from written_runs import CONFIG, KNN, lines_of, put
 
 from ssl_cli.compare.comparison import compare
-from ssl_cli.compare.formats import to_markdown
+from ssl_cli.compare.formats.markdown import to_markdown
+from ssl_cli.compare.options import Options
 from ssl_cli.compare.sweep import show_sweep
 from ssl_cli.errors import UserError
 
@@ -40,11 +41,11 @@ def test_without_predictions_the_interval_is_that_of_scipy_paired_by_seed(tmp_pa
     for seed in range(3):
         put(tmp_path / f"s/{seed}", "byol", seed, a[seed], predictions=False)
         put(tmp_path / f"s/1{seed}", "simclr", seed, b[seed], predictions=False)
-    score = lines_of(compare([tmp_path / "s"], against="simclr", level=0.9))["byol"].scores[KNN]
+    score = lines_of(compare([tmp_path / "s"], Options(against="simclr", level=0.9)))["byol"].scores[KNN]
     paired = stats.ttest_rel(a, b).confidence_interval(0.9)
     assert score.kinds == ("runs",) and score.interval == pytest.approx((paired.low, paired.high))
     put(tmp_path / "s/3", "byol", 3, 0.9, predictions=False)
-    c = compare([tmp_path / "s"], against="simclr")
+    c = compare([tmp_path / "s"], Options(against="simclr"))
     welch = stats.ttest_ind([*a, 0.9], b, equal_var=False).confidence_interval(0.95)
     assert lines_of(c)["byol"].scores[KNN].interval == pytest.approx((welch.low, welch.high))
     assert "not all lines are of the same seeds: simclr of 0 1 2; byol of 0 1 2 3" in c.notices
@@ -53,12 +54,12 @@ def test_without_predictions_the_interval_is_that_of_scipy_paired_by_seed(tmp_pa
 def test_equal_models_are_within_noise_and_single_runs_get_the_bootstrap(tmp_path):
     put(tmp_path / "a", "byol", 0, 0.9)
     put(tmp_path / "b", "simclr", 0, 0.9)
-    score = lines_of(compare([tmp_path / "a", tmp_path / "b"], against="byol"))["simclr"].scores[KNN]
+    score = lines_of(compare([tmp_path / "a", tmp_path / "b"], Options(against="byol")))["simclr"].scores[KNN]
     assert score.difference == 0 and score.within_noise and score.kinds == ("images",)
     one = compare([tmp_path / "a"])
     assert lines_of(one)["byol"].scores[KNN].within_noise is False
     (tmp_path / "b/predictions.npz").write_bytes(b"torn")
-    score = lines_of(compare([tmp_path / "a", tmp_path / "b"], against="byol"))["simclr"].scores[KNN]
+    score = lines_of(compare([tmp_path / "a", tmp_path / "b"], Options(against="byol")))["simclr"].scores[KNN]
     assert score.interval is None and score.within_noise is None
 
 
@@ -70,7 +71,7 @@ def test_few_labels_add_the_noise_of_their_draws(tmp_path):
     byol = lines_of(c)["byol"].scores
     assert byol["linear", "10/class", None, "accuracy"].kinds == ("draws", "images")
     assert byol["linear", "all", None, "accuracy"].kinds == ("images",)
-    only = compare([tmp_path / "a"], probes=["linear"], labels=["10/class"])
+    only = compare([tmp_path / "a"], Options(probes=["linear"], labels=["10/class"]))
     assert [at[1] for at in only.columns] == ["10/class"]
 
 
@@ -84,17 +85,17 @@ def test_settings_that_differ_are_in_the_name_and_housekeeping_is_not(tmp_path):
             put(tmp_path / f"s/{seed}{i}", seed=seed, config=config, overrides=typed)
     c = compare([tmp_path / "s"])
     assert [line.name for line in c.lines[2:]] == ["simclr, temperature=0.1", "simclr, temperature=0.5"]
-    by = compare([tmp_path / "s"], by=["temperature"])
+    by = compare([tmp_path / "s"], Options(by=["temperature"]))
     assert [line.name for line in by.lines[2:]] == ["temperature=0.1", "temperature=0.5"]
     assert [line.scores[KNN].n for line in by.lines[2:]] == [2, 2]
     with pytest.raises(UserError, match=r"differ in method.temperature, not only in seed.*--by method,method.temp"):
-        compare([tmp_path / "s"], by=["method"])
-    pooled = compare([tmp_path / "s"], by=["method"], over=["seed", "temperature"])
+        compare([tmp_path / "s"], Options(by=["method"]))
+    pooled = compare([tmp_path / "s"], Options(by=["method"], over=["seed", "temperature"]))
     assert lines_of(pooled)["simclr"].scores[KNN].n == 4
-    everything = compare([tmp_path / "s"], by=["labels"], over=["seed", "temperature"])
+    everything = compare([tmp_path / "s"], Options(by=["labels"], over=["seed", "temperature"]))
     assert [line.name for line in everything.lines[2:]] == ["labels=all"]
     with pytest.raises(UserError, match="no setting 'temperatur'; did you mean"):
-        compare([tmp_path / "s"], by=["temperatur"])
+        compare([tmp_path / "s"], Options(by=["temperatur"]))
 
 
 def test_label_budgets_are_columns_and_the_draw_may_differ_from_seed_to_seed_only(tmp_path):
@@ -124,7 +125,7 @@ def test_two_runs_alike_in_everything_are_shown_apart_by_directory(tmp_path):
     names = [line.name for line in compare([a, b]).lines[2:]]
     assert names == [f"simclr ({a})", f"simclr ({b})"]
     with pytest.raises(UserError, match="both simclr with the same seed"):
-        compare([a, b], by=["method"])
+        compare([a, b], Options(by=["method"]))
     assert len(compare([a, a]).lines) == 3  # the same run twice is one
 
 
@@ -146,7 +147,7 @@ def test_other_data_splits_and_protocols_are_refused_with_what_to_do(tmp_path):
     ) as e:
         compare([first, other])
     assert f"ssl probe ckpt={other} probe=knn probe.k=20" in str(e.value) and "--probe" in str(e.value)
-    assert compare([first, other], probes=["linear"]).columns == [("linear", "all", None, "accuracy")]
+    assert compare([first, other], Options(probes=["linear"])).columns == [("linear", "all", None, "accuracy")]
 
 
 def test_runs_of_an_older_ssl_are_read_and_what_they_do_not_say_is_named(tmp_path):
@@ -192,23 +193,23 @@ def test_paths_without_runs_are_one_line(tmp_path, path, text):
 
 
 def test_the_line_that_all_are_compared_with_can_be_named(sweep):
-    assert compare([sweep], against="Byol").against == "byol"
-    assert compare([sweep], against="random").against == "convnet, random weights"
-    none = compare([sweep], against="none")
+    assert compare([sweep], Options(against="Byol")).against == "byol"
+    assert compare([sweep], Options(against="random")).against == "convnet, random weights"
+    none = compare([sweep], Options(against="none"))
     assert none.against is None and all(s.difference is None for line in none.lines for s in line.scores.values())
     with pytest.raises(UserError, match="--against byl is none of the lines; did you mean 'byol'"):
-        compare([sweep], against="byl")
+        compare([sweep], Options(against="byl"))
     with pytest.raises(UserError, match="--against l can be raw pixels, byol, simclr"):
-        compare([sweep], against="l")
+        compare([sweep], Options(against="l"))
 
 
 def test_other_metrics_and_the_best_first(sweep):
     put(sweep / "a", "vicreg", 0, 0.99)
-    assert [line.name for line in compare([sweep], sort=True).lines[2:]] == ["vicreg", "byol", "simclr"]
-    c = compare([sweep], metric="ece")
+    assert [line.name for line in compare([sweep], Options(sort=True)).lines[2:]] == ["vicreg", "byol", "simclr"]
+    c = compare([sweep], Options(metric="ece"))
     assert c.columns == [("knn", "all", None, "ece")] and "10.0" in to_markdown(c)
     with pytest.raises(UserError, match="no metric 'acuracy'|has the metric 'acuracy'; did you mean 'accuracy'"):
-        compare([sweep], metric="acuracy")
+        compare([sweep], Options(metric="acuracy"))
 
 
 def test_probes_are_compared_with_the_cost_of_their_runs(tmp_path):

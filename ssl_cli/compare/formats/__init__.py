@@ -1,0 +1,1 @@
+"""A comparison as text: for the terminal, and as csv, Markdown, HTML and JSON."""
