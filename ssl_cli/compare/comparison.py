@@ -33,7 +33,7 @@ def compare(paths: Sequence[Path], options: Options | None = None) -> Comparison
     check_data(entries)
     entries = _selected(entries, options)
     columns = _columns(entries, options.metric)
-    groups = grouped(entries, options)
+    groups, unscored = _with_scores(grouped(entries, options))
     notices = check_protocols(groups, columns) + _seeds_differ(groups)
     lines = _lines(groups)
     if options.sort:
@@ -43,7 +43,7 @@ def compare(paths: Sequence[Path], options: Options | None = None) -> Comparison
         _add_differences(lines, reference, options.level)
     dataset = next((e.dataset for e in entries if e.dataset), "")
     name = reference.name if reference else None
-    return Comparison(dataset, columns, lines, name, why, options.level, left_out, notices)
+    return Comparison(dataset, columns, lines, name, why, options.level, left_out + unscored, notices)
 
 
 def _measured(paths: Sequence[Path]) -> tuple[list[Entry], list[tuple[str, str]]]:
@@ -83,6 +83,12 @@ def _columns(entries: Sequence[Entry], metric: str | None) -> list[Column]:
         return probes.index((at[0], at[2])), kinds.index(kind), -(amount or 0)
 
     return sorted(columns, key=place)
+
+
+def _with_scores(groups: Sequence[Group]) -> tuple[list[Group], list[tuple[str, str]]]:
+    """Return the groups that have a score in any column, and the runs of the others, as (directory, reason)."""
+    without = [e for group in groups if not group.cells for e in group.entries]
+    return [group for group in groups if group.cells], [(str(e.path), "no score in these columns") for e in without]
 
 
 def _lines(groups: Sequence[Group]) -> list[Line]:

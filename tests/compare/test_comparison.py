@@ -212,6 +212,15 @@ def test_other_metrics_and_the_best_first(sweep):
         compare([sweep], Options(metric="acuracy"))
 
 
+@pytest.mark.parametrize("options", [Options(metric="ece"), Options(metric="ece", sort=True)])
+def test_a_run_without_the_metric_is_left_out_and_named(sweep, options):
+    put(sweep / "30-z", "vicreg", 0, 0.9, old=True)  # by an ssl that knew the headline only
+    c = compare([sweep], options)
+    assert {line.name for line in c.lines[2:]} == {"byol", "simclr"}
+    assert c.left_out == [(str(sweep / "30-z"), "no score in these columns")]
+    assert "30-z: no score in these columns" in to_markdown(c)
+
+
 def test_probes_are_compared_with_the_cost_of_their_runs(tmp_path):
     run = put(tmp_path / "run", "byol", 1, 0.9)
     content = json.loads((run / "summary.json").read_text())
