@@ -161,14 +161,15 @@ def _efficiency(run: RunFiles, directory: Path) -> tuple[Drawing | None, list[st
 def _learned(
     run: RunFiles, directory: Path, tell: Callable[[str], None], root: str | None, trusted: list[str]
 ) -> Learned:
-    from ssl_cli.report.figures import learned, look
+    from ssl_cli.report.figures import learned
+    from ssl_cli.report.figures.inspection import inspect_run
 
     try:
-        seen = look.inspect_run(run.path, root, trusted, tell)
+        seen = inspect_run(run.path, root, trusted, tell)
     except (UserError, RunError) as error:
         return Learned(notes=[f"No features, neighbours or views: {error}"])
-    maps, notes = learned.maps(seen, directory, tell)
-    points, thumbnails = learned.points(seen, maps)
+    maps, notes = learned.feature_maps(seen, directory, tell)
+    points, thumbnails = learned.page_points(seen, maps)
     found = learned.neighbours(seen, directory)
     return Learned([*maps, found], learned.views(seen, directory), seen.data.classes, points, thumbnails, notes)
 

@@ -98,7 +98,7 @@ def _table(runs: Sequence[RunFiles], names: Sequence[str], directory: Path) -> T
         link = "../" + "/".join(map(quote, report.relative_to(directory.parent).parts))
         cells = [
             Cell(run.state),
-            Cell(score_text(row), [_of(row)]) if row else Cell(),
+            Cell(score_text(row), [_headline_name(row)]) if row else Cell(),
             Cell("" if knn is None else f"{100 * knn:.1f}"),
             Cell(clock(seconds) if seconds else ""),
             Cell("report", link=link) if report.is_file() else Cell(),
@@ -118,7 +118,7 @@ def _without_report(runs: Sequence[RunFiles]) -> list[str]:
     return [hint.format(len(without), len(runs), shlex.quote(str(without[0].path)))] if without else []
 
 
-def _of(row: dict[str, Any]) -> str:
+def _headline_name(row: dict[str, Any]) -> str:
     head = " ".join(header(row["probe"], row["labels"]).split())
     return head if row["metric"] == "accuracy" else f"{head}, {METRICS.get(row['metric'], row['metric'])}"
 

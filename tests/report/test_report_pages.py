@@ -17,7 +17,7 @@ from PIL import Image
 
 from ssl_cli.cli import main
 from ssl_cli.errors import UserError
-from ssl_cli.report.figures.look import inspect_run
+from ssl_cli.report.figures.inspection import inspect_run
 
 NAMES = ("<script>alert(1)<", "$x^{ & \"quoted'", "naïve 猫")
 OWN = {"index.html", *(f"{name}.{kind}" for name in (

@@ -17,7 +17,7 @@ from sklearn.metrics import confusion_matrix
 
 from ssl_cli.report import page, results
 from ssl_cli.report.figures import confusion, curves, embedding, maps, style, tiles
-from ssl_cli.report.figures.look import nearest, sample
+from ssl_cli.report.figures.inspection import nearest, sample
 from ssl_cli.report.provenance import command
 from ssl_cli.report.read import RunFiles, headline_key, read_run
 from ssl_cli.system.html import environment

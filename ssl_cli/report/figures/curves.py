@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_cli.report.figures import style
-from ssl_cli.report.figures.style import DASHES, FAINT, Drawing, look
+from ssl_cli.report.figures.style import COLOURS, DASHES, FAINT, Drawing, colour_and_marker
 from ssl_cli.system.names import plain
 
 LINES = 12  # names in a legend of several runs
@@ -25,7 +25,7 @@ def loss(run: Any, directory: Path) -> Drawing | None:
     if not values:
         return None
     figure, axes = style.new()
-    axes.plot(epochs, values, color=look(0)["color"], marker=_dot(values), markersize=4)
+    axes.plot(epochs, values, color=COLOURS[0], marker=_dot(values), markersize=4)
     axes.set(xlabel="epoch", ylabel="training loss", xlim=(0, None))
     return style.save(figure, directory, "loss", "Loss", "What training minimises, mean since the point before.")
 
@@ -42,7 +42,7 @@ def terms(run: Any, directory: Path) -> Drawing | None:
         return None
     figure, axes = style.new(0.5 + 1.35 * len(drawn), nrows=len(drawn), sharex=True, squeeze=False)
     for axis, (key, (epochs, values)) in zip(axes[:, 0], drawn.items(), strict=True):
-        axis.plot(epochs, values, color=look(0)["color"], marker=_dot(values), markersize=3)
+        axis.plot(epochs, values, color=COLOURS[0], marker=_dot(values), markersize=3)
         axis.set_title(key.replace("_", " "), fontsize=9, loc="left")
     axes[-1, 0].set(xlabel="epoch", xlim=(0, None))
     return style.save(figure, directory, "terms", "What else the method logs", "By the names of metrics.jsonl.")
@@ -55,9 +55,9 @@ def validation(run: Any, directory: Path) -> Drawing | None:
         return None
     figure, axes = style.new()
     percent = [100 * value for value in values]
-    axes.plot(epochs, percent, color=look(0)["color"], marker="o", markersize=4)
+    axes.plot(epochs, percent, color=COLOURS[0], marker="o", markersize=4)
     best = percent.index(max(percent))
-    axes.plot(epochs[best], percent[best], "*", color=look(1)["color"], markersize=13, markeredgewidth=0)
+    axes.plot(epochs[best], percent[best], "*", color=COLOURS[1], markersize=13, markeredgewidth=0)
     axes.set(xlabel="epoch", ylabel="kNN accuracy on val, %", xlim=(0, None))
     axes.margins(y=0.15)
     text = f"The star is the best, {percent[best]:.1f} % at epoch {epochs[best]:g}: best.pt is from there."
@@ -79,11 +79,12 @@ def several(runs: Sequence[Any], names: Sequence[str], directory: Path, kind: st
     named: set[str] = set()
     for name, epochs, values in drawn:
         at = order.index(name)
+        appearance = colour_and_marker(at)
         text = plain(name, 48) if name not in named and at < LINES else None
         named.add(name)
         axes.plot(
             epochs, [scale * value for value in values], DASHES[at % len(DASHES)], linewidth=1.2, markersize=4,
-            label=text, color=look(at)["color"], marker=look(at)["marker"] if len(values) < 20 else None,
+            label=text, color=appearance["color"], marker=appearance["marker"] if len(values) < 20 else None,
         )  # fmt: skip
     axes.set(xlabel="epoch", ylabel=label, xlim=(0, None))
     figure.legend(loc="outside lower center", ncols=1)
@@ -100,7 +101,7 @@ def learning_rate(run: Any, directory: Path) -> Drawing | None:
     if not values:
         return None
     figure, axes = style.new(2.2)
-    axes.plot(epochs, values, color=look(2)["color"], marker=_dot(values), markersize=4)
+    axes.plot(epochs, values, color=COLOURS[2], marker=_dot(values), markersize=4)
     axes.set(xlabel="epoch", ylabel="learning rate", xlim=(0, None))
     axes.set_ylim(bottom=0)
     axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
@@ -118,7 +119,7 @@ def collapse(run: Any, directory: Path) -> Drawing | None:
     for axis, (key, both) in zip(axes[:, 0], drawn.items(), strict=True):
         for space, (epochs, values) in both.items():
             at = SPACES.index(space)
-            axis.plot(epochs, values, DASHES[at], **look(at), markersize=4, label=f"{space}s")
+            axis.plot(epochs, values, DASHES[at], **colour_and_marker(at), markersize=4, label=f"{space}s")
         axis.set_title(DIAGNOSTICS[key], fontsize=9, loc="left")
         axis.margins(y=0.15)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
@@ -146,7 +147,7 @@ def pseudo_labels(run: Any, directory: Path) -> Drawing | None:
         return None
     figure, axes = style.new(3.0)
     for at, (name, (epochs, values)) in enumerate(drawn.items()):
-        axes.plot(epochs, [100 * v for v in values], DASHES[at], **look(at), markersize=4, label=name)
+        axes.plot(epochs, [100 * v for v in values], DASHES[at], **colour_and_marker(at), markersize=4, label=name)
     axes.set(xlabel="epoch", ylabel="%", ylim=(-3, 103), xlim=(0, None))
     figure.legend(loc="outside lower center", ncols=2)
     text = (
@@ -173,7 +174,7 @@ def efficiency(
         x = [count for count, _, _ in points]
         y = [100 * mean for _, mean, _ in points]
         spread = [100 * (deviation or 0) for _, _, deviation in points]
-        colour = {"color": FAINT} if at < 2 else {"color": look(at - 2)["color"]}  # baselines come first
+        colour = {"color": FAINT} if at < 2 else {"color": colour_and_marker(at - 2)["color"]}  # baselines come first
         axes.errorbar(
             x, y, yerr=spread, fmt=style.MARKERS[at % len(style.MARKERS)], linestyle=DASHES[at % len(DASHES)],
             markersize=5, capsize=2, elinewidth=1, label=plain(name, 44), **colour,

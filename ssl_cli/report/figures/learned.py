@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ssl_cli.pretext.preview import drawn
-from ssl_cli.report.figures import embedding, style
-from ssl_cli.report.figures import maps as planes
-from ssl_cli.report.figures.look import Look
+from ssl_cli.report.figures import embedding, maps, style
+from ssl_cli.report.figures.inspection import Inspection
 from ssl_cli.report.figures.style import COLOURS, Drawing
 from ssl_cli.report.figures.tiles import sprite, tile_figure
 from ssl_cli.system.names import plain
@@ -17,7 +16,7 @@ RIGHT, WRONG = COLOURS[0], COLOURS[1]  # blue and orange: told apart by every re
 SMALLEST, LARGEST = 16, 48  # sides of a thumbnail, in pixels
 
 
-def maps(seen: Look, directory: Path, tell: Callable[[str], None]) -> tuple[list[Drawing], list[str]]:
+def feature_maps(seen: Inspection, directory: Path, tell: Callable[[str], None]) -> tuple[list[Drawing], list[str]]:
     """Return the features by PCA, t-SNE and, where it is installed, UMAP; and lines about what is missing."""
     features, labels, classes = seen.features.numpy(), seen.labels.numpy(), seen.data.classes
     count = len(features)
@@ -28,23 +27,23 @@ def maps(seen: Look, directory: Path, tell: Callable[[str], None]) -> tuple[list
     tell("PCA")
     at, share = embedding.pca(features)
     text = f"The two directions of most variance: {100 * share[0]:.0f} % and {100 * share[1]:.0f} % of it. {of} {hint}"
-    pca = planes.scatter(at, labels, classes, directory, "pca", "Features, PCA", text)
+    pca = maps.scatter(at, labels, classes, directory, "pca", "Features, PCA", text)
     tell("t-SNE")
     at = embedding.tsne(features)
     text = f"Images that the backbone finds alike lie close; distances between groups mean little. {of} {hint}"
-    tsne = planes.scatter(at, labels, classes, directory, "tsne", "Features, t-SNE", text)
+    tsne = maps.scatter(at, labels, classes, directory, "tsne", "Features, t-SNE", text)
     text = "The same plane: as many images as have room, each close to its point, framed in the colour of its class."
     images = [seen.data.images[i].numpy() for i in seen.at]
-    pictures = planes.images(at, images, labels, directory, "tsne_images", "Features, t-SNE, as images", text)
+    pictures = maps.image_map(at, images, labels, directory, "tsne_images", "Features, t-SNE, as images", text)
     if find_spec("umap") is None:
         return [tsne, pictures, pca], ["No UMAP: umap-learn is not installed (pip install 'ssl-cli[umap]')."]
     tell("UMAP")
     at = embedding.umap(features)
     text = f"Neighbourhoods as UMAP keeps them. {of} {hint}"
-    return [tsne, pictures, planes.scatter(at, labels, classes, directory, "umap", "Features, UMAP", text), pca], []
+    return [tsne, pictures, maps.scatter(at, labels, classes, directory, "umap", "Features, UMAP", text), pca], []
 
 
-def neighbours(seen: Look, directory: Path) -> Drawing | None:
+def neighbours(seen: Inspection, directory: Path) -> Drawing | None:
     """Return random queries with the train images whose features are most like theirs, right and wrong marked."""
     queries, found = seen.neighbours.queries, seen.neighbours.found
     if not found.numel():
@@ -69,7 +68,7 @@ def neighbours(seen: Look, directory: Path) -> Drawing | None:
     return style.save(figure, directory, "neighbours", "Nearest neighbours", text)
 
 
-def views(seen: Look, directory: Path) -> Drawing:
+def views(seen: Inspection, directory: Path) -> Drawing:
     """Return what the pretext makes of a few train images: what the method was trained on."""
     columns, answers = drawn(seen.pretext, seen.data, count=6, seed=0)
     rows = [list(row) for row in zip(*(images[:8] for images in columns.values()), strict=True)]
@@ -80,7 +79,7 @@ def views(seen: Look, directory: Path) -> Drawing:
     return style.save(figure, directory, "views", "Views", text)
 
 
-def points(seen: Look, drawings: list[Drawing]) -> tuple[dict[str, Any] | None, str]:
+def page_points(seen: Inspection, drawings: list[Drawing]) -> tuple[dict[str, Any] | None, str]:
     """Return what page.js reads: places of the points and words for each image; and the thumbnails as a data URI."""
     placed = {d.name: [[round(x, 1), round(y, 1)] for x, y in d.points] for d in drawings if d.points}
     if not placed:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ssl_cli.report.figures import style
-from ssl_cli.report.figures.style import COLOURS, FAINT, Drawing, look
+from ssl_cli.report.figures.style import COLOURS, FAINT, Drawing, colour_and_marker
 from ssl_cli.report.figures.tiles import pixels
 from ssl_cli.system.names import plain
 
@@ -26,7 +26,7 @@ def scatter(
     figure, axes = style.new(4.4 if legend else 3.7)
     for label in present:
         of = at[labels == label]
-        kind = look(label) if label >= 0 else {"color": FAINT, "marker": "o"}
+        kind = colour_and_marker(label) if label >= 0 else {"color": FAINT, "marker": "o"}
         text = plain(classes[label], 14) if label >= 0 else "no label"
         axes.scatter(of[:, 0], of[:, 1], s=18, linewidths=0.3, edgecolors=style.INK, alpha=0.85, label=text, **kind)
     _bare(axes, at)
@@ -37,7 +37,7 @@ def scatter(
     return style.save(figure, directory, name, title, caption, points=(axes, at))
 
 
-def images(
+def image_map(
     at: np.ndarray, shown: Sequence[Any], labels: np.ndarray, directory: Path, name: str, title: str, caption: str
 ) -> Drawing:
     """Return the images [C, h, w] at their points [n, 2]: as many as have room, framed in the colour of their class.

@@ -133,6 +133,6 @@ def inline(svg: str, name: str, title: str) -> Markup:
     return Markup(head + Markup(svg[svg.index(">") + 1 :].strip()))
 
 
-def look(index: int) -> dict[str, Any]:
+def colour_and_marker(index: int) -> dict[str, Any]:
     """Return colour and marker of the ``index``-th class or line."""
     return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}

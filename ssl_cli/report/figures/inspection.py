@@ -1,4 +1,4 @@
-"""A look at what a run's backbone makes of images: its model and data brought back, its features, its neighbours."""
+"""What a run's backbone makes of images: its model and data brought back, its features, its neighbours."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Neighbours:
 
 
 @dataclass
-class Look:
+class Inspection:
     """What the pictures of a report are made of."""
 
     data: ImageData
@@ -49,8 +49,8 @@ class Look:
         return self.data.labels[self.at]
 
 
-def inspect_run(run: Path, root: str | None, trusted: list[str], tell: Callable[[str], None]) -> Look:
-    """Rebuild the run's model and data, and look at them.
+def inspect_run(run: Path, root: str | None, trusted: list[str], tell: Callable[[str], None]) -> Inspection:
+    """Rebuild a run's model and data, and return the features of some of its images.
 
     Args:
         run: its directory.
@@ -79,7 +79,7 @@ def inspect_run(run: Path, root: str | None, trusted: list[str], tell: Callable[
     tell(f"features of {len(at)} {split} and {len(bank)} train images")
     features, keys = (extract(backbone, data.images, p, info.mean, info.std, device) for p in (at, bank))
     neighbours = nearest(at[:QUERIES], features[:QUERIES], bank, keys, NEIGHBOURS)
-    return Look(data, pretext, split, at, features, neighbours, rebuilt.state["progress"]["step"])
+    return Inspection(data, pretext, split, at, features, neighbours, rebuilt.state["progress"]["step"])
 
 
 def shown_images(data: ImageData) -> tuple[str, Tensor]:
