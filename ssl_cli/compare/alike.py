@@ -8,7 +8,7 @@ from ssl_cli.compare.entries import Entry
 from ssl_cli.compare.groups import Group
 from ssl_cli.errors import UserError
 
-# Of a row's settings: chosen by the fit for one model, or said of it, so not part of the protocol.
+# Of a row's settings: chosen by the fit for one model, or a remark, so not part of the protocol.
 OWN = ("chosen", "notice")
 
 
@@ -18,9 +18,9 @@ def check_data(entries: Sequence[Entry]) -> None:
     for e in entries:
         if e.dataset != first.dataset:
             raise UserError(
-                f"{first.path} was measured on {first.dataset}, {e.path} on {e.dataset}: numbers of different data are "
-                f"not compared; measure both on one (ssl probe ckpt=RUN dataset={first.dataset}) and compare these "
-                "probes, or compare the runs of each data set by themselves"
+                f"{first.path} was measured on {first.dataset}, {e.path} on {e.dataset}: numbers on different data "
+                f"cannot be compared; measure both on one data set (ssl probe ckpt=RUN dataset={first.dataset}) and "
+                "compare these probes, or compare the runs of each data set separately"
             )
     known = [e for e in entries if e.splits]
     for e in known:

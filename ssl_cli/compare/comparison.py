@@ -135,7 +135,7 @@ def _reference(lines: Sequence[Line], against: str | None) -> tuple[Line | None,
     if against is None:
         baselines = [line for line in lines if line.baseline]
         if not baselines:
-            return lines[0], "the first line, for there is no baseline"
+            return lines[0], "the first line: there is no baseline"
         return min(baselines, key=lambda line: _place(line, baselines)), "the best baseline"
     named = [line for line in lines if line.name == against]
     named = named or [line for line in lines if against.lower() in line.name.lower()]

@@ -1,4 +1,4 @@
-"""The difference of two groups of runs in one column, with all the noise that can be told."""
+"""The difference of two groups of runs in one column, with every source of noise that the runs show."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -21,7 +21,7 @@ class Score:
 
     @property
     def within_noise(self) -> bool | None:
-        """Whether the interval of the difference holds 0; None without one."""
+        """Whether the interval of the difference contains 0; None without one."""
         return None if self.interval is None else self.interval[0] <= 0 <= self.interval[1]
 
 

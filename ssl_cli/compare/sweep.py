@@ -1,4 +1,4 @@
-"""The table at the end of a sweep, read from the jobs' directories, so that any launcher may have run them."""
+"""The table at the end of a sweep: read from the jobs' directories, whichever launcher ran them."""
 
 from pathlib import Path
 from typing import Any

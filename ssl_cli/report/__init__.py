@@ -1,1 +1,1 @@
-"""What people look at: tables."""
+"""`ssl report`: one page about a run or a sweep."""

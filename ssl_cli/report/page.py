@@ -1,6 +1,6 @@
-"""A page of a report: one file, without a network, for a phone as for a desk, light and dark.
+"""A page of a report: one file that needs no network, for phones and desktops, light and dark.
 
-What a page says is in ``templates/``; this fills a template in. Text is escaped there, so nothing here is HTML.
+``templates/`` lays a page out, and escapes every text; nothing here is HTML.
 """
 
 import base64

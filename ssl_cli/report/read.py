@@ -43,7 +43,7 @@ class RunFiles:
 
     @property
     def state(self) -> str:
-        """As `ssl runs` says it: running, killed, finished, collapsed, interrupted, failed or unreadable."""
+        """As `ssl runs` shows it: running, killed, finished, collapsed, interrupted, failed or unreadable."""
         return run_state(self.summary)
 
     def series(self, key: str) -> tuple[list[float], list[float]]:

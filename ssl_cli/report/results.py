@@ -34,7 +34,7 @@ def table(rows: Sequence[dict[str, Any]], caption: str) -> Table:
 
 
 def caption(rows: Sequence[dict[str, Any]]) -> str:
-    """Say what the numbers of a table are."""
+    """Return what the numbers of a table are."""
     metrics = list(dict.fromkeys(row["metric"] for row in rows))
     what = METRICS.get(metrics[0], metrics[0]) if len(metrics) == 1 else "Scores"
     unit = ", %" if not any(metric in PLAIN for metric in metrics) else ""
@@ -77,7 +77,7 @@ def efficiency_lines(
 
     Args:
         runs: on the same images and splits.
-        own: the run that is reported; then the others give their own classifiers alone, for its sake.
+        own: the run of the page, if it is one; of the others only their own classifiers are taken.
 
     Returns:
         name -> points (labels, mean, deviation). Over several runs of a method mean and deviation are over the runs; of

@@ -1,4 +1,4 @@
-"""The report of one run: what can be had of it, and a line for what cannot."""
+"""The report of one run: what there is, and a line for what is missing."""
 
 import shlex
 from collections.abc import Callable
@@ -19,16 +19,16 @@ from ssl_cli.system.terminal import clock
 
 LARGEST = 1_500_000  # bytes of a picture that goes into the page as it is
 PICTURES = {  # what the columns of a picture in plots/ are
-    "reconstruction": "For each image: what the method saw, what it made of it, and the whole image.",
-    "inpainting": "For each image: what the method saw, what it put into the hole, and what was there.",
-    "colorization": "For each image: the lightness that the method saw, the colours it chose, and the true ones.",
-    "samples": "Images of low energy: drawn by the method's own sampler, not real ones.",
+    "reconstruction": "For each image: the input, the reconstruction, and the whole image.",
+    "inpainting": "For each image: the input, what the method put into the hole, and what was there.",
+    "colorization": "For each image: the lightness (the input), the predicted colours, and the true ones.",
+    "samples": "Images of low energy, drawn by the method's own sampler; none of them is real.",
 }
 
 
 @dataclass
 class Learned:
-    """What was found out with the model and its data; empty where they could not be had."""
+    """What the model and its data show; empty where one of them is missing."""
 
     features: list[Drawing | None] = field(default_factory=list)
     views: Drawing | None = None
@@ -83,12 +83,12 @@ def _facts(run: RunFiles) -> list[tuple[str, Any]]:
     s, trainer = run.summary, run.config.get("trainer") or {}
     epochs, planned = s.get("epochs"), None if trainer.get("max_steps") else trainer.get("epochs")
     return [
-        ("labels that may be used", s.get("labels")),
+        ("label budget", s.get("labels")),
         ("epochs", epochs and (f"{epochs:g} of {planned}" if planned else f"{epochs:g}")),
-        ("batch", trainer.get("batch_size")),
+        ("batch size", trainer.get("batch_size")),
         ("images seen", s.get("images_seen") and f"{s['images_seen']:,}"),
-        ("trained in", s.get("seconds") and clock(s["seconds"])),
-        ("images a second", s.get("images_per_second") and f"{s['images_per_second']:,.0f}"),
+        ("training time", s.get("seconds") and clock(s["seconds"])),
+        ("images per second", s.get("images_per_second") and f"{s['images_per_second']:,.0f}"),
         ("best kNN on val", s.get("best_val_knn") and f"{100 * s['best_val_knn']:.1f} %"),
         ("seed", s.get("seed")),
         ("device", run.env.get("device")),
@@ -99,12 +99,12 @@ def _state_notes(run: RunFiles) -> list[str]:
     """Return what the reader must know of a run that did not simply finish."""
     resume = f"ssl train resume={shlex.quote(str(run.path))}"
     notes = {
-        "interrupted": f"The run was stopped before its end. To go on: {resume}",
-        "killed": f"The run was killed before its end. To go on: {resume}",
-        "running": "The run is still going on: this is how far it has come.",
+        "interrupted": f"The run was stopped before its end. To resume it: {resume}",
+        "killed": f"The run was killed before its end. To resume it: {resume}",
+        "running": "The run is still running. This page shows it up to now.",
         "failed": f"The run has failed: {run.summary.get('error', 'for an unknown reason')}",
         "collapsed": "The embedding has collapsed: different images look alike to the method.",
-        "unreadable": "There is no summary.json that can be read, so state and results are unknown.",
+        "unreadable": "summary.json is missing or cannot be read, so state and results are unknown.",
     }
     return [notes[run.state]] if run.state in notes else []
 
@@ -149,13 +149,15 @@ def _efficiency(run: RunFiles, directory: Path) -> tuple[Drawing | None, list[st
         caption += f" Supervised: {shown}."
     drawing = curves.efficiency(lines, directory, caption)
     if drawing is None:
-        why = "it takes a linear probe with several label budgets"
+        why = "it needs a linear probe with several label budgets"
         return None, [f"No curve over the number of labels: {why}."] if run.results else []
     if near or run.method == REFERENCE:
         return drawing, []
     data = "" if run.dataset == "digits" else f" dataset={run.dataset}"
     add = f"ssl train -m method=supervised{data} dataset.labels=1/class,10/class,all"
-    return drawing, [f"No supervised run on these images is near, to draw it beside this one. To add it: {add}"]
+    return drawing, [
+        f"No supervised run on these images is nearby, so none is drawn beside this one. To add one: {add}"
+    ]
 
 
 def _learned(
@@ -179,15 +181,15 @@ def _confusion(run: RunFiles, directory: Path, classes: tuple[str, ...]) -> tupl
     arrays = predictions(run.path / "predictions.npz")
     key = headline_key(run.results, arrays)
     if key is None:
-        why = "No confusion matrix: there is no predictions.npz, which an older ssl did not write."
+        why = "No confusion matrix: there is no predictions.npz (an older ssl did not write it)."
         return None, [why] if run.results else []
     truth, predicted = arrays["labels"], arrays[key]
     known = int(max(truth.max(), predicted.max())) + 1
     names = classes if len(classes) >= known else tuple(map(str, range(known)))
     share = confusion.matrix(predicted, truth, len(names))
     worst = confusion.mixed_up(share, names)
-    caption = f"Of each class's test images the share in %; {len(truth):,} images, by {key}. "
-    caption += f"Most often: {'; '.join(worst)}." if worst else "No image is taken for another class."
+    caption = f"A row shows what the test images of one class are predicted as, in %; {len(truth):,} images, by {key}. "
+    caption += f"Most frequent errors: {'; '.join(worst)}." if worst else "There are no errors."
     return confusion.draw(share, names, directory, caption), []
 
 

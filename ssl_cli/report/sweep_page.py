@@ -1,4 +1,4 @@
-"""The report of several runs: their comparison, their curves, and the way to each one's own report."""
+"""The report of several runs: their comparison, their curves, and links to their own reports."""
 
 import re
 import shlex
@@ -46,7 +46,7 @@ def sweep_page(path: Path, directory: Path, tell: Callable[[str], None]) -> str:
         ("directory", path.name),
         ("started", min(map(started, runs))),
         ("finished", f"{finished} of {len(runs)}"),
-        ("training, all together", clock(seconds) if seconds else None),
+        ("total training time", clock(seconds) if seconds else None),
     ]
     compared, why_not = _comparison(path)
     return render_page(
@@ -114,7 +114,7 @@ def _report(run: RunFiles) -> Path:
 
 def _without_report(runs: Sequence[RunFiles]) -> list[str]:
     without = [run for run in runs if not _report(run).is_file()]
-    hint = "{} of {} have no report of their own: ssl report {}"
+    hint = "{} of {} runs have no report of their own. To write one: ssl report {}"
     return [hint.format(len(without), len(runs), shlex.quote(str(without[0].path)))] if without else []
 
 

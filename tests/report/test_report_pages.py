@@ -171,7 +171,7 @@ def test_little_is_left_of_a_run(copy, capsys):
     assert called(copy.parent, "report", "run") == 0
     text = words(check_page(copy / "report/index.html"))
     for said in (
-        "To go on: ssl train resume=run",
+        "To resume it: ssl train resume=run",
         "No results: test is scored once, at the end.",
         "No features, neighbours or views: there is no checkpoint",
         "No accuracy on val",

@@ -157,7 +157,7 @@ def test_confusion_is_that_of_scikit_learn_over_all_draws():
     share = confusion.matrix(predicted, truth, 5)
     np.testing.assert_allclose(share, expected)  # a class without images is a row of zeros in both
     worst = confusion.mixed_up(np.array([[0.9, 0.1], [0.25, 0.75]]), ["cat", "dog"])
-    assert worst == ["dog taken for cat: 25 %", "cat taken for dog: 10 %"]
+    assert worst == ["dog predicted as cat: 25 %", "cat predicted as dog: 10 %"]
 
 
 def test_accuracy_over_labels_comes_from_the_rows_and_supervised_runs_stand_beside(tmp_path):

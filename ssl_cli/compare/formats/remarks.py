@@ -21,7 +21,9 @@ def remarks(c: Comparison) -> list[str]:
         up_to = "up to " if any(s.n < runs for s in own) else ""
         lines.append(f"± is the deviation over {up_to}{runs} runs{each}.")
     elif draws > 1:
-        lines.append(f"± is the deviation over {draws} draws of the labels. One run each: other seeds are not in it.")
+        lines.append(
+            f"± is the deviation over {draws} draws of the labels. There is one run each, so other seeds are not in it."
+        )
     if c.against is not None:
         lines += _on_differences(c, [item for item in scores if item[2].difference is not None])
     collapsed = [f"{line.name} ({line.collapsed} of {len(line.runs)})" for line in c.lines if line.collapsed]
@@ -43,22 +45,23 @@ def _on_differences(c: Comparison, scores: Sequence[Item]) -> list[str]:
             missing.append("test images where there is no predictions.npz")
         untold = f" It says nothing of other {', nor of other '.join(missing)}." if missing else ""
         lines.append(
-            f"Second line of a cell: difference to {c.against} ({c.why}){points}, with its {percent} interval: "
-            f"{widest}, paired where they can be.{untold}"
+            f"The second line of a cell is the difference to {c.against} ({c.why}){points}, with its {percent} "
+            f"interval: {widest}, paired where possible.{untold}"
         )
         noise = [item for item in judged if item[2].within_noise]
         which = _listed(noise, judged) if noise else f"none of the {len(judged)} differences"
-        lines.append(f"Within noise (~, the interval holds 0): {which}.")
+        lines.append(f"Within noise (~, the interval contains 0): {which}.")
         if len(judged) > 1:
             by_chance = len(judged) * (1 - c.level)
             lines.append(
                 f"{len(judged) - len(noise)} of {len(judged)} differences are beyond noise, each judged by itself: if "
-                f"none were real, about {by_chance:.1g} would look so by chance. Differences between other lines: "
-                "--against."
+                f"none were real, about {by_chance:.1g} would look so by chance. To compare with another line, "
+                "use --against."
             )
     if unknown := [item for item in scores if item[2].interval is None]:
         lines.append(
-            f"Noise unknown (nothing varies over runs, and no predictions.npz of both): {_listed(unknown, scores)}."
+            "Noise unknown (nothing varies between runs, and not both have a predictions.npz): "
+            f"{_listed(unknown, scores)}."
         )
     return lines
 

@@ -1,4 +1,4 @@
-"""Which class is taken for which: from the predictions that a measurement left behind."""
+"""The confusion matrix, from the predictions that a measurement left behind."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ NAMED = 40  # classes up to which the axes have names
 
 
 def matrix(predicted: np.ndarray, truth: np.ndarray, classes: int) -> np.ndarray:
-    """Return the share [C, C] of the images of each true class (row) that is taken for each class (column).
+    """Return the share [C, C] of the images of each true class (row) that is predicted as each class (column).
 
     Args:
         predicted: [draws, n] int; all draws count alike.
@@ -30,13 +30,13 @@ def matrix(predicted: np.ndarray, truth: np.ndarray, classes: int) -> np.ndarray
 
 
 def mixed_up(share: np.ndarray, names: Sequence[str], most: int = 5) -> list[str]:
-    """Return the pairs that are confused most, the worst first: ``cat taken for dog: 23 %``."""
+    """Return the pairs that are confused most, the worst first: ``cat predicted as dog: 23 %``."""
     off = share.copy()
     np.fill_diagonal(off, 0)
     order = np.argsort(-off, axis=None, kind="stable")[:most]
     pairs = [np.unravel_index(at, off.shape) for at in order]
     return [
-        f"{plain(names[t])} taken for {plain(names[p])}: {100 * off[t, p]:.0f} %" for t, p in pairs if off[t, p] > 0
+        f"{plain(names[t])} predicted as {plain(names[p])}: {100 * off[t, p]:.0f} %" for t, p in pairs if off[t, p] > 0
     ]
 
 
@@ -59,5 +59,5 @@ def draw(share: np.ndarray, names: Sequence[str], directory: Path, caption: str)
     if classes <= NUMBERED:
         for row, column in zip(*np.nonzero(share >= 0.005), strict=True):
             axes.text(column, row, f"{100 * share[row, column]:.0f}", ha="center", va="center", fontsize=8)
-    axes.set(xlabel="taken for", ylabel="is")
-    return style.save(figure, directory, "confusion", "What is taken for what", caption)
+    axes.set(xlabel="predicted class", ylabel="true class")
+    return style.save(figure, directory, "confusion", "Confusion matrix", caption)

@@ -27,11 +27,11 @@ def loss(run: Any, directory: Path) -> Drawing | None:
     figure, axes = style.new()
     axes.plot(epochs, values, color=COLOURS[0], marker=_dot(values), markersize=4)
     axes.set(xlabel="epoch", ylabel="training loss", xlim=(0, None))
-    return style.save(figure, directory, "loss", "Loss", "What training minimises, mean since the point before.")
+    return style.save(figure, directory, "loss", "Loss", "What training minimises: the mean since the previous point.")
 
 
 def terms(run: Any, directory: Path) -> Drawing | None:
-    """Return what else the method logs of each step, a small plot each: the parts of its loss, say."""
+    """Return what else the method logs at each step, such as the parts of its loss, in a small plot each."""
     watched = tuple(f"{space}_{key}" for space in SPACES for key in DIAGNOSTICS) + NOT_LOSSES
     keys = list(
         dict.fromkeys(k for row in run.metrics for k in row if k not in watched and not k.startswith("pseudo_"))
@@ -45,7 +45,7 @@ def terms(run: Any, directory: Path) -> Drawing | None:
         axis.plot(epochs, values, color=COLOURS[0], marker=_dot(values), markersize=3)
         axis.set_title(key.replace("_", " "), fontsize=9, loc="left")
     axes[-1, 0].set(xlabel="epoch", xlim=(0, None))
-    return style.save(figure, directory, "terms", "What else the method logs", "By the names of metrics.jsonl.")
+    return style.save(figure, directory, "terms", "What else the method logs", "Named as in metrics.jsonl.")
 
 
 def validation(run: Any, directory: Path) -> Drawing | None:
@@ -60,7 +60,7 @@ def validation(run: Any, directory: Path) -> Drawing | None:
     axes.plot(epochs[best], percent[best], "*", color=COLOURS[1], markersize=13, markeredgewidth=0)
     axes.set(xlabel="epoch", ylabel="kNN accuracy on val, %", xlim=(0, None))
     axes.margins(y=0.15)
-    text = f"The star is the best, {percent[best]:.1f} % at epoch {epochs[best]:g}: best.pt is from there."
+    text = f"The star marks the best, {percent[best]:.1f} % at epoch {epochs[best]:g}; best.pt is from there."
     return style.save(figure, directory, "validation", "Accuracy on val", text)
 
 
@@ -88,9 +88,11 @@ def several(runs: Sequence[Any], names: Sequence[str], directory: Path, kind: st
         )  # fmt: skip
     axes.set(xlabel="epoch", ylabel=label, xlim=(0, None))
     figure.legend(loc="outside lower center", ncols=1)
-    text = "One line a run; runs that differ only in the seed look the same."
-    text += " Losses of different methods cannot be compared." if kind == "loss" else " Test is not looked at."
-    text += f" Names of the first {LINES} only." if len(order) > LINES else ""
+    text = "One line per run; runs that differ only in the seed look the same."
+    text += (
+        " Losses of different methods cannot be compared." if kind == "loss" else " The test split is not used here."
+    )
+    text += f" Only the first {LINES} are named." if len(order) > LINES else ""
     title = {"validation": "Accuracy on val", "loss": "Loss"}[kind]
     return style.save(figure, directory, kind, title, text)
 
@@ -105,7 +107,9 @@ def learning_rate(run: Any, directory: Path) -> Drawing | None:
     axes.set(xlabel="epoch", ylabel="learning rate", xlim=(0, None))
     axes.set_ylim(bottom=0)
     axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
-    return style.save(figure, directory, "learning_rate", "Learning rate", "The largest of the optimizer's groups.")
+    return style.save(
+        figure, directory, "learning_rate", "Learning rate", "The largest of the optimizer's parameter groups."
+    )
 
 
 def collapse(run: Any, directory: Path) -> Drawing | None:
@@ -131,7 +135,7 @@ def collapse(run: Any, directory: Path) -> Drawing | None:
     )
     if not run.series("embedding_std")[0]:
         said += " This method has no embedding that its loss compares, so only the features are shown."
-    text = f"Features are what the backbone gives, embeddings what the loss compares; on val. {said}".strip()
+    text = f"Features are the backbone's output, embeddings are what the loss compares; both on val. {said}".strip()
     return style.save(figure, directory, "collapse", "Is it collapsing?", text)
 
 
@@ -151,8 +155,8 @@ def pseudo_labels(run: Any, directory: Path) -> Drawing | None:
     axes.set(xlabel="epoch", ylabel="%", ylim=(-3, 103), xlim=(0, None))
     figure.legend(loc="outside lower center", ncols=2)
     text = (
-        "Of unlabelled train images: the share whose guessed class is sure enough, how many of those are right (the "
-        "method never sees this), and the entropy of the guesses (100: all classes equally often, 0: always the same)."
+        "On unlabelled train images: the share whose pseudo-label is sure enough, how many of those are right (the "
+        "method never sees this), and the entropy of all of them (100: all classes equally often, 0: always the same)."
     )
     return style.save(figure, directory, "pseudo_labels", "Pseudo-labels", text)
 
@@ -185,7 +189,7 @@ def efficiency(
     axes.minorticks_off()
     axes.set(xlabel="labels, all classes together", ylabel="accuracy on test, %")
     figure.legend(loc="outside lower center")
-    return style.save(figure, directory, "label_efficiency", "How many labels it takes", caption)
+    return style.save(figure, directory, "label_efficiency", "Accuracy by number of labels", caption)
 
 
 def _dot(values: Sequence[float]) -> str | None:

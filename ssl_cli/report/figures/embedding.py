@@ -1,4 +1,4 @@
-"""Features laid out on a plane, so that they can be looked at."""
+"""Features projected onto a plane."""
 
 import numpy as np
 

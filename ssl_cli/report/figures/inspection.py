@@ -19,7 +19,7 @@ from ssl_cli.setup.restore import rebuild_newest
 from ssl_cli.system.device import choose_device
 
 SHOWN = 500  # images on the plane
-BANK = 5000  # train images that neighbours are looked for in
+BANK = 5000  # train images among which neighbours are searched
 QUERIES, NEIGHBOURS = 8, 5
 
 
@@ -37,7 +37,7 @@ class Inspection:
 
     data: ImageData
     pretext: Pretext
-    split: str  # that the shown images are of
+    split: str  # of the images shown
     at: Tensor  # [n] positions of the images shown
     features: Tensor  # [n, d]
     neighbours: Neighbours

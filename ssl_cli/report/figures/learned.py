@@ -30,9 +30,9 @@ def feature_maps(seen: Inspection, directory: Path, tell: Callable[[str], None])
     pca = maps.scatter(at, labels, classes, directory, "pca", "Features, PCA", text)
     tell("t-SNE")
     at = embedding.tsne(features)
-    text = f"Images that the backbone finds alike lie close; distances between groups mean little. {of} {hint}"
+    text = f"Images with similar features lie close together; distances between groups mean little. {of} {hint}"
     tsne = maps.scatter(at, labels, classes, directory, "tsne", "Features, t-SNE", text)
-    text = "The same plane: as many images as have room, each close to its point, framed in the colour of its class."
+    text = "The same plane with as many images as fit, each close to its point and framed in the colour of its class."
     images = [seen.data.images[i].numpy() for i in seen.at]
     pictures = maps.image_map(at, images, labels, directory, "tsne_images", "Features, t-SNE, as images", text)
     if find_spec("umap") is None:
