@@ -5,7 +5,7 @@ from typing import Any
 
 from ssl_cli.compare.entries import Entry
 from ssl_cli.compare.settings import setting
-from ssl_cli.runs.catalog import BASELINES
+from ssl_cli.probes.scores.protocol import BASELINES
 
 Column = tuple[str, str, str | None, str]  # probe, labels, target, metric
 Row = dict[str, Any]

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from ssl_cli.config.limits import WRITTEN, is_limit, within
-from ssl_cli.config.schema import ANNOTATIONS, CHOICES, GROUPS, SCHEMAS, TrainConfig, TrainerConfig
+from ssl_cli.config.schema import ANNOTATIONS, CHOICES, GROUPS, SCHEMAS, TrainerConfig
 from ssl_cli.errors import UserError, did_you_mean
 
 MEANT = {
@@ -19,20 +20,17 @@ MEANT = {
 }
 
 
-def check(config: DictConfig, defaults: DictConfig) -> None:
-    """Raise ``UserError`` for the first value of the wrong type or out of range.
+def check(config: DictConfig, defaults: DictConfig, command: str) -> None:
+    """Raise ``UserError`` for the first key that nobody reads, and the first value of the wrong type or out of range.
 
     Args:
         config: the composed config.
         defaults: the same groups composed without the user's values: the types of the plug-ins' keys.
+        command: whose config it is: a key of ``SCHEMAS``.
     """
-    signs = {"method": "train", "pretext": "views", "probe": "probe", "split": "embed"}  # that no command before has
-    keys = list(config)  # with those that are missing
-    schema = SCHEMAS[next((command for key, command in signs.items() if key in keys), "export")]
-    for key in keys:
-        if key not in schema.__dataclass_fields__:
-            raise UserError(f"there is no setting '{key}'{did_you_mean(key, schema.__dataclass_fields__)}")
-    if schema is TrainConfig:
+    schema = SCHEMAS[command]
+    _check_keys(config, known_settings(command))
+    if command == "train":
         for key in GROUPS:
             if OmegaConf.is_missing(config, key) or not isinstance(config[key], DictConfig):
                 value = "???" if OmegaConf.is_missing(config, key) else config[key]
@@ -42,6 +40,7 @@ def check(config: DictConfig, defaults: DictConfig) -> None:
     for key, default in reference.items():
         if isinstance(value := _select(plain, key), Mapping):  # it has no leaf of that name
             _check_type(key, value, default)
+    _check_chosen(plain, schema)
     for group, key in (("method", "_needs_"), ("pretext", "_gives_")):
         names = plain[group].get(key, []) if isinstance(plain.get(group), Mapping) else []
         if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
@@ -54,6 +53,36 @@ def check(config: DictConfig, defaults: DictConfig) -> None:
     for key, allowed in CHOICES.items():
         if plain.get("trainer", {}).get(key, allowed[0]) not in allowed:
             raise UserError(f"trainer.{key}={plain['trainer'][key]} is not one of {', '.join(allowed)}")
+
+
+def known_settings(command: str) -> list[str]:
+    """Return the dotted names that a command itself reads; those of plug-ins are their constructors' to know."""
+    parts = SCHEMAS[command].__dataclass_fields__
+    nested = {name: f.default_factory for name, f in parts.items() if is_dataclass(f.default_factory)}
+    return [*parts, *(f"{part}.{name}" for part in nested for name in nested[part].__dataclass_fields__)]
+
+
+def _check_keys(config: DictConfig, known: list[str]) -> None:
+    """Refuse what was added with ``+`` and nobody reads."""
+    parts = {name.split(".")[0] for name in known if "." in name}
+    added = [str(key) for key in config]  # with those that are missing
+    added += [f"{part}.{key}" for part in parts if isinstance(config.get(part), DictConfig) for key in config[part]]
+    for key in added:
+        if key not in known:
+            raise UserError(f"there is no setting '{key}'{did_you_mean(key, known)}")
+
+
+def _check_chosen(plain: Mapping, schema: type) -> None:
+    """Refuse settings of a plug-in where none is chosen: nothing would be built of them."""
+    chosen = {key: plain.get(key) for key, f in schema.__dataclass_fields__.items() if f.type is Any}
+    chosen |= {f"probes.{name}": node for name, node in (chosen.pop("probes", None) or {}).items()}
+    for key, node in chosen.items():
+        option = f"+probe@{key}=OPTION" if key.startswith("probes.") else f"{key}=OPTION"
+        if isinstance(node, Mapping) and "_target_" not in node:
+            names = ", ".join(str(name) for name in node if name not in ANNOTATIONS)
+            raise UserError(f"{key} has settings ({names}) but nothing is chosen that reads them; write {option}, too")
+        if key.startswith("probes.") and node is not None and not isinstance(node, Mapping):
+            raise UserError(f"{key}={node} is not a probe; write {option}")
 
 
 def check_fit(config: DictConfig, conf_dirs: list[Path]) -> None:

@@ -154,7 +154,7 @@ def _run_job(
         print(f"job {hydra_config.job.num}: {' '.join(hydra_config.overrides.task)}", flush=True)
     try:
         try:
-            check.check(config, _without_values(command, list(hydra_config.overrides.task)))
+            check.check(config, _without_values(command, list(hydra_config.overrides.task)), command)
         except OmegaConfBaseException as error:  # an interpolation that leads nowhere, say
             raise UserError(explain(error, command)) from error
         outcomes.append(run(config))

@@ -7,6 +7,7 @@ from hydra.errors import ConfigCompositionException, MissingConfigException, Ove
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from ssl_cli.config import check
 from ssl_cli.config.paths import group_names
 from ssl_cli.errors import did_you_mean
 
@@ -26,9 +27,9 @@ def explain(error: Exception, command: str) -> str:
     cause = error.__cause__ if isinstance(error, ConfigCompositionException) and error.__cause__ else error
     text = " ".join(str(error).split())
     if match := re.search(r"Key '([^']*)' (?:is not in struct|not in '[^']*')", str(cause)):
-        return _unknown_key(
-            match[1], getattr(cause, "full_key", None) or match[1], getattr(cause, "parent_node", None), command
-        )
+        full_key = getattr(cause, "full_key", None) or next(iter(re.findall(r"full_key: (\S+)", text)), match[1])
+        where = f"{match[1]}: " if (match := re.match(r"In '([^']*)'", text)) else ""  # the file that sets it
+        return where + _unknown_key(full_key, getattr(cause, "parent_node", None), command)
     if match := re.search(r"Value '([^']*)'.*could not be converted to (\w+)", str(cause)):
         kind = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}.get(match[2], match[2])
         return f"{getattr(cause, 'full_key', '') or 'value'}={match[1]} is not {kind}"
@@ -50,15 +51,14 @@ def explain(error: Exception, command: str) -> str:
     return text
 
 
-def _unknown_key(key: str, full_key: str, parent: object, command: str) -> str:
-    names = [str(name) for name in parent if not str(name).startswith("_")] if isinstance(parent, DictConfig) else []
-    prefix = full_key[: -len(key)] if full_key.endswith(key) else ""
-    known = (
-        f" ({prefix.rstrip('.') or 'it'} has {', '.join(names)})"
-        if prefix and names
-        else f" (see `ssl {command} --help`)"
-    )
-    if command == "probe" and full_key.startswith("dataset."):
+def _unknown_key(full_key: str, parent: object, command: str) -> str:
+    if command in ("probe", "embed") and full_key.startswith("dataset."):
         return f"'{full_key}' can only be set beside a data set: write dataset=NAME {full_key}=VALUE"
-    near = did_you_mean(full_key, [prefix + name for name in names])
-    return f"there is no setting '{full_key}'{near}{known}"
+    part = full_key.rpartition(".")[0]
+    known = check.known_settings(command)
+    names = [name for name in known if part and name.rpartition(".")[0] == part]
+    if not names and part and isinstance(parent, DictConfig):
+        names = [f"{part}.{name}" for name in parent if not str(name).startswith("_")]
+    beside = ", ".join(name.rpartition(".")[2] for name in names)
+    listed = f" ({part} has {beside})" if names else f" (see `ssl {command} --help`)"
+    return f"there is no setting '{full_key}'{did_you_mean(full_key, names or known)}{listed}"

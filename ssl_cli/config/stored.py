@@ -42,7 +42,7 @@ def stored_config(node: Any, file: Path, trusted_modules: Iterable[str] = ()) ->
         typed = OmegaConf.merge(OmegaConf.structured(schema.TrainConfig), with_new_names(node))
         config = OmegaConf.create(OmegaConf.to_container(typed))
         try:
-            check.check(config, config)
+            check.check(config, config, "train")
         except UserError as error:
             raise UserError(f"{file} is not what a run has written: {error}") from error
     return config

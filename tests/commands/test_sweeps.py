@@ -21,7 +21,7 @@ def test_every_value_of_a_sweep_composes(file):
     for key, values in hydra.sweeper.params.items():
         for value in str(values).split(","):
             config = composed("train", [f"{key}={value}", f"experiment={file.stem}"])
-            check(config, config)
+            check(config, config, "train")
             check_fit(config, [CONF])
 
 

@@ -27,7 +27,7 @@ def overrides_for(group, option):
 @pytest.mark.parametrize("group, option", OPTIONS)
 def test_composes_and_passes_its_own_checks(group, option):
     config = composed("train", overrides_for(group, option))
-    check(config, config)
+    check(config, config, "train")
     if group in ("method", "pretext", "experiment"):
         needs_other = group == "pretext"
         if not needs_other:
@@ -81,7 +81,7 @@ def test_every_stated_limit_is_kept_by_the_default_and_enforced(group, option):
             broken = config.copy()
             OmegaConf.update(broken, key, -1e9)
             with pytest.raises(UserError, match=re.escape(key)):
-                check(broken, broken)
+                check(broken, broken, "train")
 
 
 @pytest.mark.parametrize(
