@@ -96,7 +96,7 @@ def compose_run(*overrides: str) -> Any:
     from hydra.core.config_store import ConfigStore
     from omegaconf import OmegaConf
 
-    from ssl_cli.config.compose import slug
+    from ssl_cli.config.jobs import slug
     from ssl_cli.config.paths import conf_dir
     from ssl_cli.config.schema import SCHEMAS
 

@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from ssl_cli.config.compose import slug
+from ssl_cli.config.jobs import slug
 from ssl_cli.config.paths import conf_dir
 from ssl_cli.config.schema import SCHEMAS
 from ssl_cli.runs import checkpoint

@@ -13,7 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from ssl_cli.compare.sweep import show_sweep
 from ssl_cli.config.build import instantiate
 from ssl_cli.config.check import check_fit
-from ssl_cli.config.compose import run_app, sweep_command
+from ssl_cli.config.compose import run_app
+from ssl_cli.config.jobs import Done, searches, sweep_command
 from ssl_cli.config.paths import conf_dir
 from ssl_cli.data.budget import parse_budget
 from ssl_cli.errors import UserError
@@ -59,8 +60,8 @@ def main(args: Sequence[str]) -> int:
     return start.compose_once(compose)
 
 
-def run(deferred: Deferred, config: DictConfig) -> int:
-    """Train, evaluate on the test split once, print the table. Returns the exit status."""
+def run(deferred: Deferred, config: DictConfig) -> int | Done:
+    """Train, evaluate on the test split once, print the table. Returns how that ended."""
     launcher = config.get("launcher")
     run_dir = RunDir.open(config.resume) if config.resume else None
     if run_dir is not None:
@@ -76,21 +77,38 @@ def run(deferred: Deferred, config: DictConfig) -> int:
         raise UserError("the ranks of torchrun or srun do one run together; for a sweep: ssl train -m launcher=NAME")
     chosen = any("run.dir=" in item for item in hydra_config.overrides.hydra)
     target = run_dir.path if run_dir else shown(Path(hydra_config.runtime.output_dir))
+    enters = bool(hydra_config.job.chdir)
     plain = OmegaConf.to_container(config, resolve=True)
     plain["launcher"] = None  # where a run was made is not what it is
     job = Job(
         config=plain,
-        target=str(target),
+        target=str(target.absolute() if enters else target),
         chosen=chosen and run_dir is None,
         overrides=list(hydra_config.overrides.task),
         resume=run_dir is not None,
         again=hydra_config.mode == RunMode.MULTIRUN,
+        enters=enters,
     )
     if launcher is None:
-        return start.run(job)
+        status = start.run(job)
+        return Done(status, val_accuracy(job) if status == 0 and searches() else None)
     deferred.jobs.append(job)
     deferred.launcher = launcher
     return 0
+
+
+def val_accuracy(job: Job) -> float | None:
+    """Return what a search over settings looks at: the run's best kNN accuracy on val, in [0, 1]; never on test.
+
+    None where there is none, for want of labels.
+
+    Raises:
+        UserError: the directory is that of another run, so that this one has got another name.
+    """
+    run = RunDir(Path(job.target))
+    if run.summary and OmegaConf.to_container(run.config) != job.config:
+        raise UserError(f"{run.path} holds another run, so the search cannot see this one; write hydra.sweep.dir=NEW")
+    return run.summary.get("best_val_knn")
 
 
 def check(config: DictConfig) -> None:

@@ -29,7 +29,7 @@ def check(config: DictConfig, defaults: DictConfig, command: str) -> None:
         command: whose config it is: a key of ``SCHEMAS``.
     """
     schema = SCHEMAS[command]
-    _check_keys(config, known_settings(command))
+    _check_keys(config, command)
     if command == "train":
         for key in GROUPS:
             if OmegaConf.is_missing(config, key) or not isinstance(config[key], DictConfig):
@@ -62,14 +62,21 @@ def known_settings(command: str) -> list[str]:
     return [*parts, *(f"{part}.{name}" for part in nested for name in nested[part].__dataclass_fields__)]
 
 
-def _check_keys(config: DictConfig, known: list[str]) -> None:
-    """Refuse what was added with ``+`` and nobody reads."""
+def _check_keys(config: DictConfig, command: str) -> None:
+    """Refuse what was added with ``+`` and nobody reads, and a config that is not the command's."""
+    known = known_settings(command)
     parts = {name.split(".")[0] for name in known if "." in name}
     added = [str(key) for key in config]  # with those that are missing
     added += [f"{part}.{key}" for part in parts if isinstance(config.get(part), DictConfig) for key in config[part]]
     for key in added:
         if key not in known:
             raise UserError(f"there is no setting '{key}'{did_you_mean(key, known)}")
+    for key in known:
+        if "." not in key and key not in added:
+            raise UserError(
+                f"the config has no {key}; leave ~{key} away, and begin a config of your own with "
+                f"`defaults: [{command}, _self_]`"
+            )
 
 
 def _check_chosen(plain: Mapping, schema: type) -> None:

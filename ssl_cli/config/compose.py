@@ -3,27 +3,26 @@
 Hydra composes the config, makes the run directory and runs sweeps; the command gets a config that is already checked.
 """
 
+import contextlib
 import os
-import re
 import shlex
 import sys
-import traceback
+import tempfile
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 import hydra
-from hydra.core.config_store import ConfigStore
-from hydra.core.hydra_config import HydraConfig
+from hydra.core.config_store import ConfigLoadError, ConfigStore
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from ssl_cli.config import check, schema
+from ssl_cli.config import schema
 from ssl_cli.config.explain import explain, explain_missing
+from ssl_cli.config.jobs import Done, EndOfSweep, Jobs, existing_directories
 from ssl_cli.config.paths import conf_dir
-from ssl_cli.errors import RunError, UserError, did_you_mean, is_of_disk, one_line
+from ssl_cli.errors import RunError, UserError, did_you_mean
 
 # The flags of Hydra that make sense here; --experimental-rerun is left out, because it loads a pickle.
 FLAGS = (
@@ -38,23 +37,10 @@ SHOWS = {
 }
 
 
-def slug(overrides: Sequence[str]) -> str:
-    """Make of a job's overrides a directory name that survives as an override value: no ``= , / %`` or spaces.
-
-    Settings that make no other model are not in it: a sweep that goes on may change them.
-    """
-    named = sorted(item for item in overrides if not _is_housekeeping(item.lstrip("+~").split("=")[0].split("@")[0]))
-    return re.sub(r"[^\w.+-]+", "-", "_".join(named)).strip("-")[:120] or "default"
-
-
-def _is_housekeeping(key: str) -> bool:
-    return any(key == name or key.startswith(f"{name}.") for name in schema.HOUSEKEEPING)
-
-
 def run_app(
     command: str,
     args: Sequence[str],
-    run: Callable[[DictConfig], int],
+    run: Callable[[DictConfig], int | Done],
     on_failure: Callable[[Path, str, list[str]], None] = lambda *_: None,
     program: str | None = None,
 ) -> int:
@@ -63,7 +49,7 @@ def run_app(
     Args:
         command: names ``conf/<command>.yaml``.
         args: overrides and Hydra's flags.
-        run: the command; gets the checked config, returns an exit status.
+        run: the command; gets the checked config, returns an exit status, or `Done`.
         on_failure: gets the directory, the error and the overrides of each job of a sweep that failed.
         program: the name that Hydra shows.
 
@@ -74,33 +60,45 @@ def run_app(
     flags, settings = _flags_and_settings(command, args)
     store = ConfigStore.instance()
     store.store(name=f"_{command}_schema", node=schema.SCHEMAS[command])
-    OmegaConf.register_new_resolver("slug", slug, replace=True)
-    outcomes: list[int | Exception] = []
-    kept = _existing_directories(args)
-
-    job = partial(_run_job, command, run, on_failure, outcomes, kept)
+    _search_upwards(store)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them
     sys.argv = [program or f"ssl {command}", *flags, *settings]
-    try:
-        hydra.main(config_path=str(conf), config_name=command, version_base="1.3")(job)()
-    except MissingConfigException as error:
-        raise UserError(explain_missing(error, conf)) from error
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise UserError(explain(error, command)) from error
-    except OSError as error:  # Hydra makes the run directory
-        raise UserError(
-            f"cannot make the run directory: {error.strerror} ({error.filename}); write hydra.run.dir=DIR"
-        ) from error
-    except Exception as error:  # the job's are kept: this one is of Hydra, which takes some typing mistakes badly
-        text = " ".join(str(error).split())
-        raise UserError(
-            f"Hydra cannot make a config of {shlex.join(args)} ({type(error).__name__}: {text}); "
-            f"write GROUP=OPTION or KEY=VALUE (see `ssl {command} --help`)"
-        ) from error
-    failed = [outcome for outcome in outcomes if outcome != 0]
-    if failed and isinstance(failed[0], Exception):
-        raise failed[0]
-    return failed[0] if failed else 0
+    with tempfile.TemporaryDirectory(prefix="ssl-jobs-") as outcomes:
+        jobs = Jobs(command, run, on_failure, Path(outcomes), existing_directories(args), sys.argv)
+        try:
+            hydra.main(config_path=str(conf), config_name=command, version_base="1.3")(jobs.do)()
+        except EndOfSweep as error:
+            raise UserError(str(error)) from error
+        except MissingConfigException as error:
+            raise UserError(explain_missing(error, conf, command, flags)) from error
+        except Exception as error:  # a job's are kept: this one is of Hydra, or of a plug-in of it
+            if jobs.begun():
+                raise RunError(
+                    f"the sweep has ended ({type(error).__name__}: {' '.join(str(error).split())})"
+                ) from error
+            raise UserError(_about_composing(error, command, args)) from error
+        return jobs.status()
+
+
+def _about_composing(error: Exception, command: str, args: Sequence[str]) -> str:
+    """Say what Hydra says of a config that it cannot make."""
+    if isinstance(error, (HydraException, OmegaConfBaseException, ValueError)):
+        return explain(error, command)
+    if isinstance(error, OSError):  # Hydra makes the run directory
+        return f"cannot make the run directory: {error.strerror} ({error.filename}); write hydra.run.dir=DIR"
+    return (  # it takes some typing mistakes badly
+        f"Hydra cannot make a config of {shlex.join(args)} ({type(error).__name__}: {' '.join(str(error).split())}); "
+        f"write GROUP=OPTION or KEY=VALUE (see `ssl {command} --help`)"
+    )
+
+
+def _search_upwards(store: ConfigStore) -> None:
+    """Let Optuna look for the highest accuracy: by default it would look for the lowest, and not say so."""
+    Plugins.instance()  # puts what the plug-ins define into the store
+    with contextlib.suppress(ConfigLoadError):  # it is not installed
+        sweeper = store.load("hydra/sweeper/optuna.yaml")
+        sweeper.node.direction = "maximize"
+        store.store(name="optuna", node=sweeper.node, group="hydra/sweeper", provider=sweeper.provider)
 
 
 def _flags_and_settings(command: str, args: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -133,82 +131,8 @@ def _flags_and_settings(command: str, args: Sequence[str]) -> tuple[list[str], l
             raise UserError(f"{name} shows one of {', '.join(SHOWS[name])}, not '{value}'")
         if not value or value.startswith("-"):
             raise UserError(f"the flag {name} needs a value; write {name}=VALUE")
+        other = value.removesuffix(".yaml")
+        if name in ("--config-name", "-cn") and other in schema.SCHEMAS and other != command:
+            raise UserError(f"{name} {value} is the config of another command; write ssl {other}, or leave {name} away")
         flags += [name, value]
     return flags, settings
-
-
-def _run_job(
-    command: str,
-    run: Callable[[DictConfig], int],
-    on_failure: Callable[[Path, str, list[str]], None],
-    outcomes: list[int | Exception],
-    kept: set[Path],
-    config: DictConfig,
-) -> None:
-    """Check the config and run the command; in a sweep an error is shown and recorded, and the next job goes on."""
-    # An error is kept, not raised: Hydra would print lines of its own, and end the sweep.
-    hydra_config = HydraConfig.get()
-    sweep = hydra_config.mode == RunMode.MULTIRUN
-    output_dir = Path(hydra_config.runtime.output_dir)
-    if sweep:
-        print(f"job {hydra_config.job.num}: {' '.join(hydra_config.overrides.task)}", flush=True)
-    try:
-        try:
-            check.check(config, _without_values(command, list(hydra_config.overrides.task)), command)
-        except OmegaConfBaseException as error:  # an interpolation that leads nowhere, say
-            raise UserError(explain(error, command)) from error
-        outcomes.append(run(config))
-        if sweep and outcomes[-1] >= 124:  # a signal, or the end of the time, means the whole sweep
-            print(f"to go on with the sweep: {sweep_command(output_dir.parent)}", flush=True)
-            raise KeyboardInterrupt
-    except (UserError, RunError) as error:
-        outcomes.append(1 if sweep else error)
-        if sweep:
-            print(f"error: {one_line(error)}", file=sys.stderr, flush=True)
-            on_failure(output_dir, str(error), list(hydra_config.overrides.task))
-    except BrokenPipeError:
-        raise SystemExit(141) from None  # nobody reads on
-    except Exception as error:
-        if isinstance(error, OSError) and is_of_disk(error):
-            where = f" {error.filename}" if error.filename else ""
-            outcomes.append(RunError(f"cannot write{where}: {error.strerror}"))
-            return
-        outcomes.append(1)
-        traceback.print_exc()
-        if sweep:
-            on_failure(output_dir, f"{type(error).__name__}: {error}", list(hydra_config.overrides.task))
-    finally:
-        _remove_if_empty(output_dir, kept)
-
-
-def sweep_command(sweep_dir: Path) -> str:
-    """Return what to type to go on with a sweep: what is finished is left, what was begun goes on."""
-    typed = [arg for arg in sys.argv[1:] if not arg.startswith("hydra.sweep.dir=")]
-    shown = sweep_dir.relative_to(Path.cwd()) if sweep_dir.is_relative_to(Path.cwd()) else sweep_dir
-    return shlex.join([*sys.argv[0].split(), *typed, f"hydra.sweep.dir={shown}"])
-
-
-def _without_values(command: str, overrides: list[str]) -> DictConfig:
-    """Compose again with the chosen groups only: what the user's values are compared with."""
-    groups = {name.split("@")[0] for name in HydraConfig.get().runtime.choices}
-    chosen = [item for item in overrides if item.lstrip("+~").split("=")[0].split("@")[0] in groups]
-    return hydra.compose(config_name=command, overrides=chosen)
-
-
-def _existing_directories(args: Sequence[str]) -> set[Path]:
-    """Return the directories that were there before Hydra makes its own, as far as it could mean them."""
-    chosen = [Path(arg.split("=", 1)[1]) for arg in args if arg.startswith("hydra.") and ".dir=" in arg]
-    paths = [Path("outputs"), *Path("outputs").glob("*"), *chosen, *(p for c in chosen for p in c.parents)]
-    return {path.resolve() for path in paths if path.is_dir()}
-
-
-def _remove_if_empty(directory: Path, kept: set[Path]) -> None:
-    """Take away the directory that Hydra made, and below the working directory those above it, if nothing is there."""
-    for path in (directory, *directory.parents):
-        try:
-            inside = path.is_relative_to(Path.cwd()) and path != Path.cwd()
-            if path.resolve() in kept or not (inside or path == directory != Path.cwd()):
-                return
-            path.rmdir()
-        except OSError:  # not empty
-            return

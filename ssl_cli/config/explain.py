@@ -1,6 +1,7 @@
 """Say in one line what Hydra and OmegaConf say in several."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
@@ -11,15 +12,35 @@ from ssl_cli.config import check
 from ssl_cli.config.paths import group_names
 from ssl_cli.errors import did_you_mean
 
+PLUG_INS = {"hydra/sweeper": ("optuna",), "hydra/launcher": ("joblib",)}  # of Hydra, each an extra of ssl
 
-def explain_missing(error: MissingConfigException, conf: Path) -> str:
-    """An unknown option of a group: name the nearest one and list them."""
+
+def explain_missing(error: MissingConfigException, conf: Path, command: str, flags: Sequence[str]) -> str:
+    """An unknown option of a group, or an unknown config of a command: name the nearest one and list them.
+
+    Args:
+        error: what Hydra says.
+        conf: where the configs of ssl are.
+        command: whose config was asked for.
+        flags: those of Hydra that were typed, each with its value after it.
+    """
     missing = str(error.missing_cfg_file or "")
     group, _, option = missing.rpartition("/")
     options = [name for name in (error.options or []) if not name.startswith("_")]
-    if not options:
+    if option in PLUG_INS.get(group, ()):
+        return f"{group}={option} is not installed: pip install 'ssl-cli[{option}]'"
+    if options:
+        return f"there is no {group} '{option}'{did_you_mean(option, options)} ({group} is one of {', '.join(options)})"
+    if group:
         return f"there is no config '{missing}'; the groups are {', '.join(group_names(conf))}"
-    return f"there is no {group} '{option}'{did_you_mean(option, options)} ({group} is one of {', '.join(options)})"
+    places = [Path(value) for flag, value in zip(flags, flags[1:], strict=False) if flag in ("--config-dir", "-cd")]
+    names = [command, *sorted(file.stem for place in places for file in place.glob("*.yaml"))]
+    if not missing:
+        return "--config-path would take the place of the configs of ssl; write --config-dir DIR, which adds to them"
+    return (
+        f"there is no config '{missing}'{did_you_mean(missing, names)} (the configs are {', '.join(names)}); for your "
+        f"own, begin DIR/NAME.yaml with `defaults: [{command}, _self_]` and write --config-dir DIR -cn NAME"
+    )
 
 
 def explain(error: Exception, command: str) -> str:
@@ -41,6 +62,8 @@ def explain(error: Exception, command: str) -> str:
         return f"there is no group '{match[1]}' here (see `ssl {command} --help`)"
     if match := re.search(r"Ambiguous value for argument '([^']*)'", text):
         return f"{match[1]} is several values: a sweep needs -m, so write ssl {command} -m {match[1]}"
+    if match := re.search(r"Sweep parameters '([^']*)' requires|BasicSweeper does not support sweep type", text):
+        return f"{match[1] or 'interval(A,B)'} is a range: to search it, write ssl {command} -m hydra/sweeper=optuna"
     if match := re.search(r"Error merging override (\S+)", text):
         return f"{match[1]} is not allowed: {str(cause).splitlines()[0]}"
     if isinstance(error, OmegaConfBaseException):

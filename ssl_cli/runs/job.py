@@ -15,3 +15,4 @@ class Job:
     resume: bool = False  # go on with the run that is in `target`
     launched: str | None = None  # by which torchrun or Slurm, see `launch.place.launch_id`
     again: bool = False  # go on with it if it is the same job: of sweeps, which may be started again
+    enters: bool = False  # its directory, which then is the working directory of what trains (hydra.job.chdir)

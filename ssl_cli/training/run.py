@@ -55,7 +55,7 @@ def execute(job: Job, created: Callable[[Path], None] = lambda path: None) -> in
             print("dry run: nothing was trained or written")
             return 0
         if rank() > 0:
-            return train_and_measure(experiment, ReadOnlyRunDir(Path(job.target)), resumed, job.overrides, stop)
+            return train_and_measure(experiment, ReadOnlyRunDir(Path(job.target)), resumed, job, stop)
         if run_dir is None:
             run_dir = RunDir.create(Path(job.target), config, chosen_by_user=job.chosen)
             held.enter_context(RunLock(run_dir.path))
@@ -67,12 +67,10 @@ def execute(job: Job, created: Callable[[Path], None] = lambda path: None) -> in
             tell_of_changes(run_dir, config)
             tell_of_ranks(run_dir, world_size())
         created(run_dir.path)
-        return train_and_measure(experiment, run_dir, resumed, job.overrides, stop)
+        return train_and_measure(experiment, run_dir, resumed, job, stop)
 
 
-def train_and_measure(
-    experiment: Any, run_dir: RunDir, resumed: dict | None, overrides: list[str], stop: StopRequest
-) -> int:
+def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None, job: Job, stop: StopRequest) -> int:
     """Fit, then let rank 0 score the test split; ``summary.json`` tells at any time which state the run is in."""
     from ssl_cli.distributed import group
     from ssl_cli.probes.measure import measure
@@ -84,10 +82,12 @@ def train_and_measure(
         run_dir.log(line)
         say(line)
 
-    summary = first_summary(experiment, run_dir, overrides)
+    summary = first_summary(experiment, run_dir, job.overrides)
     try:
         run_dir.write("summary.json", summary)
         run_dir.path = Path(group.wait_for_first(str(run_dir.path)))
+        if job.enters:
+            os.chdir(run_dir.path)
         with stop, quick_products(experiment.device):
             state = fit(experiment, run_dir, resumed, stop)
         rank = group.rank()

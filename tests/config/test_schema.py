@@ -7,7 +7,7 @@ import pytest
 from experiments import CONF
 from omegaconf import OmegaConf
 
-from ssl_cli.config.compose import slug
+from ssl_cli.config.jobs import slug
 from ssl_cli.config.limits import within
 from ssl_cli.config.schema import CHOICES, HOUSEKEEPING, RESUMABLE, SCHEMAS, TrainerConfig
 
