@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import traceback
+from pathlib import Path
 
 LIGHT = (
     "ssl_cli.config.compose",
@@ -40,7 +41,7 @@ class Warm:
 
 def serve(modules: list[str]) -> None:
     """Import, then fork a child for each order that comes as a line, one after the other."""
-    sys.path.remove(os.path.dirname(__file__))  # as an installed script has it
+    sys.path.remove(str(Path(__file__).parent))  # as an installed script has it
     for name in modules:
         for found in every_module() if name == ALL else [name]:
             importlib.import_module(found)
@@ -83,8 +84,7 @@ def run(order: dict) -> None:
         status = 1
     sys.stdout.flush()
     sys.stderr.flush()
-    with open(order["modules"], "w") as file:
-        file.write("\n".join(sys.modules))
+    Path(order["modules"]).write_text("\n".join(sys.modules))
     os._exit(status)
 
 
