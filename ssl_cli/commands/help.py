@@ -1,7 +1,18 @@
 """``ssl COMMAND --help``: read from the config directory, so that a new file is listed without being named here."""
 
 import importlib
+import re
+import shutil
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
+
+NARROWEST, WIDEST = 60, 100  # columns
+FAMILIES = {  # of conf/experiment: a pattern of names, and what they are
+    r"(.+)_cifar10": "published settings on CIFAR-10",
+    r"(.+)_imagenet": "published settings on ImageNet",
+    r"sweep_(.+)": "sweeps",
+}
 
 HELP = {
     "train": """\
@@ -96,17 +107,25 @@ examples
 
 
 def command_help(command: str, purpose: str, conf: Path) -> str:
-    """Return the help text of one command."""
+    """Return the help text of one command, as wide as the terminal (60 to 100 columns)."""
+    return wrapped(_help(command, purpose, conf), min(WIDEST, max(NARROWEST, shutil.get_terminal_size().columns)))
+
+
+def _help(command: str, purpose: str, conf: Path) -> str:
     if not (conf / f"{command}.yaml").is_file():
         return f"ssl {command}: {purpose}\n\n{importlib.import_module(f'ssl_cli.commands.{command}').HELP.strip()}\n"
-    used = _groups(conf / f"{command}.yaml")
-    usage = f"usage: ssl {command}{' [GROUP=OPTION]' * bool(used)} [KEY=VALUE] [FLAGS]"
-    lines = [f"ssl {command}: {purpose}", "", usage]
-    lines += ["", "groups and their options (* is the default; a data set or a method may bring another)"] * bool(used)
-    for group, default in used.items():
-        options = sorted(file.stem for file in (conf / group).glob("*.yaml") if not file.stem.startswith("_"))
-        if options:
-            lines.append(f"  {group:<11}{', '.join(f'{name}*' if name == default else name for name in options)}")
+    groups = _groups(conf / f"{command}.yaml")
+    options = {group: sorted(f.stem for f in (conf / group).glob("*.yaml") if f.stem[0] != "_") for group in groups}
+    lines = [f"ssl {command}: {purpose}", ""]
+    lines += [f"usage: ssl {command}{' [GROUP=OPTION]' * bool(groups)} [KEY=VALUE] [FLAGS]", ""]
+    experiments = options.pop("experiment", [])
+    if options:
+        lines.append("groups and their options (* is the default; a data set or a method may bring another)")
+    for group, names in options.items():
+        lines.append(f"  {group:<11}{', '.join(f'{name}*' if name == groups[group] else name for name in names)}")
+    if experiments:
+        lines += ["", "experiments: several settings at once, for example experiment=simclr_cifar10"]
+        lines += [f"  {names:<15}{what}" for names, what in families(experiments)]
     flags = """\
 flags
   -m, --multirun             a sweep over comma-separated values, each job in its own directory
@@ -114,7 +133,48 @@ flags
   --config-dir DIR           also find configs in DIR: your own methods, data sets, experiments
   --shell-completion         see `ssl --help`
 """
-    return "\n".join([*lines, "", HELP[command], flags])
+    return "\n".join([*lines, *[""] * bool(options), HELP[command], flags])
+
+
+def families(experiments: list[str]) -> list[tuple[str, str]]:
+    """Return how the experiments of each family are named, and which there are: most names differ in one word only."""
+    left, found = list(experiments), []
+    for pattern, what in FAMILIES.items():
+        words = {name: match[1] for name in left if (match := re.fullmatch(pattern, name))}
+        if words:
+            found.append((pattern.replace("(.+)", "NAME"), f"{what}; NAME is one of {', '.join(words.values())}"))
+        left = [name for name in left if name not in words]
+    return found + [("others", ", ".join(left))] * bool(left)
+
+
+def wrapped(text: str, width: int) -> str:
+    """Return a text with no line longer than ``width``; what continues a line stands below its last column."""
+    return "".join(f"{line}\n" for entry in _entries(*text.splitlines()) for line in _lines(entry, width))
+
+
+def _entries(entry: str, *lines: str) -> Iterator[str]:
+    """Join what was one paragraph, or one entry of a list, before somebody wrapped it."""
+    for line in lines:
+        indent = len(line) - len(line.lstrip())
+        if line and entry and (indent > 2 or indent == 0 and entry[0] != " "):
+            entry += " " + line.strip()
+        else:
+            yield entry
+            entry = line
+    yield entry
+
+
+def _lines(entry: str, width: int) -> list[str]:
+    if len(entry) <= width:
+        return [entry]
+    indent = len(entry) - len(entry.lstrip())
+    if column := re.match(r" *(\S+ )*\S+ {2,}(?=\S)", entry):  # a name and what it means
+        if column.end() > width // 2:
+            return [entry[: column.end()].rstrip(), *_lines(" " * 6 + entry[column.end() :], width)]
+        indent = column.end()
+    elif entry.startswith(("usage: ", "  ssl ")):
+        indent += 4
+    return textwrap.wrap(entry, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _groups(file: Path) -> dict[str, str]:
