@@ -1,104 +1,253 @@
-"""The commands of README.md and CONTRIBUTING.md do what they say, in the order they stand there."""
+"""README.md, CONTRIBUTING.md and the pages in docs/ say what is so: their commands run, what they name exists."""
 
+import importlib
+import multiprocessing
+import os
 import re
 import shlex
+import shutil
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
+
+from ssl_cli.cli import COMMANDS
 
 ROOT = Path(__file__).parent.parent
-QUICK = ["trainer.max_steps=2", "trainer.batch_size=16", "probes.linear.labels=[all]"]
+PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md"))]
+GROUPS = ["method", "dataset", "pretext", "augment", "backbone", "optimizer", "schedule", "probe", "launcher"]
+
+# What makes a command of a page small: a few images, a narrow network, two steps.
+FEW = ["dataset.num_images=200", "dataset.storage_size=16"]
+SHORT = ["trainer.max_steps=2", "trainer.batch_size=16", "probes.linear.labels=[all]"]
+NARROW = ["backbone.widths=[4,8]"]
 
 
-def blocks(file: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / file).read_text(), re.M | re.S)
+def read(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
 
 
-def commands(file: str) -> list[str]:
-    return [line for block in blocks(file, "sh") for line in re.findall(r"(?:^|&& )(ssl .*)$", block, re.M)]
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", read(page), re.M | re.S)
 
 
-def test_the_commands_of_the_readme_run_in_order(ssl, image_folder):
-    seen = []
-    for line in commands("README.md"):
-        args = shlex.split(line.replace("DIR", str(image_folder)))[1:]
-        if args[0] == "train" and not any(arg.startswith("resume") for arg in args):
-            args += QUICK
-        if args[0] == "probe" and "probe=linear" in args:
-            args += ["probe.draws=2"]
-        downloads = "dataset=cifar10" in args
-        outcome = ssl(*args, *(["dataset.download=false", f"dataset.root={image_folder}"] if downloads else []))
-        assert outcome.status == (2 if downloads else 0), (line, outcome.err)
-        if downloads:
-            assert "cifar-10-python.tar.gz" in outcome.err and str(image_folder) in outcome.err
-        seen.append(" ".join(args[:2]))
-    assert {"train method=simclr", "train method=supervised", "train -m", "probe ckpt=last"} <= set(seen)
+def commands(page: str) -> list[str]:
+    return [line for block in blocks(page, "sh") for line in re.findall(r"(?:^|&& )(ssl .*)$", block, re.M)]
+
+
+def options(group: str) -> set[str]:
+    return {file.stem for file in (ROOT / "conf" / group).glob("*.yaml") if not file.stem.startswith("_")}
+
+
+# Commands run in forks of a process that has imported torch already: each would spend seconds on that alone.
+CONTEXT = multiprocessing.get_context("forkserver")
+WARM = ["config.compose", "commands.train", "training.loop", "setup.prepare", "probes.measure", "report.write"]
+CONTEXT.set_forkserver_preload([*(f"ssl_cli.{name}" for name in WARM), "torch._dynamo", "matplotlib.pyplot"])
+
+
+@dataclass
+class Shell:
+    """Runs ``ssl`` in one directory."""
+
+    cwd: Path
+
+    def __call__(self, *args: str, own_package: bool = False) -> tuple[int, str, str]:
+        """Return the exit status, and what was written to the two streams."""
+        process = CONTEXT.Process(target=child, args=(args, self.cwd, own_package))
+        process.start()
+        process.join(300)
+        assert process.exitcode is not None, f"it hangs: {args}"
+        return process.exitcode, *((self.cwd / f".{name}").read_text() for name in ("out", "err"))
+
+
+def child(args: tuple[str, ...], cwd: Path, own_package: bool) -> None:
+    import torch
+
+    from ssl_cli.cli import main
+
+    os.chdir(cwd)
+    for stream, name in ((1, ".out"), (2, ".err")):
+        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
+    os.environ["COLUMNS"] = "120"
+    torch.set_num_threads(1)
+    sys.argv = ["ssl", *args]
+    sys.path[:0] = [str(cwd)] * own_package  # as with PYTHONPATH
+    status = main(list(args))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+@pytest.fixture
+def shell(tmp_path):
+    return Shell(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def short_run(tmp_path_factory):
+    """What pages mean by `last` that begin after training."""
+    shell = Shell(tmp_path_factory.mktemp("short"))
+    args, _ = small("ssl train method=simclr hydra.run.dir=run", shell.cwd)
+    status, _, err = shell(*args)
+    assert status == 0, err
+    return shell.cwd / "run"
+
+
+def small(line: str, images: Path) -> tuple[list[str], int]:
+    """Return the words of a command, with what makes it small, and the exit status that it must have."""
+    args = shlex.split(line.replace("DIR", str(images)))[1:]
+    keys = dict(arg.split("=", 1) for arg in args if "=" in arg)
+    if args[0] == "probe" and keys.get("probe", "linear") == "linear":
+        args.append("probe.draws=2")
+    if keys.get("dataset") == "shapes":
+        args += FEW
+    if args[0] != "train":
+        return args, 0
+    if "resume" in keys:
+        return [*args, "trainer.max_steps=3"], 0
+    if not {"dataset", "init"} & set(keys):
+        args += ["dataset=shapes", "dataset.channels=1", *FEW]
+    if not {"backbone", "init"} & set(keys):
+        args += NARROW
+    if int(keys.get("trainer.devices", 1)) > 1:
+        args.append("trainer.dry_run=true")  # tests/launch starts ranks
+    if keys.get("dataset") in options("dataset") - {"folder", "digits", "shapes"}:
+        return [*args, "dataset.download=false", f"dataset.root={images}"], 2
+    return [*args, *SHORT], 0
+
+
+def write_files(page: str, cwd: Path) -> list[str]:
+    """Write each block that follows the line "`FILE`:" to that file, and return their names."""
+    found = re.findall(r"^`([\w/.]+)`:\n\n```(?:python|yaml)\n(.*?)^```", read(page), re.M | re.S)
+    for name, text in found:
+        (cwd / name).parent.mkdir(parents=True, exist_ok=True)
+        (cwd / name).write_text(text)
+    return [name for name, _ in found]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)])
+def test_the_commands_of_a_page_run_in_order(page, shell, image_folder, request):
+    write_files(page, shell.cwd)
+    if re.search(r"\blast\b", commands(page)[0]):
+        run = request.getfixturevalue("short_run")
+        shutil.copytree(run, shell.cwd / "outputs/2026-01-01/00-00-00-simclr-shapes")
+    for line in commands(page):
+        args, expected = small(line, image_folder)
+        status, _, err = shell(*args, own_package=True)
+        assert status == expected, (line, err)
+        assert expected == 0 or str(image_folder) in err and "write" in err or "download" in err, (line, err)
+
+
+def test_the_pages_have_the_commands_that_they_are_for():
+    for page, words in {
+        "README.md": {"train method=simclr", "train -m", "train method=supervised", "views dataset=folder"},
+        "docs/measure.md": {"probe ckpt=last"},
+        "docs/export.md": {"embed ckpt=last", "export ckpt=last"},
+        "docs/sweeps.md": {"train -m", "compare outputs/mine", "runs"},
+        "docs/resume.md": {"train resume=last", "check last"},
+        "docs/report.md": {"report last"},
+        "docs/extend.md": {"train --config-dir", "probe ckpt=last"},
+    }.items():
+        assert words <= {" ".join(line.split()[1:3]) for line in commands(page)}, page
 
 
 def test_the_first_commands_are_the_ones_that_ci_runs():
-    first, second = (block.strip() for block in blocks("README.md", "sh")[:2])
+    first, *_, docs, tests = (block.strip() for block in blocks("README.md", "sh"))
     assert first.endswith("pip install -e . && ssl train method=simclr") and first.startswith("python3 -m venv")
-    assert second == "pip install -e '.[dev]' && pytest"
-    ci = (ROOT / ".ci/run").read_text()
-    assert "pip install -q -e '.[dev]'" in ci and "\npytest" in ci
+    assert docs == "pip install -e '.[docs]' && mkdocs serve"
+    assert tests == "pip install -e '.[dev]' && pytest"
+    ci = read(".ci/run")
+    assert "pip install -q -e '.[dev,docs]'" in ci and "\nmkdocs build --strict" in ci and "\npytest" in ci
 
 
-def test_every_option_on_disk_is_in_the_readme_and_the_other_way_round():
-    text = (ROOT / "README.md").read_text().split("## What there is")[1].split("`ssl train --help`")[0]
-    named = set(re.findall(r"`([a-z0-9_]+)`", text))
-    known = {"imagenet", "experiment", *(f.stem for f in (ROOT / "conf/experiment").glob("*.yaml"))}
-    for group in ("method", "dataset", "pretext", "augment", "backbone", "optimizer", "schedule", "probe", "launcher"):
-        options = {f.stem for f in (ROOT / "conf" / group).glob("*.yaml") if not f.stem.startswith("_")}
-        assert options <= named, group
-        known |= options | {group}
-    assert named <= known
+def test_the_readme_is_short_enough_to_be_read_to_its_end():
+    assert len(read("README.md").splitlines()) <= 150
 
 
-def test_the_example_of_contributing_works_from_outside_the_package(ssl):
-    train, probe, _ = own_package(ssl.cwd)
-    outcome = ssl(*train, *QUICK, PYTHONPATH=str(ssl.cwd))
-    assert outcome.status == 0, outcome.err
-    assert "brightness" in outcome.out
-    refused = ssl(*probe[:2], PYTHONPATH=str(ssl.cwd))
-    assert refused.status == 2 and "trusted_modules=[my_package]" in refused.err
-    outcome = ssl(*probe, "probe.draws=2", PYTHONPATH=str(ssl.cwd))
-    assert outcome.status == 0, outcome.err
-    refused = ssl(*train, "method.weight=0", PYTHONPATH=str(ssl.cwd))
-    assert refused.status == 2 and "method.weight=0" in refused.err
-    missing = ssl(*train, *QUICK)
-    assert missing.status == 2 and "my_package.brightness.Brightness" in missing.err
+@pytest.mark.parametrize("page", ["README.md", "docs/options.md"])
+def test_the_commands_and_options_on_disk_are_in_the_tables_and_the_other_way_round(page):
+    rows = {}
+    for first, rest in re.findall(r"^\| (.*?) \| (.*)\|$", read(page), re.M):
+        rows[first] = set(re.findall(r"`(\w+)`", rest))
+    if page == "README.md":
+        assert {f"`ssl {name}`" for name in COMMANDS} == {name for name in rows if name.startswith("`ssl ")}
+        families = read(page).split("| family |")[1].split("\n\n")[0]
+        assert set(re.findall(r"`(\w+)`", families)) == options("method")
+        return
+    for group in GROUPS:
+        assert rows[f"`{group}`"] == options(group), group
+    assert rows["`experiment`"] <= options("experiment")
+    patterns = {f"{name}_{size}" for name in options("method") for size in ("cifar10", "imagenet")}
+    assert options("experiment") <= rows["`experiment`"] | patterns
+
+
+@pytest.mark.parametrize(
+    ("page", "heading", "group"), [("docs/methods.md", "method", "method"), ("docs/measure.md", "probe", "probe")]
+)
+def test_the_table_that_explains_a_group_has_all_of_it(page, heading, group):
+    table = read(page).split(f"| {heading} |")[1].split("\n\n")[0]
+    assert {
+        name for cell in re.findall(r"^\| (.*?) \|", table, re.M) for name in re.findall(r"`(\w+)`", cell)
+    } == options(group)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_names_exists(page, tmp_path):
+    text = read(page).replace("\\_", "_")
+    own = {Path(name).stem for name in write_files(page, tmp_path)}
+    for group, names in re.findall(rf"(?<![\w.@/])({'|'.join([*GROUPS, 'experiment'])})=([a-z\d_,]*[a-z\d_])", text):
+        assert set(names.split(",")) <= options(group) | own, f"{group}={names}"
+    for name in re.findall(r"(?<![\w/.-])((?:ssl_cli|conf|tests|benchmarks|docs)/[\w./-]*)", text):
+        assert (ROOT / name.rstrip(".")).exists() or "foo" in name, name
+    for link in re.findall(r"\]\(([^)#]+)", text) + re.findall(r'src="([^"]+)"', text):
+        assert link.startswith("http") or ((ROOT / page).parent / link).exists(), link
+    for module, names in re.findall(r"^from (ssl_cli[\w.]*) import ([\w, ]+)", "\n".join(blocks(page, "python")), re.M):
+        for name in names.split("#")[0].split(", "):
+            found = importlib.import_module(module)
+            assert hasattr(found, name.strip()) or importlib.import_module(f"{module}.{name.strip()}"), name
+
+
+def test_every_page_is_in_the_navigation_of_the_site():
+    nav = yaml.safe_load(read("mkdocs.yml"))["nav"]
+    listed = [file for section in nav for pages in section.values() for page in pages for file in page.values()]
+    assert sorted(f"docs/{file}" for file in listed) == [page for page in PAGES if page.startswith("docs/")]
+
+
+def test_examples_of_own_code_import_public_names_only():
+    for page in PAGES:
+        if page != "docs/export.md":  # which is about what there is inside
+            for block in blocks(page, "python"):
+                assert set(re.findall(r"^from (ssl_cli[\w.]*)", block, re.M)) <= {"ssl_cli.plugins"}, page
 
 
 def own_package(cwd: Path) -> list[list[str]]:
-    """Write the examples of CONTRIBUTING.md as it says, and return its commands."""
-    method, pretext = blocks("CONTRIBUTING.md", "python")
-    method_yaml, pretext_yaml = blocks("CONTRIBUTING.md", "yaml")
-    (cwd / "my_package").mkdir()
-    (cwd / "my_package/__init__.py").touch()
-    for group, name, code, yaml in (
-        ("method", "brightness", method, method_yaml),
-        ("pretext", "mirrored", pretext, pretext_yaml),
-    ):
-        (cwd / f"my_package/{name}.py").write_text(code)
-        (cwd / "mine" / group).mkdir(parents=True)
-        (cwd / "mine" / group / f"{name}.yaml").write_text(yaml)
-    return [shlex.split(line)[1:] for line in commands("CONTRIBUTING.md")]
+    """Write the examples as the page says, and return its commands."""
+    assert len(write_files("docs/extend.md", cwd)) == 4
+    return [small(line, cwd)[0] for line in commands("docs/extend.md")]
 
 
-def test_the_pretext_of_contributing_works_from_outside_the_package(ssl):
-    _, _, train = own_package(ssl.cwd)
-    outcome = ssl(*train, *QUICK, "hydra.run.dir=run", PYTHONPATH=str(ssl.cwd))
-    assert outcome.status == 0, outcome.err
-    assert "pretext_accuracy" in (ssl.cwd / "run/metrics.jsonl").read_text()
-    refused = ssl(*train, "pretext.share=1", PYTHONPATH=str(ssl.cwd))
-    assert refused.status == 2 and "pretext.share=1" in refused.err
-    probed = ssl("probe", "ckpt=run", "probe=knn", "trusted_modules=[my_package]", PYTHONPATH=str(ssl.cwd))
-    assert probed.status == 0, probed.err
-    two_views = ssl("train", "--config-dir", "mine", "method=simclr", "pretext=mirrored", PYTHONPATH=str(ssl.cwd))
-    assert two_views.status == 2 and "two_views" in two_views.err
+def test_an_own_method_works_from_outside_the_package(shell):
+    train, probe, _ = own_package(shell.cwd)
+    status, out, err = shell(*train, own_package=True)
+    assert status == 0 and "brightness" in out, err
+    status, _, err = shell(*probe[:2], own_package=True)
+    assert status == 2 and "trusted_modules=[my_package]" in err
+    status, _, err = shell(*train, "method.weight=0", own_package=True)
+    assert status == 2 and "method.weight=0" in err
+    status, _, err = shell(*train)
+    assert status == 2 and "my_package.brightness.Brightness" in err
 
 
-@pytest.mark.parametrize("file", ["README.md", "CONTRIBUTING.md"])
-def test_paths_that_are_named_exist(file):
-    for name in re.findall(r"`((?:ssl_cli|conf|tests)/[\w./]*)`", (ROOT / file).read_text()):
-        assert (ROOT / name).exists() or "foo" in name, name
+def test_an_own_pretext_works_from_outside_the_package(shell):
+    _, _, train = own_package(shell.cwd)
+    status, _, err = shell(*train, "hydra.run.dir=run", own_package=True)
+    assert status == 0, err
+    assert "pretext_accuracy" in (shell.cwd / "run/metrics.jsonl").read_text()
+    status, _, err = shell(*train, "pretext.share=1", own_package=True)
+    assert status == 2 and "pretext.share=1" in err
+    status, _, err = shell("probe", "ckpt=run", "probe=knn", "trusted_modules=[my_package]", own_package=True)
+    assert status == 0, err
+    status, _, err = shell("train", "--config-dir", "mine", "method=simclr", "pretext=mirrored", own_package=True)
+    assert status == 2 and "two_views" in err

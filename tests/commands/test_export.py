@@ -15,7 +15,7 @@ from ssl_cli.probes.frozen.features import extract
 from ssl_cli.runs import checkpoint
 from ssl_cli.setup.restore import open_checkpoint
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs/export.md").read_text()
 
 
 def read(file):
@@ -87,7 +87,7 @@ def test_torchvision_reads_a_resnet_by_the_lines_of_the_readme(tmp_path, arch):
     settings = [f"backbone={arch}", "backbone.stem=imagenet", "dataset.channels=3", "dataset.storage_size=32"]
     train(tmp_path / "run", ["method=simclr", *settings, "trainer.batch_size=4", "trainer.max_steps=1"])
     weights, about = exported(tmp_path / "run", tmp_path / "file.safetensors")
-    (lines,) = (block for block in re.findall(r"^```python\n(.*?)^```", README, re.M | re.S) if "safetensors" in block)
+    (lines,) = (block for block in re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S) if "safetensors" in block)
     assert "backbone.safetensors" in lines and "resnet18" in lines
     names = {}
     exec(lines.replace("backbone.safetensors", str(tmp_path / "file.safetensors")).replace("resnet18", arch), names)
