@@ -1,6 +1,8 @@
 """README.md, CONTRIBUTING.md and the pages in docs/ say what is so: their commands run, what they name exists."""
 
+import dataclasses
 import importlib
+import json
 import multiprocessing
 import os
 import re
@@ -14,6 +16,7 @@ import pytest
 import yaml
 
 from ssl_cli.cli import COMMANDS
+from ssl_cli.config.schema import TrainerConfig
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md"))]
@@ -23,6 +26,25 @@ GROUPS = ["method", "dataset", "pretext", "augment", "backbone", "optimizer", "s
 FEW = ["dataset.num_images=200", "dataset.storage_size=16"]
 SHORT = ["trainer.max_steps=2", "trainer.batch_size=16", "probes.linear.labels=[all]"]
 NARROW = ["backbone.widths=[4,8]"]
+
+# What comes out of a page's commands as the page says: words that they print, and files below the directory.
+PRINTED = {
+    "README.md": ["random weights", "picture: ", "scored once, on", "cifar-10-python.tar.gz", "(6 of 6 jobs finished)"],
+    "docs/few-labels.md": ["init=last: ", "own classifier"],
+    "docs/measure.md": ["ckpt=last: ", "the backbone stayed frozen", "R²", "10% of"],
+    "docs/resume.md": ["all is well"],
+    "docs/sweeps.md": ["(6 of 6 jobs finished)", "is finished; nothing to do", "difference to supervised"],
+    "docs/your-images.md": ["picture: ", "nothing was trained or written", "R²"],
+    "docs/extend.md": ["brightness"],
+}
+LEFT = {
+    "README.md": ["views.png", "summary.json", "checkpoints/last.pt", "checkpoints/last.pt.sha256"],
+    "docs/export.md": ["embeddings/shapes.npz", "export/backbone.safetensors"],
+    "docs/measure.md": ["features/*.npz", "probes/*/result.json"],
+    "docs/index.md": ["report/index.html", "report/tsne_images.png", "report/*.svg"],
+    "docs/methods.md": ["views.png", "plots/*.png"],
+    "docs/report.md": ["report/index.html", "report/tsne_images.png", "report/*.svg"],
+}
 
 
 def read(page: str) -> str:
@@ -97,7 +119,7 @@ def short_run(tmp_path_factory):
 
 def small(line: str, images: Path) -> tuple[list[str], int]:
     """Return the words of a command, with what makes it small, and the exit status that it must have."""
-    args = shlex.split(line.replace("DIR", str(images)))[1:]
+    args = shlex.split(line.replace("DIR", str(images)).replace("FILE.csv", str(images.with_suffix(".csv"))))[1:]
     keys = dict(arg.split("=", 1) for arg in args if "=" in arg)
     if args[0] == "probe" and keys.get("probe", "linear") == "linear":
         args.append("probe.draws=2")
@@ -130,14 +152,21 @@ def write_files(page: str, cwd: Path) -> list[str]:
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)])
 def test_the_commands_of_a_page_run_in_order(page, shell, image_folder, request):
     write_files(page, shell.cwd)
+    names = sorted(str(file.relative_to(image_folder)) for file in image_folder.rglob("*.*"))
+    rows = [f"{name},{len(name) + i}" for i, name in enumerate(names)]
+    image_folder.with_suffix(".csv").write_text("\n".join(["file,age", *rows]))
+    said = ""
     if re.search(r"\blast\b", commands(page)[0]):
         run = request.getfixturevalue("short_run")
         shutil.copytree(run, shell.cwd / "outputs/2026-01-01/00-00-00-simclr-shapes")
     for line in commands(page):
         args, expected = small(line, image_folder)
-        status, _, err = shell(*args, own_package=True)
+        status, out, err = shell(*args, own_package=True)
         assert status == expected, (line, err)
-        assert expected == 0 or str(image_folder) in err and "write" in err or "download" in err, (line, err)
+        assert expected == 0 or str(image_folder) in err, (line, err)
+        said += out + err
+    assert [words for words in PRINTED.get(page, []) if words not in said] == []
+    assert [name for name in LEFT.get(page, []) if not list(shell.cwd.glob(f"outputs/**/{name}"))] == []
 
 
 def test_the_pages_have_the_commands_that_they_are_for():
@@ -207,6 +236,25 @@ def test_what_a_page_names_exists(page, tmp_path):
         for name in names.split("#")[0].split(", "):
             found = importlib.import_module(module)
             assert hasattr(found, name.strip()) or importlib.import_module(f"{module}.{name.strip()}"), name
+
+
+def test_the_page_of_the_run_directory_names_what_a_run_leaves_and_the_keys_of_its_summary(short_run):
+    page = read("docs/run-directory.md")
+    files, summary, row, _ = (part.split("\n\n")[0] for part in page.split("|---|---|\n")[1:])
+
+    def first(table: str) -> set[str]:
+        return {name for cell in re.findall(r"^\| (.*?) \|", table, re.M) for name in re.findall(r"`(.*?)`", cell)}
+
+    made = {f"{file.name}/" if file.is_dir() else file.name for file in short_run.iterdir()}
+    assert made - {"checkpoints/"} <= first(files)
+    found = json.loads((short_run / "summary.json").read_text())
+    assert set(found) == first(summary)
+    assert all(set(result) == first(row) for result in found["results"])
+
+
+def test_the_page_of_the_options_has_every_setting_of_the_trainer():
+    named = set(re.findall(r"`trainer\.(\w+)`", read("docs/options.md")))
+    assert named == {field.name for field in dataclasses.fields(TrainerConfig)}
 
 
 def test_every_page_is_in_the_navigation_of_the_site():
