@@ -195,15 +195,15 @@ def test_a_run_on_a_read_only_disk_is_read_but_not_gone_on_with(tmp_path, disk):
 def remove_run():
     from ssl_cli.training import loop
 
-    real, steps = loop.split, []
+    real, steps = loop.accumulation_parts, []
 
-    def split(*args):
+    def parts(*args):
         steps.append(1)
         if len(steps) == 6:
             shutil.rmtree("run")
         return real(*args)
 
-    loop.split = split
+    loop.accumulation_parts = parts
 
 
 def test_a_run_directory_that_is_removed_is_said(tmp_path):

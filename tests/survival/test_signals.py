@@ -109,15 +109,15 @@ def read_for_six_steps():
 
     reading, writing = os.pipe()
     os.dup2(writing, 1)
-    real, steps = loop.split, []
+    real, steps = loop.accumulation_parts, []
 
-    def split(*args):
+    def parts(*args):
         steps.append(1)
         if len(steps) == 6:
             os.close(reading)
         return real(*args)
 
-    loop.split = split
+    loop.accumulation_parts = parts
 
 
 def test_training_goes_on_where_nobody_reads_its_lines_any_more(straight, tmp_path):

@@ -13,9 +13,9 @@ def unlucky():
     """Let the second job fail by a bug, and the third be killed after its second step."""
     from ssl_cli.training import loop
 
-    real, steps = loop.split, []
+    real, steps = loop.accumulation_parts, []
 
-    def split(*args):
+    def parts(*args):
         steps.append(1)
         if len(steps) == 6:  # of 4 a job
             raise ZeroDivisionError("a bug")
@@ -23,7 +23,7 @@ def unlucky():
             os.kill(os.getpid(), signal.SIGKILL)
         return real(*args)
 
-    loop.split = split
+    loop.accumulation_parts = parts
 
 
 def test_a_sweep_in_which_jobs_crash_is_completed_by_the_same_command(tmp_path):

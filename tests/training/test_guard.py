@@ -155,7 +155,7 @@ def test_what_fails_on_bad_numbers_is_explained_without_asking_other_ranks(monke
     def asked(value):
         raise AssertionError("they may be elsewhere, and never answer")
 
-    monkeypatch.setattr("ssl_cli.training.guard.largest", asked)
+    monkeypatch.setattr("ssl_cli.training.guard.max_over_ranks", asked)
     module = torch.nn.Linear(1, 1)
     guard = Guard(module, False, None, torch.device("cpu"))
 
