@@ -3,17 +3,15 @@
 import dataclasses
 import importlib
 import json
-import multiprocessing
-import os
 import re
 import shlex
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
+from command_line import CommandLine
 
 from ssl_cli.cli import COMMANDS
 from ssl_cli.config.schema import TrainerConfig
@@ -63,54 +61,31 @@ def options(group: str) -> set[str]:
     return {file.stem for file in (ROOT / "conf" / group).glob("*.yaml") if not file.stem.startswith("_")}
 
 
-# Commands run in forks of a process that has imported torch already: each would spend seconds on that alone.
-CONTEXT = multiprocessing.get_context("forkserver")
-WARM = ["config.compose", "commands.train", "training.loop", "setup.prepare", "probes.measure", "report.write"]
-CONTEXT.set_forkserver_preload([*(f"ssl_cli.{name}" for name in WARM), "torch._dynamo", "matplotlib.pyplot"])
-
-
 @dataclass
 class Shell:
     """Runs ``ssl`` in one directory."""
 
-    cwd: Path
+    ssl: CommandLine
+
+    @property
+    def cwd(self) -> Path:
+        return self.ssl.cwd
 
     def __call__(self, *args: str, own_package: bool = False) -> tuple[int, str, str]:
         """Return the exit status, and what was written to the two streams."""
-        process = CONTEXT.Process(target=child, args=(args, self.cwd, own_package))
-        process.start()
-        process.join(300)
-        assert process.exitcode is not None, f"it hangs: {args}"
-        return process.exitcode, *((self.cwd / f".{name}").read_text() for name in ("out", "err"))
-
-
-def child(args: tuple[str, ...], cwd: Path, own_package: bool) -> None:
-    import torch
-
-    from ssl_cli.cli import main
-
-    os.chdir(cwd)
-    for stream, name in ((1, ".out"), (2, ".err")):
-        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
-    os.environ["COLUMNS"] = "120"
-    torch.set_num_threads(1)
-    sys.argv = ["ssl", *args]
-    sys.path[:0] = [str(cwd)] * own_package  # as with PYTHONPATH
-    status = main(list(args))
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
+        outcome = self.ssl(*args, **({"PYTHONPATH": str(self.cwd)} if own_package else {}))
+        return outcome.status, outcome.out, outcome.err
 
 
 @pytest.fixture
-def shell(tmp_path):
-    return Shell(tmp_path)
+def shell(ssl):
+    return Shell(ssl)
 
 
 @pytest.fixture(scope="session")
 def short_run(tmp_path_factory):
     """What pages mean by `last` that begin after training."""
-    shell = Shell(tmp_path_factory.mktemp("short"))
+    shell = Shell(CommandLine(tmp_path_factory.mktemp("short"), tmp_path_factory.mktemp("scratch")))
     args, _ = small("ssl train method=simclr hydra.run.dir=run", shell.cwd)
     status, _, err = shell(*args)
     assert status == 0, err
