@@ -38,7 +38,14 @@ def run(tmp_path_factory):
             pixels[..., label] += 120
             Image.fromarray(pixels).save(root / "images" / name / f"<b>{i}.png")
     settings = ["dataset=folder", "dataset.root=images", "dataset.storage_size=16", "trainer.batch_size=16"]
-    settings += ["trainer.max_steps=2", "trainer.log_every=1", "probes.linear.draws=2"]
+    settings += [
+        "trainer.threads=1",
+        "trainer.max_steps=2",
+        "trainer.log_every=1",
+        "backbone.widths=[4,8]",
+        "method.hidden_dim=8",
+    ]
+    settings += ["method.out_dim=8", "probes.linear.draws=2", "probes.linear.labels=[all,1/class]"]
     settings += [f"dataset.cache_dir={root / 'cache'}", "hydra.run.dir=run"]
     assert called(root, "train", "method=simclr", *settings) == 0
     before = files(root / "run")
@@ -155,6 +162,7 @@ def test_a_report_made_again_replaces_the_page_and_drops_figures_that_are_no_mor
         (copy / "report" / name).write_text("old")
         os.utime(copy / "report" / name, (0, 0))
     (copy / "report/index.html").write_text("old")
+    (copy / "metrics.jsonl").unlink()
     assert called(copy.parent, "report", "run") == 0  # the images are not below this directory
     assert "No features, neighbours or views: " in words(check_page(copy / "report/index.html"))
     left = {f.name for f in (copy / "report").iterdir()}
@@ -187,26 +195,40 @@ def test_little_is_left_of_a_run(copy, capsys):
     assert f"The run has failed: no {NAMES[0]}" in text and "there is no env.json" in text and "No curves" in text
 
 
-@pytest.mark.parametrize(
-    ("group", "changed", "said"),
-    [
-        ("backbone", {"widths": [2, 6]}, "does not fit this model: backbone.stem.0.weight is of shape"),
-        ("dataset", {"root": 5}, "is not one that ssl can build"),
-        ("pretext", {"unknown": 1}, "got an unexpected keyword argument 'unknown'"),
-    ],
-)
-def test_a_checkpoint_whose_config_was_changed_is_one_line_in_the_page(run, copy, group, changed, said):
-    file = copy / "checkpoints/last.pt"
+def change_config(run, root, group, changed):
+    """Edit the config inside a checkpoint, as by hand: nothing says that it is another one."""
+    file = run / "checkpoints/last.pt"
     content = torch.load(file, weights_only=True)
-    content["config"]["dataset"]["root"] = str(run.parent / "images")
+    content["config"]["dataset"]["root"] = str(root)
     content["config"][group] |= changed
     torch.save(content, file)
-    (copy / "checkpoints/last.pt.sha256").unlink()
+    file.with_name("last.pt.sha256").unlink()
+
+
+def test_a_checkpoint_whose_weights_do_not_fit_is_one_line_in_the_page(run, copy):
+    change_config(copy, run.parent / "images", "backbone", {"widths": [2, 6]})
+    spoil(copy, results=[])  # figures take the time
+    (copy / "metrics.jsonl").unlink()
     assert called(copy.parent, "report", "run") == 0
     tree = check_page(copy / "report/index.html")
     (line,) = [e.text for e in tree.findall(".//section[2]/p")]
-    assert line.startswith("No features, neighbours or views: ") and said in line and "\n" not in line
+    assert line.startswith("No features, neighbours or views: ") and "\n" not in line
+    assert "does not fit this model: backbone.stem.0.weight is of shape [4, 3, 3, 3] in the checkpoint" in line
     assert [e.text for e in tree.iter("h2")] == ["Results", "What was learned", "Training", "Reproduce"]
+
+
+@pytest.mark.parametrize(
+    ("group", "changed", "said"),
+    [
+        ("dataset", {"root": 5}, "is not one that ssl can build"),
+        ("dataset", {"val_fraction": "much"}, "is not one that ssl can build"),
+        ("pretext", {"unknown": 1}, "got an unexpected keyword argument 'unknown'"),
+    ],
+)
+def test_a_config_that_nothing_can_be_built_of_is_one_line(run, copy, group, changed, said):
+    change_config(copy, run.parent / "images", group, changed)
+    with pytest.raises(UserError, match=said):
+        inspect_run(copy, None, [], lambda line: None)
 
 
 def test_names_from_anywhere_in_a_run_are_shown_as_text(copy):
@@ -220,6 +242,7 @@ def test_names_from_anywhere_in_a_run_are_shown_as_text(copy):
     env |= {"directory": hostile["directory"], "git": {"commit": hostile["commit"], "changed": True}}
     env["command"] = f"ssl train {shlex.quote(hostile['command'])}"
     (copy / "env.json").write_text(json.dumps(env))
+    (copy / "metrics.jsonl").unlink()
     (copy / "config.yaml").write_text((copy / "config.yaml").read_text() + f"# {hostile['config']}\n")
     rows = json.loads((copy / "summary.json").read_text())["results"]
     for row in rows:
