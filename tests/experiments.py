@@ -30,6 +30,23 @@ def composed(command: str, overrides: list[str]) -> DictConfig:
         return compose(command, overrides=overrides)
 
 
+def overrides_of(method: str) -> list[str]:
+    """Return what a method needs beside its defaults: some labels, if it learns from those and from the rest.
+
+    What only takes time is less: a narrow backbone, short chains, and except where a ramp of the loss takes longer,
+    eleven steps an epoch.
+    """
+    keys = OmegaConf.load(CONF / "method" / f"{method}.yaml")
+    backbone = composed("train", [f"method={method}"]).backbone
+    return [
+        f"method={method}",
+        "dataset.labels=20/class" if "mu" in keys else "dataset.test_fraction=0.55",
+        *(["backbone.widths=[8,16,32]"] if "widths" in backbone else []),
+        *(["backbone.dim=32", "backbone.depth=2", "backbone.heads=2"] if "depth" in backbone else []),
+        *(["method.steps=5"] if "chains" in keys else []),
+    ]
+
+
 def train(path: Path, overrides: list[str], stop_after: int | None = None) -> tuple[Experiment, RunDir]:
     """Train (or go on in) ``path``, and stop after a number of steps as a signal would."""
     config = composed("train", [*SMALL, *overrides])

@@ -11,7 +11,7 @@ from ssl_cli.batch import Batch
 from ssl_cli.data.loader import mix
 from ssl_cli.distributed.collectives import averaging, data_parallel, max_over_ranks
 from ssl_cli.distributed.group import rank, wait_for_first
-from ssl_cli.runs.directory import RunDir
+from ssl_cli.runs.directory import ReadOnlyRunDir, RunDir
 from ssl_cli.setup.prepare import Experiment
 from ssl_cli.system.signals import StopRequest
 from ssl_cli.system.terminal import Progress, clock
@@ -101,7 +101,7 @@ def begin(e: Experiment, run: RunDir, resumed: dict[str, Any] | None) -> Trainin
     if resumed is not None:
         restore(e, resumed)
         state = TrainingState(**resumed["progress"])
-    metrics = Metrics([JsonLines(run.path / "metrics.jsonl")] if rank() == 0 else [])
+    metrics = Metrics([] if isinstance(run, ReadOnlyRunDir) else [JsonLines(run.path / "metrics.jsonl")])
     metrics.drop_after(state.step)
     trace = run.path / "plots" / "trace.json" if trainer.profile else None
     t = Training(

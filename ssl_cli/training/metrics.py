@@ -17,7 +17,7 @@ from ssl_cli.system.atomic import replace
 
 
 class Writer(ABC):
-    """A place that rows of metrics go to. Rows come in the order of their ``step``, from rank 0 alone."""
+    """A place that rows of metrics go to. Rows come in the order of their ``step``; of several ranks one writes."""
 
     @abstractmethod
     def write(self, row: Mapping[str, Any]) -> None:

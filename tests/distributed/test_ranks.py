@@ -16,7 +16,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from experiments import CONF, SMALL, composed
+from experiments import CONF, SMALL, composed, overrides_of
 from omegaconf import OmegaConf
 
 from ssl_cli.batch import Batch, Task
@@ -112,7 +112,7 @@ def loop(path: Path) -> dict[str, torch.Tensor]:
 def started(path: Path, world: int, names: list[str]) -> tuple[dict, list[dict]]:
     # Few enough clusters that k-means has enough images in the second round.
     few = {"deepcluster": ["method.clusters=10"]}
-    configs = {name: composed("train", [f"method={name}", *few.get(name, [])]) for name in names}
+    configs = {name: composed("train", [*overrides_of(name), *few.get(name, [])]) for name in names}
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -176,7 +176,7 @@ def test_ranks_share_each_batch_and_each_of_its_parts(monkeypatch, world, parts)
 
     def batch(rank: int, world: int, step: int):
         for name, value in (("world_size", world), ("rank", rank)):
-            monkeypatch.setattr(f"ssl_cli.distributed.group.{name}", lambda value=value: value)
+            monkeypatch.setattr(f"ssl_cli.distributed.collectives.{name}", lambda value=value: value)
         return Loader(images, every % 10, every, **sizes, **mixed).batch(step)
 
     for step in range(6):

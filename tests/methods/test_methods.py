@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from experiments import CONF, composed, tensors, train
+from experiments import CONF, composed, overrides_of, tensors, train
 from omegaconf import OmegaConf
 
 from ssl_cli.config.build import instantiate
@@ -14,24 +14,6 @@ from ssl_cli.runs import checkpoint
 from ssl_cli.setup.parts import build_method
 from ssl_cli.setup.prepare import prepare
 from ssl_cli.setup.restore import open_checkpoint
-
-
-def overrides_of(method: str) -> list[str]:
-    """Return what a method needs beside its defaults: some labels, if it learns from those and from the rest.
-
-    What only takes time is less: a narrow backbone, short chains, and except where a ramp of the loss takes longer,
-    eleven steps an epoch.
-    """
-    keys = OmegaConf.load(CONF / "method" / f"{method}.yaml")
-    backbone = composed("train", [f"method={method}"]).backbone
-    return [
-        f"method={method}",
-        "dataset.labels=20/class" if "mu" in keys else "dataset.test_fraction=0.55",
-        *(["backbone.widths=[8,16,32]"] if "widths" in backbone else []),
-        *(["backbone.dim=32", "backbone.depth=2", "backbone.heads=2"] if "depth" in backbone else []),
-        *(["method.steps=5"] if "chains" in keys else []),
-    ]
-
 
 METHODS = sorted(file.stem for file in (CONF / "method").glob("*.yaml") if not file.stem.startswith("_"))
 
