@@ -107,8 +107,9 @@ def _flags_and_settings(command: str, args: Sequence[str]) -> tuple[list[str], l
     Raises:
         UserError: a flag that there is not, or whose value is missing or impossible.
     """
-    flags, settings, rest = [], [], iter(args)
-    for arg in rest:
+    flags, settings, rest = [], [], list(args)
+    while rest:
+        arg = rest.pop(0)
         name, equals, value = arg.partition("=")
         if not arg.startswith("-"):
             settings.append(arg)
@@ -123,10 +124,10 @@ def _flags_and_settings(command: str, args: Sequence[str]) -> tuple[list[str], l
                 raise UserError(f"the flag {name} takes no value; write {name}")
             flags.append(name)
             continue
-        if not equals and name in ("--info", "-i"):  # its value may be left away
-            value = "all"
+        if not equals and name in ("--info", "-i") and rest[:1] not in [[shown] for shown in SHOWS[name]]:
+            value = "all"  # it may be left away
         elif not equals:
-            value = next(rest, "")
+            value = rest.pop(0) if rest else ""
         if name in SHOWS and value not in SHOWS[name]:
             raise UserError(f"{name} shows one of {', '.join(SHOWS[name])}, not '{value}'")
         if not value or value.startswith("-"):

@@ -139,3 +139,15 @@ def test_a_range_needs_a_search(here):
     for args in (["seed=interval(1,2)"], ["-m", "seed=interval(1,2)"]):
         status, said = here("train", *args)
         assert status == 2 and said.err.count("\n") == 1 and "write ssl train -m hydra/sweeper=optuna" in said.err
+
+
+def test_hydras_own_views_of_a_config(ssl):
+    for args, said in (
+        (["--info", "defaults"], "Defaults List"),
+        (["--info", "method=byol"], "byol"),
+        (["--cfg", "hydra"], "hydra:"),
+        (["--hydra-help"], "Hydra (1.3"),
+        (["hydra.verbose=true", "trainer.dry_run=true"], "nothing was trained"),
+    ):
+        found = ssl("train", *args)
+        assert found.status == 0 and said in found.out, (args, found.err)
