@@ -1,12 +1,15 @@
 """The command line as a user runs it: the fixture `ssl`."""
 
+import functools
+import multiprocessing
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from warm import ALL, LIGHT, Warm
+from warm import FORKS, Light, command, finish, start
 
 # Runs the command line and leaves the names of the imported modules behind.
 WRAPPER = """
@@ -19,15 +22,12 @@ sys.exit(status)
 """
 
 
-SERVERS: dict[str, Warm] = {}  # of this worker, started when they are first wanted
-
-
 @dataclass
 class Outcome:
     status: int
     out: str
     err: str
-    modules: set[str] | None  # imported ones; None where that says nothing
+    modules: set[str] | None = None  # imported ones; None where that says nothing
 
 
 class CommandLine:
@@ -38,33 +38,40 @@ class CommandLine:
     """
 
     def __init__(self, cwd: Path, scratch: Path):
-        self.cwd, self.modules, self.scratch = cwd, scratch / "modules.txt", scratch
-        self.env = {**os.environ, "COLUMNS": "120", "SSL_TEST_MODULES": str(self.modules)}
+        self.cwd, self.scratch = cwd, scratch
+        self.env = {**os.environ, "COLUMNS": "120"}
         self.env.pop("HYDRA_FULL_ERROR", None)
 
     def __call__(self, *args: str, timeout: float = 300, process: str = "forked", **env: str) -> Outcome:
-        self.modules.write_text("")
-        if process == "fresh" or not hasattr(os, "fork"):
-            return self._fresh(args, timeout, env)
-        if process not in SERVERS:
-            SERVERS[process] = Warm(*(LIGHT if process == "light" else [ALL]))
-        out, err = self.scratch / "out.txt", self.scratch / "err.txt"
-        status = SERVERS[process](list(args), str(self.cwd), {**self.env, **env}, str(out), str(err), str(self.modules))
-        modules = set(self.modules.read_text().split("\n")) if process == "light" else None
-        return Outcome(status, out.read_text(), err.read_text(), modules)
+        log, env = Path(tempfile.mkdtemp(dir=self.scratch)), {**self.env, **env}
+        if process == "fresh" or (process == "light" and not FORKS):
+            return self._fresh(args, timeout, env, log / "modules")
+        if process == "light":
+            status = light()(list(args), self.cwd, log, env)
+            modules = set((log / "modules").read_text().split("\n"))
+            return Outcome(status, (log / "out").read_text(), (log / "err").read_text(), modules)
+        status = finish(command, list(args), self.cwd, log=log, env=env, timeout=timeout)
+        return Outcome(status, (log / "out").read_text(), (log / "err").read_text())
 
-    def _fresh(self, args: tuple[str, ...], timeout: float, env: dict[str, str]) -> Outcome:
-        command = [sys.executable, "-c", WRAPPER, *args]
+    def _fresh(self, args: tuple[str, ...], timeout: float, env: dict[str, str], modules: Path) -> Outcome:
         done = subprocess.run(
-            command, cwd=self.cwd, env={**self.env, **env}, capture_output=True, text=True, timeout=timeout
+            [sys.executable, "-c", WRAPPER, *args],
+            **{"cwd": self.cwd, "env": {**env, "SSL_TEST_MODULES": str(modules)}, "timeout": timeout},
+            **{"capture_output": True, "text": True},
         )
-        return Outcome(done.returncode, done.stdout, done.stderr, set(self.modules.read_text().split("\n")))
+        return Outcome(done.returncode, done.stdout, done.stderr, set(modules.read_text().split("\n")))
 
-    def start(self, *args: str) -> subprocess.Popen:
-        """Start it in the background, as the shell would."""
-        command = [sys.executable, "-m", "ssl_cli", *args]
-        return subprocess.Popen(command, cwd=self.cwd, env=self.env, stdout=subprocess.PIPE, text=True)
+    def start(self, *args: str) -> tuple[multiprocessing.Process, Path]:
+        """Start it in the background, as the shell would; its output goes to the file."""
+        log = Path(tempfile.mkdtemp(dir=self.scratch))
+        return start(command, list(args), self.cwd, log=log, env=self.env), log / "out"
 
     def files(self) -> dict[str, int]:
         """Return every file below the working directory with its time of change."""
         return {str(p.relative_to(self.cwd)): p.stat().st_mtime_ns for p in self.cwd.rglob("*")}
+
+
+@functools.cache
+def light() -> Light:
+    """Return this worker's process without torch, which is started when it is first wanted."""
+    return Light()

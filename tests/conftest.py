@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
-from command_line import SERVERS, CommandLine
+from command_line import CommandLine, Outcome, light
+from filelock import FileLock
 
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # they and what they start share the cores; before torch
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
@@ -15,10 +17,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where pytest
 
 
 @pytest.fixture(scope="session", autouse=True)
-def close_servers():
+def close_light():
     yield
-    while SERVERS:
-        SERVERS.popitem()[1].close()
+    if light.cache_info().currsize:
+        light().close()
 
 
 @pytest.fixture
@@ -27,13 +29,37 @@ def ssl(tmp_path, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory):
-    """A short SimCLR run on the digits: its directory, and the outcome of the command."""
-    cwd = tmp_path_factory.mktemp("trained")
-    run = CommandLine(cwd, tmp_path_factory.mktemp("scratch"))
-    outcome = run("train", "method=simclr", "trainer.epochs=2", "probes.linear.draws=2", "hydra.run.dir=run")
-    assert outcome.status == 0, outcome.err
-    return cwd / "run", outcome
+def made_once(tmp_path_factory):
+    """Return a directory that one worker fills and all others read."""
+
+    def get(name: str, make) -> Path:
+        root = tmp_path_factory.getbasetemp()
+        root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+        path = root / "made_once" / name
+        path.parent.mkdir(exist_ok=True)
+        with FileLock(f"{path}.lock"):
+            if not Path(f"{path}.done").exists():
+                path.mkdir()  # it is there if another has failed: once is enough
+                make(path)
+                Path(f"{path}.done").touch()
+        return path
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def trained(made_once, tmp_path_factory):
+    """A short SimCLR run on the digits: its directory, which is this worker's own, and the outcome of the command."""
+
+    def make(cwd: Path) -> None:
+        run = CommandLine(cwd, tmp_path_factory.mktemp("scratch"))
+        outcome = run("train", "method=simclr", "trainer.epochs=2", "probes.linear.draws=2", "hydra.run.dir=run")
+        assert outcome.status == 0, outcome.err
+        (cwd / "outcome.json").write_text(json.dumps([outcome.status, outcome.out, outcome.err]))
+
+    made, own = made_once("trained", make), tmp_path_factory.mktemp("trained")
+    shutil.copytree(made, own, dirs_exist_ok=True)
+    return own / "run", Outcome(*json.loads((own / "outcome.json").read_text()))
 
 
 @pytest.fixture

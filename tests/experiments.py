@@ -1,5 +1,8 @@
 """Experiments built from the shipped config, without the command line."""
 
+import copy
+import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -19,15 +22,20 @@ CONF = conf_dir()
 SMALL = ["trainer.batch_size=64", "trainer.threads=1", "trainer.log_every=1", "trainer.precision=fp32"]
 
 
-def composed(command: str, overrides: list[str]) -> DictConfig:
+def composed(command: str, overrides: Sequence[str]) -> DictConfig:
     """Return the config that the command line would compose."""
+    return copy.deepcopy(_composed(command, tuple(overrides)))
+
+
+@functools.cache  # composing takes a third of a second, and many tests want the same config
+def _composed(command: str, overrides: tuple[str, ...]) -> DictConfig:
     OmegaConf.register_new_resolver("slug", slug, replace=True)
     ConfigStore.instance().store(name=f"_{command}_schema", node=SCHEMAS[command])
     if command == "train":  # Hydra's own application knows which method was chosen
         chosen = [item.split("=")[1] for item in overrides if item.startswith("method=")]
-        overrides = [f"name={(chosen or ['simclr'])[-1]}", *overrides]
+        overrides = (f"name={(chosen or ['simclr'])[-1]}", *overrides)
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose(command, overrides=overrides)
+        return compose(command, overrides=list(overrides))
 
 
 def overrides_of(method: str) -> list[str]:

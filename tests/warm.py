@@ -1,10 +1,11 @@
-"""A process that has imported what commands need, and forks one for each: imports cost seconds, a fork does not.
+"""Commands in processes that are forked from one that has imported what they need: that costs seconds, a fork does not.
 
-Where there is no fork (Windows), commands run in processes of their own, see `conftest.CommandLine`.
+`start` forks from a process that has imported everything. A `Light` has imported what every command needs, but not
+torch: its forks tell whether a command imports that. Where there is no fork (Windows) `start` starts new processes.
 """
 
-import importlib
 import json
+import multiprocessing
 import os
 import pkgutil
 import signal
@@ -13,24 +14,83 @@ import sys
 import traceback
 from pathlib import Path
 
-LIGHT = (
-    "ssl_cli.config.compose",
-    *(f"ssl_cli.commands.{name}" for name in ("train", "probe", "embed", "export", "views")),
-)
-ALL = "everything"  # all modules of ssl_cli, and what the digits come from
+import ssl_cli
+
+FORKS = "forkserver" in multiprocessing.get_all_start_methods()
+CONTEXT = multiprocessing.get_context("forkserver" if FORKS else "spawn")
+OURS = [module.name for module in pkgutil.walk_packages(ssl_cli.__path__, "ssl_cli.") if "__main__" not in module.name]
+OTHERS = ["torch._dynamo", "torchvision", "sklearn.datasets", "rich.table", "matplotlib.pyplot"]
+if FORKS:  # an optimizer imports the first of the others, which takes seconds
+    CONTEXT.set_forkserver_preload([*OURS, *OTHERS])
+COMMANDS = [f"ssl_cli.commands.{name}" for name in ("train", "probe", "embed", "export", "views")]
 
 
-class Warm:
-    """Runs ``ssl`` in forks of a process that has imported the modules."""
+def start(target, *args, **kwargs) -> multiprocessing.Process:
+    process = CONTEXT.Process(target=target, args=args, kwargs=kwargs)
+    process.start()
+    return process
 
-    def __init__(self, *modules: str):
-        command = [sys.executable, __file__, *modules]
-        self.server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def __call__(self, argv: list[str], cwd: str, env: dict[str, str], out: str, err: str, modules: str) -> int:
-        """Run one command; its output goes to files, its modules' names to another. Returns the exit status."""
-        order = {"argv": argv, "cwd": cwd, "env": env, "out": out, "err": err, "modules": modules}
-        self.server.stdin.write(json.dumps(order) + "\n")
+def finish(target, *args, timeout: float = 300, **kwargs) -> int:
+    process = start(target, *args, **kwargs)
+    process.join(timeout)
+    if process.exitcode is None:
+        process.kill()
+        raise AssertionError(f"it hangs: {args}")
+    return process.exitcode
+
+
+def command(argv: list[str], cwd: Path, hook=None, *args, log: Path | None = None, env: dict | None = None) -> None:
+    """Run ``ssl ARGV`` in ``cwd``; its output is appended to ``log``/out and err, by default in ``cwd``."""
+    become(argv, cwd, log or cwd, env)
+    import torch
+
+    torch.set_num_threads(1)
+    if hook is not None:
+        hook(*args)
+    leave(argv)
+
+
+def become(argv: list[str], cwd: Path, log: Path, env: dict[str, str] | None) -> None:
+    """Make this process what the shell would have started."""
+    if env is not None:
+        os.environ.clear()
+        os.environ.update(env)
+        sys.path[:0] = [place for place in env.get("PYTHONPATH", "").split(os.pathsep) if place not in ("", *sys.path)]
+    os.chdir(cwd)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for stream, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(Path(log, name), os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs have it ignored
+    sys.argv = ["ssl", *argv]
+
+
+def leave(argv: list[str], last=lambda: None) -> None:
+    """Run the command and end this process with its status."""
+    from ssl_cli.cli import main
+
+    try:
+        status = main(argv)
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    last()
+    os._exit(status)
+
+
+class Light:
+    """Runs ``ssl`` in forks of a process without torch, one after the other, and looks at what they import."""
+
+    def __init__(self):
+        self.server = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def __call__(self, argv: list[str], cwd: Path, log: Path, env: dict[str, str]) -> int:
+        """Return the exit status; what was printed is in ``log``/out and err, the modules' names in ``log``/modules."""
+        self.server.stdin.write(json.dumps([argv, str(cwd), str(log), env]).encode() + b"\n")
         self.server.stdin.flush()
         return int(self.server.stdout.readline())
 
@@ -39,54 +99,19 @@ class Warm:
         self.server.wait()
 
 
-def serve(modules: list[str]) -> None:
-    """Import, then fork a child for each order that comes as a line, one after the other."""
+def serve() -> None:
+    """Import, then fork a child for each order that comes as a line."""
     sys.path.remove(str(Path(__file__).parent))  # as an installed script has it
-    for name in modules:
-        for found in every_module() if name == ALL else [name]:
-            importlib.import_module(found)
+    for name in ("ssl_cli.config.compose", *COMMANDS):
+        __import__(name)
     for line in sys.stdin:
-        order = json.loads(line)
+        argv, cwd, log, env = json.loads(line)
         if (child := os.fork()) == 0:
-            run(order)
-        _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
-
-
-def every_module() -> list[str]:
-    import ssl_cli
-
-    found = [module.name for module in pkgutil.walk_packages(ssl_cli.__path__, "ssl_cli.")]
-    return [*(name for name in found if not name.endswith("__main__")), "sklearn.datasets", "rich.table", "matplotlib"]
-
-
-def run(order: dict) -> None:
-    """Be the command's process."""
-    os.environ.clear()
-    os.environ.update(order["env"])
-    os.chdir(order["cwd"])
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    for stream, file in ((1, order["out"]), (2, order["err"])):
-        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
-    for place in reversed(os.environ.get("PYTHONPATH", "").split(os.pathsep)):
-        if place and place not in sys.path:
-            sys.path.insert(0, place)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.argv = ["ssl", *order["argv"]]
-    try:
-        from ssl_cli.cli import main
-
-        status = main(order["argv"])
-    except SystemExit as error:
-        status = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
-    except BaseException:
-        traceback.print_exc()
-        status = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    Path(order["modules"]).write_text("\n".join(sys.modules))
-    os._exit(status)
+            signal.alarm(300)
+            become(argv, cwd, log, env)
+            leave(argv, lambda log=log: Path(log, "modules").write_text("\n".join(sys.modules)))
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1:])
+    serve()

@@ -1,19 +1,17 @@
 """Runs that nothing has happened to, to compare others with."""
 
+from functools import partial
+
 import pytest
-from forks import arguments, command, ends, finish
+from forks import arguments, ends
+from warm import command, finish
 
 
 @pytest.fixture(scope="session")
-def straight(tmp_path_factory):
+def straight(made_once):
     """Return the end of an unbroken run of a method, made once."""
-    found = {}
 
-    def get(method):
-        if method not in found:
-            cwd = tmp_path_factory.mktemp(method)
-            assert finish(command, arguments(method), cwd) == 0, (cwd / "err").read_text()
-            found[method] = ends(cwd / "run")
-        return found[method]
+    def make(method, cwd):
+        assert finish(command, arguments(method), cwd) == 0, (cwd / "err").read_text()
 
-    return get
+    return lambda method: ends(made_once(f"straight-{method}", partial(make, method)) / "run")

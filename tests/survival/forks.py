@@ -1,13 +1,11 @@
-"""Runs in processes of their own, forked from one that has torch already: cheap enough to be killed by the hundred."""
+"""Runs that are small enough to be killed by the hundred, and what can happen to them."""
 
 import contextlib
 import importlib
 import json
-import multiprocessing
 import os
 import random
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -16,17 +14,6 @@ from experiments import tensors
 from omegaconf import DictConfig, OmegaConf
 
 from ssl_cli.runs import checkpoint
-
-CONTEXT = multiprocessing.get_context("forkserver")
-WARM = [
-    "ssl_cli.config.compose",
-    "ssl_cli.commands.train",
-    "ssl_cli.training.loop",
-    "ssl_cli.probes.measure",
-    "ssl_cli.data.images.shapes",
-    "matplotlib",
-]
-CONTEXT.set_forkserver_preload([*WARM, "torch._dynamo"])  # an optimizer imports the last, which takes seconds
 
 # A run of 24 steps that takes about a second.
 SMALL = [
@@ -55,19 +42,6 @@ FAMILIES = {
     "mae": VIT,
     "ebm": ["backbone.widths=[4,8]"],
 }
-
-
-def start(target, *args) -> multiprocessing.Process:
-    process = CONTEXT.Process(target=target, args=args)
-    process.start()
-    return process
-
-
-def finish(target, *args) -> int:
-    process = start(target, *args)
-    process.join(300)
-    assert process.exitcode is not None, "it hangs"
-    return process.exitcode
 
 
 def work(
@@ -125,23 +99,6 @@ def watch_writes(kill: tuple[str, int] | None) -> dict[str, int]:
     counted(Path, "unlink")
     counted(checkpoint._HashingWriter, "write")
     return calls
-
-
-def command(argv: list[str], cwd: Path, hook=None, *args) -> None:
-    """Run ``ssl ARGV`` in ``cwd``; its output goes to ``cwd``/out and err."""
-    from ssl_cli.cli import main
-
-    os.chdir(cwd)
-    for stream, name in ((1, "out"), (2, "err")):
-        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs have it ignored
-    torch.set_num_threads(1)
-    if hook is not None:
-        hook(*args)
-    status = main(argv)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
 
 
 def hold(module: str, name: str, number: int, directory: str, seconds: float) -> None:

@@ -7,7 +7,8 @@ import shutil
 import socket
 
 import pytest
-from forks import arguments, command, finish
+from forks import arguments
+from warm import command, finish
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from forks import arguments, assert_same_end, command, finish, hold, start
+from forks import arguments, assert_same_end, hold
+from warm import command, finish, start
 
 from ssl_cli.errors import UserError
 from ssl_cli.runs.lock import RunLock, holder_lives, read_holder

@@ -12,7 +12,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from forks import arguments, assert_same_end, command, finish
+from forks import arguments, assert_same_end
+from warm import command, finish
 
 from ssl_cli.runs import checkpoint
 

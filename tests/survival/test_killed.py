@@ -11,8 +11,9 @@ import time
 
 import pytest
 from experiments import composed
-from forks import FAMILIES, SMALL, assert_same_end, ends, finish, generator, start, work
+from forks import FAMILIES, SMALL, assert_same_end, ends, generator, work
 from omegaconf import OmegaConf
+from warm import finish, start
 
 
 def unbroken(method, directory):

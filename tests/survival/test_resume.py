@@ -7,7 +7,8 @@ import shutil
 
 import pytest
 from experiments import composed
-from forks import SMALL, arguments, assert_same_end, command, ends, finish
+from forks import SMALL, arguments, assert_same_end, ends
+from warm import command, finish
 
 from ssl_cli.runs import checkpoint
 from ssl_cli.runs.directory import RunDir

@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 
 import pytest
-from forks import arguments, assert_same_end, command, finish, hold, start
+from forks import arguments, assert_same_end, hold
+from warm import command, finish, start
 
 from ssl_cli.system.signals import Interrupted, StopRequest, interruptible
 

@@ -4,7 +4,8 @@ import json
 import os
 import signal
 
-from forks import arguments, command, finish
+from forks import arguments
+from warm import command, finish
 
 SWEEP = [*arguments("moco")[:-1], "trainer.epochs=1", "-m", "seed=0,1,2,3", "hydra.sweep.dir=sweep"]
 

@@ -5,8 +5,9 @@ import json
 import pytest
 import torch
 from experiments import composed
-from forks import SMALL, assert_same_end, ends, start
+from forks import SMALL, assert_same_end, ends
 from omegaconf import OmegaConf
+from warm import start
 
 from ssl_cli.errors import RunError
 from ssl_cli.runs import checkpoint
