@@ -38,6 +38,7 @@ def _composed(command: str, overrides: tuple[str, ...]) -> DictConfig:
         return compose(command, overrides=list(overrides))
 
 
+@functools.cache
 def overrides_of(method: str) -> list[str]:
     """Return what a method needs beside its defaults: some labels, if it learns from those and from the rest.
 
