@@ -85,5 +85,5 @@ def test_by_a_recipe_of_the_users_own(refusal, tmp_path):
 
 def test_torch_is_not_waited_for(ssl):
     for args in (["train", "+trainer.compile=true"], ["probe", "ckpt=x", "+trainer.epochs=3"]):
-        outcome = ssl(*args)
+        outcome = ssl(*args, process="light")
         assert outcome.status == 2 and "torch" not in outcome.modules

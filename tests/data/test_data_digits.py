@@ -28,7 +28,7 @@ def test_enlarging_keeps_the_picture():
 
 
 def test_digits_need_neither_scikit_learn_nor_torchvision():
-    code = "import sys; from ssl_cli.data import digits; digits.load(); print(*sys.modules)"
+    code = "import sys; from ssl_cli.data.images import digits; digits.load(); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert "torch" in loaded
     assert not {"sklearn", "torchvision"} & set(loaded)

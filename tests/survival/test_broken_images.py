@@ -153,7 +153,7 @@ def test_two_processes_that_build_one_cache_get_the_same_whole_one(tmp_path):
     for i in range(300):
         Image.fromarray(np.random.default_rng(i).integers(0, 256, (40, 40), dtype=np.uint8)).save(root / f"{i:03}.png")
     code = (
-        "import hashlib, sys, time; from ssl_cli.data import folder\n"
+        "import hashlib, sys, time; from ssl_cli.data.images import folder\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
         f"data = folder.load({str(root)!r}, cache_dir={str(cache)!r}, storage_size=32, channels=1, storage_limit=0)\n"
         "print(hashlib.sha256(data.images.numpy().tobytes()).hexdigest())\n"
