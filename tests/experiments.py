@@ -56,6 +56,17 @@ def overrides_of(method: str) -> list[str]:
     ]
 
 
+def option(group: str, name: str, *overrides: str) -> DictConfig:
+    """Return one option of a group, alone."""
+    return copy.deepcopy(_option(group, name, overrides))
+
+
+@functools.cache
+def _option(group: str, name: str, overrides: tuple[str, ...]) -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(overrides=[f"+{group}={name}", *overrides])[group]
+
+
 def train(path: Path, overrides: list[str], stop_after: int | None = None) -> tuple[Experiment, RunDir]:
     """Train (or go on in) ``path``, and stop after a number of steps as a signal would."""
     config = composed("train", [*SMALL, *overrides])

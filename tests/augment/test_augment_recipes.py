@@ -1,10 +1,8 @@
 """Whole recipes: those in conf/augment, and what a recipe promises."""
 
-from pathlib import Path
-
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
+from experiments import CONF, option
 from omegaconf import OmegaConf
 
 from ssl_cli.augment.augment import Augment
@@ -12,13 +10,11 @@ from ssl_cli.augment.recipe import Blur
 from ssl_cli.config.build import instantiate
 from ssl_cli.errors import UserError
 
-CONF = Path(__file__).parents[2] / "conf"
 RECIPES = sorted(path.stem for path in (CONF / "augment").glob("*.yaml"))
 
 
 def recipe(name: str, *overrides: str) -> Augment:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return instantiate(compose(overrides=[f"+augment={name}", *overrides]).augment)
+    return instantiate(option("augment", name, *overrides))
 
 
 def photos(n: int, channels: int, size: int) -> torch.Tensor:
@@ -64,8 +60,7 @@ def test_every_recipe_has_every_key_and_takes_fractions(name):
     def types(node):
         return {key: types(value) if isinstance(value, dict) else type(value) for key, value in node.items()}
 
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        ours, base = (types(OmegaConf.to_object(compose(overrides=[f"+augment={n}"]).augment)) for n in (name, "none"))
+    ours, base = (types(OmegaConf.to_object(option("augment", n))) for n in (name, "none"))
     assert ours == base
     assert "int" not in str(ours)  # a whole number as default would refuse 0.5
 

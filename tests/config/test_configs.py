@@ -14,7 +14,7 @@ from ssl_cli.config.stored import check_targets
 from ssl_cli.errors import UserError
 
 FILES = sorted(f for f in CONF.glob("*/*.yaml") if not f.stem.startswith("_"))
-OPTIONS = [(f.parent.name, f.stem) for f in FILES]
+OPTIONS = [(f.parent.name, f.stem) for f in FILES]  # an option's tests follow each other, and share its config
 ROOT = ["dataset.root=somewhere"]
 
 
@@ -24,7 +24,7 @@ def overrides_for(group, option):
     return [f"{plus}{where}={option}"] + (ROOT if option == "folder" or option.endswith("imagenet") else [])
 
 
-@pytest.mark.parametrize("group, option", OPTIONS)
+@pytest.mark.parametrize("group, option", OPTIONS, scope="module")
 def test_composes_and_passes_its_own_checks(group, option):
     config = composed("train", overrides_for(group, option))
     check(config, config, "train")
@@ -34,7 +34,7 @@ def test_composes_and_passes_its_own_checks(group, option):
             check_fit(config, [CONF])
 
 
-@pytest.mark.parametrize("group, option", OPTIONS)
+@pytest.mark.parametrize("group, option", OPTIONS, scope="module")
 def test_the_defaults_are_plain_documented_and_known_to_be_ours(group, option):
     text = (CONF / group / f"{option}.yaml").read_text()
     assert text.startswith("#"), "the first line says what it is"
@@ -66,7 +66,7 @@ def test_builds_without_data(group):
             assert instantiate(node, **run_time.get(group, {})) is not None
 
 
-@pytest.mark.parametrize("group, option", OPTIONS)
+@pytest.mark.parametrize("group, option", OPTIONS, scope="module")
 def test_every_stated_limit_is_kept_by_the_default_and_enforced(group, option):
     config = composed("train", overrides_for(group, option))
     plain = OmegaConf.to_container(config)

@@ -1,5 +1,6 @@
 """What must hold for every method in conf/method: a new file is tested without being listed."""
 
+import copy
 import json
 
 import pytest
@@ -43,8 +44,7 @@ def test_the_loss_falls_and_everything_is_written(finished):
 
 
 def test_every_trainable_parameter_gets_a_gradient(finished):
-    name = finished[0]
-    experiment = prepare(composed("train", [*overrides_of(name), "trainer.batch_size=64"]))
+    experiment = prepare(finished[1].config)
     generator = torch.Generator().manual_seed(0)
     task = experiment.pretext(experiment.loader.batch(0), generator)
     experiment.method.train()
@@ -92,8 +92,9 @@ def test_the_backbone_stays_frozen_while_it_is_probed(finished):
 
 
 def test_methods_that_may_not_see_labels_do_not(finished):
-    name = finished[0]
-    experiment = prepare(composed("train", [f"method={name}", "dataset.labels=4/class", "trainer.batch_size=64"]))
+    config = copy.deepcopy(finished[1].config)
+    config.dataset.labels = "4/class"
+    experiment = prepare(config)
     batch = experiment.loader.batch(0)
     if experiment.method.learns_from == "images":
         assert (batch.labels == -1).all()
@@ -113,7 +114,9 @@ def test_methods_that_may_not_see_labels_do_not(finished):
 def test_one_seed_gives_one_result_and_another_another(tmp_path):
     runs = {}
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        train(tmp_path / name, ["trainer.max_steps=3", f"seed={seed}", "trainer.eval_every=100"])
+        train(
+            tmp_path / name, ["trainer.max_steps=3", f"seed={seed}", "trainer.eval_every=100", "backbone.widths=[8,16]"]
+        )
         runs[name] = tensors(checkpoint.load(tmp_path / name / "checkpoints/last.pt")["model"])
     assert all(torch.equal(value, runs["b"][key]) for key, value in runs["a"].items())
     assert any(not torch.equal(value, runs["c"][key]) for key, value in runs["a"].items())

@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from experiments import CONF
-from hydra import compose, initialize_config_dir
+from experiments import option
 
 from ssl_cli.augment.augment import Augment
 from ssl_cli.batch import Batch
@@ -18,9 +17,7 @@ def info(size):
 
 
 def multi_crop(size, *overrides, augment=None):
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        node = compose(overrides=["+pretext=multi_crop", *overrides]).pretext
-    return instantiate(node, augment=augment or Augment(), data=info(size))
+    return instantiate(option("pretext", "multi_crop", *overrides), augment=augment or Augment(), data=info(size))
 
 
 def ramps(size, batch=6):

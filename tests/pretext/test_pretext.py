@@ -1,15 +1,12 @@
-from pathlib import Path
-
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
+from experiments import option
 
 from ssl_cli.augment.augment import Augment
 from ssl_cli.batch import Batch
 from ssl_cli.config.build import instantiate
 from ssl_cli.data.info import DataInfo
 
-CONF = Path(__file__).parents[2] / "conf"
 CHANGES = Augment(crop={"scale": [0.2, 1]}, flip=0.5)
 
 
@@ -25,9 +22,7 @@ def batch():
 
 
 def pretext(name, data, augment, *overrides):
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        node = compose(overrides=[f"+pretext={name}", *overrides]).pretext
-    return instantiate(node, augment=augment, data=data)
+    return instantiate(option("pretext", name, *overrides), augment=augment, data=data)
 
 
 @pytest.mark.parametrize(("name", "views"), [("augment", 1), ("two_views", 2)])
