@@ -74,7 +74,7 @@ class Jobs:
         """
         # An error is kept, not raised: Hydra would print lines of its own, and end the sweep.
         hydra_config = HydraConfig.get()
-        overrides = list(hydra_config.overrides.task)
+        overrides = OmegaConf.to_container(hydra_config.overrides.task)  # as typed: nothing in them is resolved
         sweep = hydra_config.mode == RunMode.MULTIRUN
         output_dir = Path(hydra_config.runtime.output_dir)
         # Paths mean what they meant where they were typed; with hydra.job.chdir a run enters its directory itself.

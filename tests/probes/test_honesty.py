@@ -39,9 +39,7 @@ def test_a_backbone_that_changes_while_it_is_probed_is_found_out(experiment):
     hook = e.method.backbone.register_forward_hook(drift)
     try:
         with pytest.raises(RunError, match="changed while it was probed"):
-            measure_with_baselines(
-                e.config, e.method, e.data, e.info, e.labelled, e.probes, e.device, print, e.config.dataset
-            )
+            measure_with_baselines(e, e.probes, print)
     finally:
         hook.remove()
 

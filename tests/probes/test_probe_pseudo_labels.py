@@ -22,7 +22,7 @@ def experiment():
 
 def seen(e, classes, passed):
     e.method.pseudo_labels = lambda features: (classes, passed)
-    return monitor_pseudo_labels(e.method, e.data, e.labelled, e.info, torch.device("cpu"))
+    return monitor_pseudo_labels(e)
 
 
 def test_passed_right_and_entropy(experiment):
