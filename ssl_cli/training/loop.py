@@ -113,7 +113,7 @@ def begin(e: Experiment, run: RunDir, resumed: dict[str, Any] | None) -> Trainin
         generator=torch.Generator(),
         metrics=metrics,
         saver=Saver(e, run),
-        guard=Guard(e.method, trainer.on_nan == "skip", trainer.clip_grad, e.device),
+        guard=Guard(e.method, trainer.on_nan == "skip", trainer.clip_grad, e.device, trainer.clip_by == "tensor"),
         watch=Stopwatch(e.device, trainer.profile, trace),
         progress=Progress(e.total_steps, state.step, log=run.log),
         since=SinceLastRow(state.step),
