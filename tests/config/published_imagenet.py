@@ -90,11 +90,10 @@ IMAGENET_RECIPES = {
         "7c446df5b9f45747937fb0d72314eb9f7b66930a",
         IMAGENET
         | EXCLUDED
-        | views(("augment",), 0.14, WEAK_JITTER, blur=1.0, kernel=PIL)
-        | views(("pretext.augment2",), 0.14, WEAK_JITTER, blur=0.1, solarize=0.2, kernel=PIL)
-        | views(("pretext.augment_local",), 0.05, WEAK_JITTER, blur=0.5, kernel=PIL)
+        | views(("augment",), None, WEAK_JITTER, blur=1.0, kernel=PIL)
+        | views(("pretext.augment2",), None, WEAK_JITTER, blur=0.1, solarize=0.2, kernel=PIL)
+        | views(("pretext.augment_local",), None, WEAK_JITTER, blur=0.5, kernel=PIL)
         | {
-            "pretext.augment_local.crop.scale": [0.05, 0.14],
             "pretext.global_scale": [0.14, 1.0],
             "pretext.local_scale": [0.05, 0.14],
             "pretext.local_views": 8,
@@ -231,7 +230,7 @@ IMAGENET_RECIPES = {
         "06b1b7cbaf6ba2a792300d79c7299db98b93b7f9",
         IMAGENET
         | LARC
-        | views(BOTH, 0.14, STRONG_JITTER, blur=0.5, kernel=PIL, interpolation="bilinear")
+        | views(BOTH, None, STRONG_JITTER, blur=0.5, kernel=PIL, interpolation="bilinear")
         | {
             "pretext.global_scale": [0.14, 1.0],
             "pretext.local_scale": [0.05, 0.14],

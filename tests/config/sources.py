@@ -28,7 +28,7 @@ def views(prefixes, crop, jitter, blur=0.0, solarize=0.0, grey=0.2, kernel=None,
     names = ("brightness", "contrast", "saturation", "hue")
     keys = {
         "crop.p": 1.0,
-        "crop.scale": [crop, 1.0],
+        **({"crop.scale": [crop, 1.0]} if crop else {}),  # multi-crop has its own
         "crop.ratio": [0.75, 1.3333333333],
         "crop.interpolation": interpolation,
         "flip": 0.5,
