@@ -110,7 +110,7 @@ PAD_CROP = {  # a mirror, and a crop of the image padded by an eighth of its sid
     "augment.flip": 0.5,
     "augment.jitter.p": 0.0,
     "augment.pad_crop.p": 1.0,
-    "augment.pad_crop.padding": 0.125,
+    "augment.pad_crop.pad": 0.125,
 }
 SMALL = {
     "fixmatch_cifar10": Source(
@@ -172,7 +172,7 @@ SMALL = {
         PAD_CROP
         | {
             "dataset.val_fraction": 0.0,
-            "augment.pad_crop.mode": "zeros",
+            "augment.pad_crop.border": "black",
             "pretext.all_four": True,
             **DECAYED_SGD,
             **under("optimizer", nesterov=True, momentum=0.9, scale="none", lr=0.1, weight_decay=5e-4),
@@ -189,7 +189,7 @@ SMALL = {
         | PAD_CROP
         | {
             "dataset.val_fraction": 0.0,
-            "augment.pad_crop.mode": "zeros",
+            "augment.pad_crop.border": "black",
             "backbone.stem": "cifar",
             "backbone.zero_init_residual": False,
             **DECAYED_SGD,
