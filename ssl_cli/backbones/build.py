@@ -19,16 +19,14 @@ def build_backbone(node: Mapping[str, Any], info: DataInfo, seed: int, *, pretra
         info: the images that it will see.
         seed: of the random weights; it seeds PyTorch's own generator.
         pretrained: whether to take the weights that ``node`` names under ``weights``. False: all weights are random,
-            whatever it names, and no residual branch starts at zero, because a network of shortcuts alone says little
-            about the architecture; this is the baseline that a run is measured against.
+            whatever it names; this is the baseline that a run is measured against.
 
     Raises:
         UserError: the images are too small for this backbone.
     """
     torch.manual_seed(seed)
-    baseline = {} if pretrained else {"weights": None, "zero_init_residual": False}
-    node = {**node, **{key: value for key, value in baseline.items() if key in node}}
-    backbone: Backbone = instantiate(node, in_channels=info.channels)
+    random = {"weights": None} if "weights" in node and not pretrained else {}
+    backbone: Backbone = instantiate({**node, **random}, in_channels=info.channels)
     if info.image_size < backbone.min_size:
         raise UserError(
             f"this backbone needs images of at least {backbone.min_size} pixels, {info.name} has {info.image_size}; "

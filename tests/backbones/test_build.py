@@ -47,13 +47,3 @@ def test_images_that_are_too_small_are_one_line():
     small = DataInfo("toy", 1, 2, ("a", "b"), 8, 4, 4, (0.5,), (0.2,))
     with pytest.raises(UserError, match="at least 4 pixels, toy has 2; write dataset.storage_size=4"):
         build_backbone(CONVNET, small, 0, pretrained=False)
-
-
-def test_the_baseline_with_random_weights_has_ordinary_residual_branches():
-    info = DataInfo("noise", 3, 32, (), 10, 10, 0, (0.5,) * 3, (0.2,) * 3)
-    node = {"_target_": "ssl_cli.backbones.resnet.ResNet", "arch": "resnet18", "zero_init_residual": True}
-    trained, baseline = (build_backbone(node, info, 0, pretrained=flag) for flag in (True, False))
-    last = {name: p for name, p in trained.named_parameters() if name.endswith("bn2.weight")}
-    assert len(last) == 8 and not any(p.any() for p in last.values())
-    for name, p in baseline.named_parameters():
-        assert torch.equal(p, torch.ones_like(p) if name in last else trained.get_parameter(name)), name
