@@ -1,5 +1,7 @@
 """MoCo v2: momentum contrast (He et al. 2020, arXiv:1911.05722; Chen et al. 2020, arXiv:2003.04297)."""
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,6 +13,7 @@ from ssl_cli.distributed.collectives import gather
 from ssl_cli.distributed.group import rank, world_size
 from ssl_cli.errors import UserError
 from ssl_cli.methods.base import Method
+from ssl_cli.methods.shared.choices import one_of
 from ssl_cli.methods.shared.ema import EMA
 from ssl_cli.methods.shared.heads import mlp, unit
 
@@ -49,7 +52,7 @@ class MoCo(Method):
     query and key do not share their BatchNorm statistics and cannot be told by them (section 3.3 of MoCo).
 
     The published head of v2 has no BatchNorm; with it (``hidden_norm``) the embeddings of a small net are spread from
-    the start, not only after some hundred steps.
+    the start, not only after some hundred steps. That of v1, and of the published CIFAR demo, is one linear map.
     """
 
     def __init__(
@@ -64,14 +67,13 @@ class MoCo(Method):
         hidden_dim: int,
         out_dim: int,
         hidden_norm: bool,
+        layers: int = 2,
+        reduction: Literal["mean", "sum"] = "mean",
     ):
         super().__init__(backbone, data)
         self.temperature, self.symmetric = temperature, symmetric
-        if hidden_norm:
-            self.projector = mlp(backbone.dim, hidden_dim, out_dim, layers=2)
-        else:
-            widen, narrow = nn.Linear(backbone.dim, hidden_dim), nn.Linear(hidden_dim, out_dim)
-            self.projector = nn.Sequential(widen, nn.ReLU(inplace=True), narrow)
+        self.reduction = one_of("reduction", reduction, ("mean", "sum"))
+        self.projector = mlp(backbone.dim, hidden_dim, out_dim, layers, hidden_norm=hidden_norm)
         self.teacher = EMA(nn.Sequential(backbone, self.projector), momentum)
         self.register_buffer("queue", unit(torch.randn(queue_size, out_dim)))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))  # row of the oldest key
@@ -92,7 +94,8 @@ class MoCo(Method):
             losses.append(info_nce(q, k.chunk(world_size())[rank()], queue, self.temperature))
             keys.append(k)
         self._enqueue(torch.cat(keys))
-        return {"loss": torch.stack(losses).mean()}
+        both = torch.stack(losses)
+        return {"loss": both.sum() if self.reduction == "sum" else both.mean()}
 
     def after_step(self, progress: float) -> None:
         """Update the key encoder."""
