@@ -49,9 +49,9 @@ class MoCo(Method):
     A step compares with the queue as it was, then puts its own keys in place of the oldest. The average follows after
     the optimizer's step; the published code does so before the next forward, which differs only at the first step.
 
-    Where each rank, or with ``backbone.split_norms`` each part of a batch, normalises by itself, keys are computed in
-    shuffled order, so that an image's query and key do not share their BatchNorm statistics and cannot be told by them
-    (section 3.3 of MoCo).
+    Where BatchNorm normalises parts of a batch (of each rank, or by ``backbone.split_norms``), keys are computed in
+    shuffled order, so that an image's query and key do not share their statistics and cannot be told by them (section
+    3.3 of MoCo).
 
     The published head of v2 has no BatchNorm; with it (``hidden_norm``) the embeddings of a small net are spread from
     the start, not only after some hundred steps. That of v1, and of the published CIFAR demo, is one linear map.
@@ -76,8 +76,8 @@ class MoCo(Method):
         self.temperature, self.symmetric = temperature, symmetric
         self.reduction = one_of("reduction", reduction, ("mean", "sum"))
         self.projector = mlp(backbone.dim, hidden_dim, out_dim, layers, hidden_norm=hidden_norm)
+        self.in_parts = any(isinstance(part, SplitBatchNorm) for part in backbone.modules())
         self.teacher = EMA(nn.Sequential(backbone, self.projector), momentum)
-        self.splits = any(isinstance(part, SplitBatchNorm) for part in backbone.modules())
         self.register_buffer("queue", unit(torch.randn(queue_size, out_dim)))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))  # row of the oldest key
 
@@ -111,7 +111,7 @@ class MoCo(Method):
     @torch.no_grad()
     def _keys(self, images: Tensor) -> Tensor:
         """Return the keys of all ranks [world * B, d], of unit length, in rank order."""
-        if world_size() == 1 and not self.splits:
+        if world_size() == 1 and not self.in_parts:
             return unit(self.teacher(images))
         images = gather(images.contiguous())
         order = gather(torch.randperm(len(images), device=images.device))[: len(images)]  # rank 0's, on every rank
