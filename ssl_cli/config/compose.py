@@ -8,10 +8,11 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import hydra
+from hydra._internal.hydra import Hydra
 from hydra.core.config_store import ConfigLoadError, ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException
@@ -66,7 +67,8 @@ def run_app(
     with tempfile.TemporaryDirectory(prefix="ssl-jobs-") as outcomes:
         jobs = Jobs(command, run, on_failure, Path(outcomes), existing_directories(args), sys.argv)
         try:
-            hydra.main(config_path=str(conf), config_name=command, version_base="1.3")(jobs.do)()
+            with _mode_by_flags(flags, settings):
+                hydra.main(config_path=str(conf), config_name=command, version_base="1.3")(jobs.do)()
         except EndOfSweep as error:
             raise UserError(str(error)) from error
         except MissingConfigException as error:
@@ -78,6 +80,23 @@ def run_app(
                 ) from error
             raise UserError(_about_composing(error, command, args)) from error
         return jobs.status()
+
+
+@contextlib.contextmanager
+def _mode_by_flags(flags: list[str], settings: list[str]) -> Iterator[None]:
+    """Keep Hydra from composing the config once more, only to see whether a file in it asks for a sweep.
+
+    Here a file can do so if it is an experiment, or the user's own.
+    """
+    keys = [item.lstrip("+~").split("=")[0].split("@")[0] for item in settings]
+    by_file = any(key == "experiment" or key.startswith("hydra") and not key.endswith(".dir") for key in keys)
+    look = Hydra.get_mode
+    if not by_file and set(flags) <= {"-m", "--multirun", "-r", "--run"}:
+        Hydra.get_mode = lambda *_, **__: None  # by the flags, that is
+    try:
+        yield
+    finally:
+        Hydra.get_mode = look
 
 
 def _about_composing(error: Exception, command: str, args: Sequence[str]) -> str:
