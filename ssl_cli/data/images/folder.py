@@ -10,11 +10,17 @@ import torch
 from ssl_cli.data.images.base import ImageData
 from ssl_cli.data.images.files.decode import survey
 from ssl_cli.data.images.files.layout import list_images
+from ssl_cli.data.images.files.names import as_text
 from ssl_cli.data.images.files.storage import store
 from ssl_cli.data.images.files.targets import read_targets
 from ssl_cli.errors import UserError, did_you_mean
 
-CHOICES = {"layout": ("auto", "splits", "classes", "flat"), "on_error": ("stop", "skip"), "channels": ("auto", 1, 3)}
+CHOICES = {
+    "layout": ("auto", "splits", "classes", "flat"),
+    "on_error": ("stop", "skip"),
+    "channels": ("auto", 1, 3),
+    "reading": (1, 2),
+}
 
 
 def load(
@@ -28,13 +34,15 @@ def load(
     targets: str | None = None,
     target_columns: Sequence[str] | None = None,
     file_column: str | None = None,
+    reading: int = 1,
 ) -> ImageData:
     """Load a folder of images.
 
     Layouts: ``splits``, folders train/ [val/] [test/] [unlabelled/] with one folder per class inside; ``classes``, one
-    folder per class; ``flat``, a folder or a tree of them without labels. ``auto`` finds out which, and the note says
-    so. Images beside class folders, and those in a folder ``unlabelled``, have no label. Fewer than two classes are no
-    labels. Where there is val/ and no test/, it serves as the test split.
+    folder per class; ``flat``, a folder or a tree of them without labels. ``auto`` finds out which, or asks where more
+    than one is possible; the note says what was found, and what was left out. Images beside class folders, and those in
+    a folder ``unlabelled``, have no label. Fewer than two classes are no labels. Where there is val/ and no test/, it
+    serves as the test split.
 
     Args:
         root: the folder.
@@ -47,15 +55,17 @@ def load(
         targets: a CSV file with numbers to predict, see `targets.read_targets`; they become the factors.
         target_columns: which of its columns; None: those that are numbers.
         file_column: its column with the file names, relative to ``root``; None: the first.
+        reading: version of the rules for ``layout``: 2, or 1 for runs of the time before there was a second.
 
     Raises:
-        UserError: if there is no such folder, no image in it, a layout that does not fit, or a broken image.
+        UserError: if there is no such folder, no image in it, a layout that does not fit or is not the only one, or a
+            broken image.
     """
-    _check_choices({"layout": layout, "on_error": on_error, "channels": channels})
+    _check_choices({"layout": layout, "on_error": on_error, "channels": channels, "reading": reading})
     if storage_size != "auto" and (not isinstance(storage_size, int) or storage_size < 1):
         raise UserError(f"dataset.storage_size={storage_size} is neither a number of pixels nor auto")
     folder = _existing(root)
-    listing = list_images(folder, layout)
+    listing = list_images(folder, layout, reading)
     if not listing.entries:
         raise UserError(f"dataset.root={root} has no image in it ({listing.note})")
 
@@ -80,7 +90,7 @@ def load(
     classes = tuple(sorted({label for label in labels if label is not None}))
     number = {None: -1} | {name: i for i, name in enumerate(classes)}
     return ImageData(
-        name=folder.resolve().name,
+        name=as_text(folder.resolve().name),
         images=images,
         labels=torch.tensor([number[labels[i]] for i in kept]),
         classes=classes,

@@ -3,6 +3,9 @@
 import os
 import re
 import unicodedata
+from collections.abc import Iterable
+
+FEW = 6  # names in a line
 
 # What no table, log or terminal should get as it is: bytes that are no UTF-8, controls, marks that turn the direction.
 _HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -29,6 +32,18 @@ def as_name(text: str) -> str:
 def composed(text: str) -> str:
     """Return a text in Unicode's composed form (NFC): two ways to write the same name become equal."""
     return unicodedata.normalize("NFC", text)
+
+
+def last(path: str) -> str:
+    """Return the last part of a path with forward slashes."""
+    return path.rpartition("/")[2]
+
+
+def few(names: Iterable[str]) -> str:
+    """Join names, the first few of many."""
+    names = list(names)
+    more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
+    return ", ".join(names[:FEW]) + more
 
 
 def _percent(octets: bytes) -> str:
