@@ -12,7 +12,7 @@ from ssl_cli.data.images.files.decode import survey
 from ssl_cli.data.images.files.layout import list_images
 from ssl_cli.data.images.files.names import as_text
 from ssl_cli.data.images.files.storage import store
-from ssl_cli.data.images.files.targets import read_targets
+from ssl_cli.data.images.files.targets import Targets, read_targets
 from ssl_cli.errors import UserError, did_you_mean
 
 CHOICES = {
@@ -32,7 +32,7 @@ def load(
     storage_limit: int = 4 << 30,
     cache_dir: str | None = None,
     targets: str | None = None,
-    target_columns: Sequence[str] | None = None,
+    target_columns: Sequence[str] | str | None = None,
     file_column: str | None = None,
     reading: int = 1,
 ) -> ImageData:
@@ -52,7 +52,7 @@ def load(
         on_error: at a broken file, ``stop`` or ``skip`` it.
         storage_limit: bytes of decoded images that are held in memory; more are memory-mapped.
         cache_dir: where the mapped files lie; by default the user's cache directory.
-        targets: a CSV file with numbers to predict, see `targets.read_targets`; they become the factors.
+        targets: a table of numbers to predict, see `targets.read_targets`; they become the factors.
         target_columns: which of its columns; None: those that are numbers.
         file_column: its column with the file names, relative to ``root``; None: the first.
         reading: version of the rules for ``layout``: 2, or 1 for runs of the time before there was a second.
@@ -70,10 +70,10 @@ def load(
         raise UserError(f"dataset.root={root} has no image in it ({listing.note})")
 
     names, labels, splits = zip(*listing.entries, strict=True)
-    factors = {}
+    table = Targets({}, "")
     if targets is not None:  # before the images: a mistake in it should not wait for them
-        columns = [target_columns] if isinstance(target_columns, str) else target_columns
-        factors = read_targets(Path(targets).expanduser(), names, columns, file_column)
+        chosen = _texts(target_columns), None if file_column is None else str(file_column)
+        table = read_targets(Path(str(targets)).expanduser(), names, *chosen)
     files = [os.fspath(folder / name) for name in names]
     auto_size, auto_channels = survey(files) if "auto" in (storage_size, channels) else (0, 0)
     images, broken = store(
@@ -86,7 +86,6 @@ def load(
         Path(cache_dir).expanduser() if cache_dir else None,
     )
     kept = [i for i in range(len(files)) if i not in broken]
-    factors = {name: values[kept] for name, values in factors.items()}
     classes = tuple(sorted({label for label in labels if label is not None}))
     number = {None: -1} | {name: i for i, name in enumerate(classes)}
     return ImageData(
@@ -98,11 +97,18 @@ def load(
             split: torch.tensor([row for row, i in enumerate(kept) if splits[i] == split], dtype=torch.int64)
             for split in sorted({"train", *splits})
         },
-        factors=factors,
+        factors={name: values[kept] for name, values in table.values.items()},
         files=tuple(files[i] for i in kept),
         skipped=len(broken),
-        note=listing.note,
+        note="; ".join(filter(None, (listing.note, table.note))),
     )
+
+
+def _texts(names: Any) -> list[str] | None:
+    """Return names as texts, whatever they look like: a column may be called 2019."""
+    if names is None:
+        return None
+    return [str(name) for name in (names if isinstance(names, (list, tuple)) else [names])]
 
 
 def _check_choices(settings: Mapping[str, Any]) -> None:
