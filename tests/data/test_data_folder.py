@@ -153,3 +153,7 @@ def test_load_completes_the_splits(tmp_path):
     assert {name: len(rows) for name, rows in data.splits.items()} == {"train": 14, "val": 2, "test": 4}
     with pytest.raises(UserError, match="dataset.labels=some"):
         dataset.load(node | {"labels": "some"})
+    _image(tmp_path / "stray.png")
+    assert dataset.load(node).classes == ()  # a run that knew no dataset.reading keeps what it was trained on
+    with pytest.raises(UserError, match="stray.png"):
+        dataset.load(node | {"reading": 2})
