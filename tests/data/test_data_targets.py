@@ -69,7 +69,7 @@ def test_a_missing_file(tmp_path):
 def test_the_separator_is_found(tmp_path, separator):
     rows = [["file", "age, in years; or so", "2019"], ["a/1.png", "1.5", "7"], ["b/2.png", "", "8"]]
     with (tmp_path / "t.csv").open("w", newline="", encoding="utf-8-sig") as stream:
-        csv.writer(stream, delimiter=separator).writerows(rows)
+        csv.writer(stream, delimiter=separator).writerows([*rows, ["", "", ""], ["", "", ""]])
     found = read_targets(tmp_path / "t.csv", NAMES).values
     assert list(found) == rows[0][1:] and found["2019"].tolist() == [7, 8]
     assert found[rows[0][1]][0] == 1.5 and torch.isnan(found[rows[0][1]][1])

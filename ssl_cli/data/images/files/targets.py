@@ -133,7 +133,7 @@ def _table(file: Path) -> tuple[list[str], dict[int, list[str]]]:
 def _separated(text: str, separator: str) -> tuple[list[str], dict[int, list[str]]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     header = [name.strip() for name in next(reader, [])]
-    return header, {reader.line_num: row for row in reader if row}  # noqa: B035 (it counts)
+    return header, {reader.line_num: row for row in reader if any(map(str.strip, row))}  # noqa: B035 (it counts)
 
 
 def _is_even(header: list[str], rows: dict[int, list[str]]) -> bool:
