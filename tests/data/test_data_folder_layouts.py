@@ -1,11 +1,15 @@
 """Which images of a folder are trained on, with which labels: as its names say, or a question. No pixel is read."""
 
 import os
+import tempfile
 import unicodedata
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from ssl_cli.data.images import folder
@@ -101,6 +105,7 @@ def test_deeper_splits_are_never_trained_on(listed, tmp_path):
         (["cat/1.png", "wild/lynx/2.png"], ["two deep (wild/lynx)", "cat, wild"]),
         (["train/wild/lynx/1.png", "train/wild/wolf/2.png", "test/wild/lynx/3.png"], ["two deep in train", "=splits"]),
         (["cat/train/1.png", "cat/test/2.png", "dog/train/3.png"], ["split folders inside cat (cat/test, cat/train)"]),
+        (["cat/1.png", "dog/2.png", "dog/test/3.png"], ["split folders inside dog (dog/test)"]),
         (["train/1.png", "bus/2.png", "car/3.png"], ["has train beside bus, car (2 images)", "=splits"]),
         (["train/cat/1.png", "test/cat/2.png", "more/cat/3.png"], ["has train, test beside more (1 image)", "=splits"]),
         (["train/cat/1.png", "test/cat/2.png", "a.png"], ["beside 1 image (a.png)"]),
@@ -118,6 +123,30 @@ def test_what_has_two_meanings_is_asked_and_can_be_answered(listed, names, said)
     )
     assert {split for _, _, split in listed(layout="flat").entries} == {"train"}
     assert len(listed(layout="flat").entries) == len(names)
+
+
+NAMES = ("train", "Eval", "test2017", "val", "unlabeled", "cat", "dog", ".git", "@eaDir")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.sampled_from(NAMES), max_size=3).map("/".join), min_size=1, max_size=6))
+def test_of_any_tree_no_image_of_a_held_out_folder_is_trained_on(folders):
+    with tempfile.TemporaryDirectory() as root:
+        for folder in folders:
+            (Path(root) / folder).mkdir(parents=True, exist_ok=True)
+            (Path(root) / folder / "1.png").touch()
+        try:
+            found = list_images(Path(root), "auto", 2)
+        except UserError as error:
+            assert "write dataset." in str(error) or "rename" in str(error)
+            return
+    files = [file for file, _, split in found.entries if split == "train"]
+    outer = [[meaning(part) for part in file.split("/")[:-1]] for file in files]
+    for parts in outer:
+        first = next((what for what in parts if what is not None), None)
+        assert first in (None, "train", "unlabelled"), (files, found.note)
+    hidden = sum(any(part[:1] in ".@" for part in folder.split("/") if part) for folder in set(folders))
+    assert bool(hidden) <= ("left out" in found.note)
 
 
 def test_the_answers(listed):

@@ -1,5 +1,6 @@
 import csv
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from ssl_cli.data.images.files.targets import read_targets
 from ssl_cli.errors import UserError
 from ssl_cli.probes.regression import Regression
 from ssl_cli.probes.runner import _small, known_targets, run_probes
+from ssl_cli.setup.plan import what_can_be_predicted
 
 NAMES = ["a/1.png", "b/2.png"]
 
@@ -111,6 +113,9 @@ def test_columns_that_look_like_numbers_are_names(tmp_path):
         data = folder.load(str(tmp_path), **options)
         assert list(data.factors) == ["2019"] and data.factors["2019"].tolist() == [1, 2]
     assert "targets of t.csv: 2019" in data.note
+    assert what_can_be_predicted(SimpleNamespace(data=data)) == "2019"
+    data.factors["2019"][0] = float("nan")
+    assert what_can_be_predicted(SimpleNamespace(data=data)) == "2019 (1 unknown)"
 
 
 def test_a_regression_of_seconds_since_1970_is_exact():

@@ -81,11 +81,13 @@ def _check_hidden_splits(tree: Tree, folders: list[str]) -> None:
     level = folders
     for _ in range(DEEPEST):
         for folder in level:
-            if len({meaning(last(inner)) for inner in tree.inside(folder) if is_split(inner)}) > 1:
+            inside = [inner for inner in tree.inside(folder) if is_split(inner)]
+            means = {meaning(last(inner)) for inner in inside}
+            if means - {"train"}:
+                root = f"dataset.root={as_text(tree.root / folder)}, or " if "train" in means else ""
                 _ask(
                     tree,
-                    f"has split folders inside {as_text(folder)} ({_listed(tree.inside(folder))}); write "
-                    f"dataset.root={as_text(tree.root / folder)}, or {CLASSES}, or {FLAT}",
+                    f"has split folders inside {as_text(folder)} ({_listed(inside)}); write {root}{CLASSES}, or {FLAT}",
                 )
         level = [inner for folder in level for inner in tree.inside(folder)]
 
