@@ -60,7 +60,10 @@ def _by_split(tree: Tree, top: str) -> tuple[list[Entry], list[str]]:
         entries += found
         notes += more if found else [f"{as_text(folder)} has no image"]
     if "train" not in {split for _, _, split in entries}:
-        raise UserError(f"no image to train on in {as_text(tree.root / top)} ({'; '.join([*notes, *tree.notes()])})")
+        raise UserError(
+            f"no image to train on in {as_text(tree.root / top)} ({'; '.join([*notes, *tree.notes()])}); put some into "
+            "train, or write dataset.layout=flat"
+        )
     for folder in folders:
         if meaning(last(folder)) == "unlabelled":
             entries += [(file, None, "train") for file in tree.images_below(folder)]
