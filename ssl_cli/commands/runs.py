@@ -1,6 +1,5 @@
 """``ssl runs``: the runs there are, newest first."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from ssl_cli.commands.parser import Parser
 from ssl_cli.compare.listing import print_runs
 from ssl_cli.errors import UserError
 from ssl_cli.runs.catalog import find_runs
+from ssl_cli.system import plain_json
 
 HELP = """\
 usage: ssl runs [DIR] [-n N] [--to json]
@@ -41,7 +41,7 @@ def main(args: Sequence[str]) -> int:
         raise UserError(f"-n {options.n} is not at least 1")
     found = find_runs(options.directory)[: options.n]
     if options.to == "json":
-        print(json.dumps(found, indent=2))
+        print(plain_json.dumps(found, indent=2))
         return 0
     if not found:
         print(f"no run below {options.directory}; train one: ssl train method=simclr")

@@ -22,7 +22,7 @@ class Split:
     features: Tensor  # [n, d] float32
     labels: Tensor  # [n] int64 in 0..C-1; -1 only where a probe does not need labels
     positions: Tensor | None = None  # [n] int64, in the data set
-    targets: dict[str, Tensor] = field(default_factory=dict)  # name -> [n] float32, NaN where not known
+    targets: dict[str, Tensor] = field(default_factory=dict)  # name -> [n] floats, NaN where not known
 
 
 @dataclass

@@ -46,7 +46,8 @@ class Regression(Probe):
         for budget in labels:
             if parse_budget(budget)[0] == "per_class":
                 raise UserError(f"probe.labels={budget}: a regression has no classes; write a share of the images, 10%")
-        self.targets = [targets] if isinstance(targets, str) else None if targets is None else list(targets)
+        names = targets if targets is None or isinstance(targets, (list, tuple)) else [targets]
+        self.targets = None if names is None else [str(name) for name in names]
         self.periods = dict(_period(text) for text in periods)
         self.labels, self.count = [str(budget) for budget in labels], draws
         self.penalties = check_penalties("regression", penalties)
@@ -92,8 +93,8 @@ class Regression(Probe):
             chosen.append(self.penalties[best])
         truth = features.test.targets[name].double()
         metrics = regression(torch.stack(predicted), truth, torch.stack(baseline), period)
-        whole = torch.full((len(draws), len(test.labels)), float("nan"))
-        whole[:, test.targets[name].isfinite().cpu()] = torch.stack(predicted).float().cpu()
+        whole = torch.full((len(draws), len(test.labels)), float("nan"), dtype=torch.float64)
+        whole[:, test.targets[name].isfinite().cpu()] = torch.stack(predicted).cpu()
         settings = {
             **how,
             "target_fingerprint": hashlib.sha256(truth.float().cpu().numpy().tobytes()).hexdigest()[:12],

@@ -1,6 +1,7 @@
 """The runs on disk, and the meaning of ``last`` and ``best``. Imports neither torch nor hydra."""
 
 import json
+import math
 import platform
 import time
 from pathlib import Path
@@ -116,12 +117,33 @@ def run_state(summary: dict[str, Any]) -> str:
 
 
 def read_json(file: Path) -> dict[str, Any] | None:
-    """Return a JSON object, or None for a file that is missing, torn or something else."""
+    """Return a JSON object, or None for a file that is missing, torn or something else.
+
+    Of rows of results a score that is null was no number; it is NaN again.
+    """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
-    return content if isinstance(content, dict) else None
+    if not isinstance(content, dict):
+        return None
+    rows = content.get("results")
+    for row in rows if isinstance(rows, list) else []:
+        _restore_nan(row)
+    return content
+
+
+def _restore_nan(row: Any) -> None:
+    """Make NaN of what is null in a row of results, or in one of its metrics, and must be a number."""
+    if not isinstance(row, dict):
+        return
+    if "mean" in row and row["mean"] is None:
+        row["mean"] = math.nan
+    if isinstance(row.get("ci"), list):
+        row["ci"] = [math.nan if end is None else end for end in row["ci"]]
+    metrics = row.get("metrics")
+    for scores in metrics.values() if isinstance(metrics, dict) else ():
+        _restore_nan(scores)
 
 
 def record(run: Path) -> dict[str, Any]:

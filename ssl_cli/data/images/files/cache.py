@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ssl_cli.data.images.files.names import as_text
 from ssl_cli.data.images.files.pool import Batches, Broken
 from ssl_cli.errors import UserError
 from ssl_cli.system import atomic
@@ -85,9 +86,8 @@ def user_cache_dir() -> Path:
 
 
 def shown(path: Path | str) -> str:
-    """Return a path as text that can always be printed, on one line: without bytes that are no text, or controls."""
-    text = os.fsencode(path).decode("utf-8", "replace")
-    return "".join(character if character.isprintable() else "\ufffd" for character in text)
+    """Return a path as text that can always be printed, on one line; see `names.as_text`."""
+    return as_text(path)
 
 
 def _open(path: Path) -> tuple[Tensor, Broken] | None:
