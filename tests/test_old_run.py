@@ -75,8 +75,10 @@ def test_it_is_compared_and_reported(run, capsys):
 
 
 def test_it_is_a_beginning_and_its_features_and_weights_are_written(run, capsys):
-    assert main(["train", "method=simclr", "init=run", "trainer.dry_run=true"]) == 0
-    assert "the backbone of run/checkpoints/last.pt" in capsys.readouterr().out
+    named = ["backbone=convnet", "backbone.widths=[4,8,16]"]  # has settings now that the run does not name
+    for backbone in ([], named):
+        assert main(["train", "method=simclr", "init=run", *backbone, "trainer.dry_run=true"]) == 0
+        assert "the backbone of run/checkpoints/last.pt" in capsys.readouterr().out
     assert main(["embed", "ckpt=run", "split=test"]) == 0
     assert (run / "embeddings/digits-test.npz").is_file()
     pytest.importorskip("safetensors")

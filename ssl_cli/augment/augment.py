@@ -2,13 +2,14 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ssl_cli.augment import colour, draw, geometry
-from ssl_cli.augment.recipe import Affine, Blur, Crop, Jitter, Solarize, parse
+from ssl_cli.augment.recipe import Affine, Blur, Crop, Jitter, PadCrop, Solarize, parse
 from ssl_cli.augment.subset import apply_where
 from ssl_cli.errors import UserError
 
@@ -27,6 +28,7 @@ class Augment:
         self,
         *,
         affine: Settings = None,
+        pad_crop: Settings = None,
         crop: Settings = None,
         flip: float = 0.0,
         vertical_flip: float = 0.0,
@@ -37,6 +39,7 @@ class Augment:
         noise: float = 0.0,
     ):
         self.affine = parse(Affine, "affine", affine)
+        self.pad_crop = parse(PadCrop, "pad_crop", pad_crop)
         self.crop = parse(Crop, "crop", crop)
         self.flip = flip
         self.vertical_flip = vertical_flip
@@ -54,7 +57,7 @@ class Augment:
         """
         other = copy.copy(self)
         try:
-            other.crop = Crop(scale=tuple(scale), ratio=self.crop.ratio, p=1.0)
+            other.crop = replace(self.crop, scale=tuple(scale), p=1.0)
         except UserError as error:
             raise UserError(str(error).replace("crop.scale", key)) from error
         return other
@@ -82,6 +85,7 @@ class Augment:
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
             x = images.float().div_(255).repeat(views, 1, 1, 1)
             x = self._warp(x, generator)
+            x = self._shift(x, generator)
             x = self._reframe(x, (size, size) if size else tuple(x.shape[2:]), generator)
             x = self._recolour(x, generator)
             x = self._degrade(x, generator)
@@ -101,6 +105,16 @@ class Augment:
         chosen = draw.chance(n, a.p, generator)
         return apply_where(chosen, x, lambda *args: geometry.affine(*args, fill=a.fill), angle, shift, scale, shear)
 
+    def _shift(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        if not self.pad_crop.p:
+            return x
+        n = len(x)
+        pads = [min(round(self.pad_crop.pad * side), side - 1) for side in x.shape[2:]]
+        places = [draw.whole(n, 2 * pad + 1, generator) - pad for pad in pads]
+        chosen = draw.chance(n, self.pad_crop.p, generator)
+        black = self.pad_crop.border == "black"
+        return apply_where(chosen, x, lambda *args: geometry.shift(*args, black=black), *places)
+
     def _reframe(self, x: Tensor, size: tuple[int, int], generator: torch.Generator) -> Tensor:
         n, (height, width) = len(x), x.shape[2:]
         flip, upside_down = draw.chance(n, self.flip, generator), draw.chance(n, self.vertical_flip, generator)
@@ -109,7 +123,7 @@ class Augment:
             return apply_where(upside_down, x, lambda rows: rows.flip(2))
         boxes = draw.crop_boxes(n, height, width, self.crop.scale, self.crop.ratio, generator)
         boxes[~draw.chance(n, self.crop.p, generator)] = boxes.new_tensor([0, 0, height, width])
-        return geometry.crop_resize(x, boxes, size, flip, upside_down)
+        return geometry.crop_resize(x, boxes, size, flip, upside_down, self.crop.interpolation == "bicubic")
 
     def _recolour(self, x: Tensor, generator: torch.Generator) -> Tensor:
         n, rgb, j = len(x), x.shape[1] == 3, self.jitter

@@ -17,6 +17,11 @@ def chance(n: int, p: float, generator: torch.Generator) -> Tensor:
     return torch.rand(n, generator=generator, device=generator.device) < p
 
 
+def whole(n: int, count: int, generator: torch.Generator) -> Tensor:
+    """Return [n] int64, uniform in 0, 1, ..., count - 1."""
+    return torch.randint(count, (n,), generator=generator, device=generator.device)
+
+
 def orders(n: int, k: int, generator: torch.Generator) -> Tensor:
     """Return [n, k] int64: a uniformly random permutation of 0..k-1 per row."""
     return torch.rand(n, k, generator=generator, device=generator.device).argsort(1)

@@ -13,18 +13,37 @@ def crop_resize(
     out_size: tuple[int, int],
     flip: Tensor | None = None,
     vertical_flip: Tensor | None = None,
+    bicubic: bool = False,
 ) -> Tensor:
     """Resize one box of each image to ``out_size`` (height, width), antialiased, and mirror where asked.
 
     ``boxes`` [B, 4] are top, left, height and width in pixels; ``flip`` and ``vertical_flip`` [B] bool mirror the
-    result left to right and upside down. Equals torchvision's ``resized_crop(antialias=True)`` to 1e-5. Resizing is
-    linear and separable, so the whole batch is two matrix products, however much the boxes differ.
+    result left to right and upside down. Equals torchvision's ``resized_crop(antialias=True)`` to 1e-5; ``bicubic``
+    overshoots at edges, and what leaves [0, 1] is cut off, as in images of bytes. Resizing is linear and separable, so
+    the whole batch is two matrix products, however much the boxes differ.
     """
     boxes = send(boxes, images.device, images.dtype)
     top, left, height, width = boxes.unbind(1)
-    rows = _resize_weights(top, height, images.shape[2], out_size[0], vertical_flip)
-    columns = _resize_weights(left, width, images.shape[3], out_size[1], flip)
-    return separable(images, rows, columns)
+    rows = _resize_weights(top, height, images.shape[2], out_size[0], vertical_flip, bicubic)
+    columns = _resize_weights(left, width, images.shape[3], out_size[1], flip, bicubic)
+    resized = separable(images, rows, columns)
+    return resized.clamp_(0, 1) if bicubic else resized
+
+
+def shift(images: Tensor, down: Tensor, right: Tensor, black: bool = False) -> Tensor:
+    """Return each image as if seen through a frame that moved by whole pixels, ``down`` and ``right`` [B] int64.
+
+    Beyond its rim an image goes on mirrored, without its outermost row twice (numpy's ``reflect``), or ``black``. What
+    it shows are pixels of the image, bit for bit. A mirrored shift reaches at most the side less one.
+    """
+    for dim, by in ((2, down), (3, right)):
+        side = images.shape[dim]
+        place = torch.arange(side, device=images.device) + send(by, images.device).view(-1, 1)  # [B, side]
+        inside = (side - 1) - ((side - 1) - place.abs()).abs()  # mirrored at 0 and at side - 1
+        shape = [len(images), 1, side, 1] if dim == 2 else [len(images), 1, 1, side]
+        moved = images.gather(dim, inside.view(shape).expand_as(images))
+        images = moved.masked_fill_((place != inside).view(shape), 0.0) if black else moved
+    return images
 
 
 def affine(images: Tensor, angle: Tensor, translate: Tensor, scale: Tensor, shear: Tensor, fill: float = 0.0) -> Tensor:
@@ -66,13 +85,15 @@ def separable(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return (rows @ wide.view(batch, height, -1)).view(batch, len(rows[0]), channels, -1).transpose(1, 2)
 
 
-def _resize_weights(start: Tensor, length: Tensor, size: int, out: int, flip: Tensor | None = None) -> Tensor:
+def _resize_weights(
+    start: Tensor, length: Tensor, size: int, out: int, flip: Tensor | None = None, bicubic: bool = False
+) -> Tensor:
     """Return [B, out, size]: how much each input pixel counts in each output pixel, for the boxes start, length [B].
 
     Where ``flip`` [B] bool is True the output runs the other way.
 
-    A triangle filter as wide as an output pixel, and at least as an input pixel; the box is a wall, as if it had been
-    cut out first.
+    A triangle filter (or Keys' cubic, a = -1/2) as wide as an output pixel, and at least as an input pixel; the box is
+    a wall, as if it had been cut out first.
     """
     start, length = start.view(-1, 1, 1), length.view(-1, 1, 1)
     step = length / out  # input pixels per output pixel
@@ -81,6 +102,14 @@ def _resize_weights(start: Tensor, length: Tensor, size: int, out: int, flip: Te
     if flip is not None:
         place = torch.where(send(flip, start.device).view(-1, 1, 1), out - place, place)
     centre = start + place * step
-    weights = (1 - (pixel + 0.5 - centre).abs() / step.clamp_min(1)).clamp_min_(0)
+    distance = (pixel + 0.5 - centre).abs() / step.clamp_min(1)
+    weights = _cubic(distance) if bicubic else (1 - distance).clamp_min_(0)
     weights = weights * ((pixel >= start.floor()) & (pixel < (start + length).ceil()))
     return weights / weights.sum(2, keepdim=True)
+
+
+def _cubic(x: Tensor) -> Tensor:
+    """Return Keys' kernel (1981) at a = -1/2, which Pillow, torch and TensorFlow resize with; ``x`` >= 0."""
+    near = (1.5 * x - 2.5) * x * x + 1
+    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    return torch.where(x < 1, near, torch.where(x < 2, far, 0.0))

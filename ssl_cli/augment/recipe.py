@@ -17,10 +17,24 @@ class Crop:
     scale: Range = (0.08, 1.0)
     ratio: Range = (3 / 4, 4 / 3)
     p: float = 1.0
+    interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
+        _choice("crop.interpolation", self.interpolation, "bilinear", "bicubic")
         self.scale = _range("crop.scale", self.scale, above=0, most=1)
         self.ratio = _range("crop.ratio", self.ratio, above=0)
+
+
+@dataclass
+class PadCrop:
+    """A border on all sides, then a box of the old size at a place in whole pixels: a shift that keeps pixels exact."""
+
+    pad: float = 0.125
+    border: str = "reflect"
+    p: float = 1.0
+
+    def __post_init__(self) -> None:
+        _choice("pad_crop.border", self.border, "reflect", "black")
 
 
 @dataclass
@@ -90,6 +104,11 @@ def parse(operation: type[T], name: str, settings: Mapping[str, Any] | None) -> 
         if key not in known:
             raise UserError(f"augment.{name} has no key '{key}', only {', '.join(known)}{did_you_mean(key, known)}")
     return operation(**settings)
+
+
+def _choice(name: str, value: Any, *known: str) -> None:
+    if value not in known:
+        raise UserError(f"{name}={value} is unknown{did_you_mean(str(value), known)}; write {' or '.join(known)}")
 
 
 def _range(name: str, value: Any, above: float, most: float = float("inf")) -> Range:

@@ -10,6 +10,8 @@ from ssl_cli.config.build import instantiate
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError
 
+ORDINARY = {"weights": None, "zero_init_residual": False}  # settings of weights that are random, and nothing else
+
 
 def build_backbone(node: Mapping[str, Any], info: DataInfo, seed: int, *, pretrained: bool) -> Backbone:
     """Build a backbone with the weights that its settings name, or with random ones.
@@ -19,14 +21,15 @@ def build_backbone(node: Mapping[str, Any], info: DataInfo, seed: int, *, pretra
         info: the images that it will see.
         seed: of the random weights; it seeds PyTorch's own generator.
         pretrained: whether to take the weights that ``node`` names under ``weights``. False: all weights are random,
-            whatever it names; this is the baseline that a run is measured against.
+            whatever it names, and so are those that training starts at zero (``zero_init_residual``), without which a
+            ResNet's residual branches would add nothing; this is the baseline that a run is measured against.
 
     Raises:
         UserError: the images are too small for this backbone.
     """
     torch.manual_seed(seed)
-    random = {"weights": None} if "weights" in node and not pretrained else {}
-    backbone: Backbone = instantiate({**node, **random}, in_channels=info.channels)
+    ordinary = {} if pretrained else {key: value for key, value in ORDINARY.items() if key in node}
+    backbone: Backbone = instantiate({**node, **ordinary}, in_channels=info.channels)
     if info.image_size < backbone.min_size:
         raise UserError(
             f"this backbone needs images of at least {backbone.min_size} pixels, {info.name} has {info.image_size}; "

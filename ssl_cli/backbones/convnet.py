@@ -1,20 +1,19 @@
 """A small convolutional net for images of 16 to 32 pixels, quick to train on a CPU."""
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
 from ssl_cli.backbones.base import Backbone
-from ssl_cli.errors import UserError
+from ssl_cli.backbones.norms import batch_norm, check_norm
 
-Norm = Literal["batch", "group", "none"]
+MakeNorm = Callable[[int], nn.Module]  # of so many channels
 
 
 class Stage(nn.Module):
     """Halve the map and widen it, then refine it by a residual convolution: [B, I, H, W] to [B, O, H/2, W/2]."""
 
-    def __init__(self, in_channels: int, out_channels: int, norm: Norm):
+    def __init__(self, in_channels: int, out_channels: int, norm: MakeNorm | None):
         super().__init__()
         self.down = nn.Sequential(*_conv_norm(in_channels, out_channels, 2, norm), nn.ReLU(inplace=True))
         self.refine = nn.Sequential(*_conv_norm(out_channels, out_channels, 1, norm))
@@ -34,17 +33,30 @@ class ConvNet(Backbone):
             parameters.
         norm: after each convolution: ``batch``; ``group`` (Wu and He 2018, 8 channels a group) for methods to which
             other images of the batch must not show; ``none`` (the convolutions then have a bias) for energies.
+        norm_momentum: share of BatchNorm's running statistics that a batch replaces, in (0, 1].
+        split_norms: parts of a batch that BatchNorm normalises each by itself; 1: it is one.
     """
 
-    def __init__(self, in_channels: int, widths: Sequence[int] = (32, 64, 128), norm: Norm = "batch"):
+    def __init__(
+        self,
+        in_channels: int,
+        widths: Sequence[int] = (32, 64, 128),
+        norm: str = "batch",
+        norm_momentum: float = 0.1,
+        split_norms: int = 1,
+    ):
         super().__init__()
+        check_norm(norm, ("batch", "group", "none"), norm_momentum, split_norms)
+        make: dict[str, MakeNorm | None] = {
+            "batch": lambda channels: batch_norm(channels, norm_momentum, split_norms),
+            "group": lambda channels: nn.GroupNorm(max(1, channels // 8), channels),
+            "none": None,
+        }
         self.in_channels = in_channels
         self.dim = widths[-1]
         self.min_size = 2 ** len(widths)  # the last map still has 2x2 pixels
-        if norm not in ("batch", "group", "none"):
-            raise UserError(f"backbone.norm={norm} is unknown; write batch, group or none")
-        self.stem = nn.Sequential(*_conv_norm(in_channels, widths[0], 1, norm), nn.ReLU(inplace=True))
-        self.stages = nn.Sequential(*(Stage(i, o, norm) for i, o in zip(widths, widths[1:], strict=False)))
+        self.stem = nn.Sequential(*_conv_norm(in_channels, widths[0], 1, make[norm]), nn.ReLU(inplace=True))
+        self.stages = nn.Sequential(*(Stage(i, o, make[norm]) for i, o in zip(widths, widths[1:], strict=False)))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return features [B, dim] of normalised images [B, in_channels, H, W]."""
@@ -59,13 +71,10 @@ class ConvNet(Backbone):
         return [self.stem, *self.stages]
 
 
-def _conv_norm(in_channels: int, out_channels: int, stride: int, norm: Norm) -> list[nn.Module]:
-    conv = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=norm == "none")
+def _conv_norm(in_channels: int, out_channels: int, stride: int, norm: MakeNorm | None) -> list[nn.Module]:
+    conv = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=norm is None)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-    if norm == "none":
+    if norm is None:
         nn.init.zeros_(conv.bias)
         return [conv]
-    return [
-        conv,
-        nn.BatchNorm2d(out_channels) if norm == "batch" else nn.GroupNorm(max(1, out_channels // 8), out_channels),
-    ]
+    return [conv, norm(out_channels)]

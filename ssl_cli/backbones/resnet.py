@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from ssl_cli.backbones.base import Backbone
+from ssl_cli.backbones.norms import batch_norm, check_norm
 from ssl_cli.errors import UserError, did_you_mean
 
 # Stem -> smallest image: below it the last map is a single pixel made of padding.
@@ -17,12 +18,15 @@ class ResNet(Backbone):
         arch: ``resnet18`` to ``resnet152``, ``resnext...`` or ``wide_resnet...``, as torchvision names them.
         stem: ``imagenet`` is a 7x7 convolution of stride 2 and a max-pool, which leave a quarter of the side;
             ``cifar`` is a 3x3 convolution of stride 1 and no pool, for images below 64 pixels (SimCLR, appendix B.9).
-        zero_init_residual: start each residual branch at zero (Goyal et al. 2017).
+        zero_init_residual: start each residual branch at zero (Goyal et al. 2017); see `build_backbone` for the
+            baseline of random weights.
         norm: ``batch``, or ``group`` (Wu and He 2018, 32 groups) for methods to which other images of the batch must
             not show.
+        norm_momentum: share of BatchNorm's running statistics that a batch replaces, in (0, 1].
+        split_norms: parts of a batch that BatchNorm normalises each by itself; 1: it is one.
 
     Raises:
-        UserError: ``arch`` or ``stem`` is unknown.
+        UserError: ``arch``, ``stem`` or ``norm`` is unknown.
     """
 
     def __init__(
@@ -32,6 +36,8 @@ class ResNet(Backbone):
         stem: str = "cifar",
         zero_init_residual: bool = True,
         norm: str = "batch",
+        norm_momentum: float = 0.1,
+        split_norms: int = 1,
     ):
         super().__init__()
         from torchvision import models  # takes seconds
@@ -41,9 +47,11 @@ class ResNet(Backbone):
             raise UserError(f"backbone.arch={arch} is unknown{did_you_mean(arch, archs)} (one of {', '.join(archs)})")
         if stem not in _STEMS:
             raise UserError(f"backbone.stem={stem} is unknown{did_you_mean(stem, _STEMS)} (write cifar or imagenet)")
-        if norm not in ("batch", "group"):
-            raise UserError(f"backbone.norm={norm} is unknown; write batch or group")
-        layer = nn.BatchNorm2d if norm == "batch" else lambda channels: nn.GroupNorm(32, channels)
+        check_norm(norm, ("batch", "group"), norm_momentum, split_norms)
+        layer = {
+            "batch": lambda channels: batch_norm(channels, norm_momentum, split_norms),
+            "group": lambda channels: nn.GroupNorm(32, channels),
+        }[norm]
         net = models.get_model(arch, weights=None, zero_init_residual=zero_init_residual, norm_layer=layer)
         if stem == "cifar":
             net.conv1 = nn.Conv2d(in_channels, 64, 3, stride=1, padding=1, bias=False)

@@ -55,9 +55,19 @@ class ViT(Backbone):
         dim: width of the tokens and of the features; a multiple of 4 and of ``heads``.
         depth: blocks.
         heads: of the attention.
+        freeze_patches: keep the embedding of the patches as the seed drew it, for a steadier training (MoCo v3,
+            section 4.2).
     """
 
-    def __init__(self, in_channels: int, patch_size: int = 4, dim: int = 128, depth: int = 4, heads: int = 4):
+    def __init__(
+        self,
+        in_channels: int,
+        patch_size: int = 4,
+        dim: int = 128,
+        depth: int = 4,
+        heads: int = 4,
+        freeze_patches: bool = False,
+    ):
         super().__init__()
         if dim % 4 or dim % heads:
             raise UserError(f"backbone.dim={dim} is not a multiple of 4 and of backbone.heads={heads}")
@@ -71,6 +81,8 @@ class ViT(Backbone):
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
+        if freeze_patches:
+            self.embed.requires_grad_(False)
 
     def tokens(self, images: Tensor) -> Tensor:
         """Return patches with their positions [B, N, dim], row by row, of images [B, in_channels, H, W]."""

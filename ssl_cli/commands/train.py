@@ -121,8 +121,8 @@ def check(config: DictConfig) -> None:
             f"trainer.batch_size={config.trainer.batch_size} is not a multiple of "
             f"trainer.accumulate={config.trainer.accumulate}"
         )
-    if "warmup" in config.schedule:
-        parse_duration(str(config.schedule.warmup), 1, 1)
+    for duration in (config.schedule.get("warmup", 0), *config.schedule.get("milestones", [])):
+        parse_duration(str(duration), 1, 1)
     if config.trainer.get("max_time") is not None:
         parse_time(config.trainer.max_time)
     root = config.dataset.get("root")

@@ -15,6 +15,8 @@ from ssl_cli.probes.scores.protocol import BASELINES
 
 APART = "dataset.labels"  # is in the column already: runs that differ in nothing else can share a line
 
+OF_TRAINING = ("backbone.norm_momentum", "backbone.split_norms", "backbone.freeze_patches")  # not of random weights
+
 
 @dataclass
 class Group:
@@ -137,7 +139,9 @@ def _baselines(entries: Sequence[Entry], options: Options) -> list[Group]:
 
 
 def _backbone(e: Entry) -> dict[str, Any]:
-    return {key: value for key, value in e.config.items() if key.startswith("backbone.")}
+    """Return what random weights depend on; where residual branches train from zero, older versions drew them so."""
+    ignored = () if e.config.get("backbone.zero_init_residual") else OF_TRAINING
+    return {key: value for key, value in e.config.items() if key.startswith("backbone.") and key not in ignored}
 
 
 def _backbone_names(entries: Sequence[Entry]) -> list[str]:

@@ -52,6 +52,7 @@ class TrainerConfig:
     batch_size: int = setting(limit=">= 2")
     accumulate: int = setting(1, limit=">= 1")
     clip_grad: float | None = setting(None, limit="> 0")
+    clip_by: str = setting("global", choices=("global", "tensor"))
     freeze_backbone: bool = setting(False)
     layer_decay: float = setting(1.0, limit="0 < x <= 1")
     eval_every: int = setting(limit=">= 1", resumable=True, identifies=False)

@@ -33,8 +33,12 @@ class Method(nn.Module, ABC):
         """Return ``{"loss": scalar, ...}``: the loss is minimised, other scalars are logged."""
 
     def param_groups(self) -> list[dict]:
-        """Return the optimizer's groups; by default without weight decay for biases and norms."""
-        return param_groups(self)
+        """Return the optimizer's groups, see `ssl_cli.optim.groups.param_groups`."""
+        return param_groups(self, self.constant_lr())
+
+    def constant_lr(self) -> list[nn.Module]:
+        """Return the parts whose learning rate stays at its peak, without warm-up or decay: SimSiam's predictor."""
+        return []
 
     def after_step(self, progress: float) -> None:  # noqa: B027 (most methods have nothing to do here)
         """Update what the optimizer does not: EMA, queues. ``progress`` is in [0, 1] over the whole training."""

@@ -68,7 +68,15 @@ class Head(nn.Module):
     embeddings before they are scaled to unit length.
     """
 
-    def __init__(self, in_dim: int, hidden_dim: int, bottleneck_dim: int, prototypes: int, norm: bool):
+    def __init__(
+        self,
+        in_dim: int,
+        hidden_dim: int,
+        bottleneck_dim: int,
+        prototypes: int,
+        norm: bool,
+        std: float | None = None,
+    ):
         super().__init__()
         parts: list[nn.Module] = []
         for width in (in_dim, hidden_dim):
@@ -81,7 +89,7 @@ class Head(nn.Module):
         self.register_buffer("frozen", torch.tensor(False))  # whether the prototypes are, in this epoch
         for layer in self.mlp:
             if isinstance(layer, nn.Linear):
-                nn.init.trunc_normal_(layer.weight, std=layer.in_features**-0.5)  # published: 0.02, at 2048 inputs
+                nn.init.trunc_normal_(layer.weight, std=std or layer.in_features**-0.5)
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)  # at random it would outweigh what differs between images
 
@@ -119,6 +127,7 @@ class DINO(Method):
         momentum: float,
         centre_momentum: float,
         freeze_epochs: int,
+        head_std: float | None = None,
     ):
         super().__init__(backbone, data)
         if prototypes > data.train_size:
@@ -130,7 +139,7 @@ class DINO(Method):
         self.sharpening = (teacher_temperature_start, teacher_temperature, teacher_warmup)
         self.centre_momentum = centre_momentum
         self.freeze_epochs = freeze_epochs
-        self.head = Head(backbone.dim, hidden_dim, bottleneck_dim, prototypes, head_norm)
+        self.head = Head(backbone.dim, hidden_dim, bottleneck_dim, prototypes, head_norm, head_std)
         self.teacher = EMA(nn.Sequential(backbone, self.head), momentum, end=1.0, schedule="cosine")
         self.register_buffer("centre", torch.zeros(prototypes))
         self.register_buffer("teacher_temperature", torch.tensor(warmed_up(0, *self.sharpening)))

@@ -1,16 +1,20 @@
 """MoCo v2: momentum contrast (He et al. 2020, arXiv:1911.05722; Chen et al. 2020, arXiv:2003.04297)."""
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssl_cli.backbones.base import Backbone
+from ssl_cli.backbones.norms import SplitBatchNorm
 from ssl_cli.batch import Task
 from ssl_cli.data.info import DataInfo
 from ssl_cli.distributed.collectives import gather
 from ssl_cli.distributed.group import rank, world_size
 from ssl_cli.errors import UserError
 from ssl_cli.methods.base import Method
+from ssl_cli.methods.shared.choices import one_of
 from ssl_cli.methods.shared.ema import EMA
 from ssl_cli.methods.shared.heads import mlp, unit
 
@@ -45,11 +49,12 @@ class MoCo(Method):
     A step compares with the queue as it was, then puts its own keys in place of the oldest. The average follows after
     the optimizer's step; the published code does so before the next forward, which differs only at the first step.
 
-    Where each rank normalises by its own part of the batch, keys are computed in shuffled order, so that an image's
-    query and key do not share their BatchNorm statistics and cannot be told by them (section 3.3 of MoCo).
+    Where BatchNorm normalises parts of a batch (of each rank, or by ``backbone.split_norms``), keys are computed in
+    shuffled order, so that an image's query and key do not share their statistics and cannot be told by them (section
+    3.3 of MoCo).
 
     The published head of v2 has no BatchNorm; with it (``hidden_norm``) the embeddings of a small net are spread from
-    the start, not only after some hundred steps.
+    the start, not only after some hundred steps. That of v1, and of the published CIFAR demo, is one linear map.
     """
 
     def __init__(
@@ -64,14 +69,14 @@ class MoCo(Method):
         hidden_dim: int,
         out_dim: int,
         hidden_norm: bool,
+        layers: int = 2,
+        reduction: Literal["mean", "sum"] = "mean",
     ):
         super().__init__(backbone, data)
         self.temperature, self.symmetric = temperature, symmetric
-        if hidden_norm:
-            self.projector = mlp(backbone.dim, hidden_dim, out_dim, layers=2)
-        else:
-            widen, narrow = nn.Linear(backbone.dim, hidden_dim), nn.Linear(hidden_dim, out_dim)
-            self.projector = nn.Sequential(widen, nn.ReLU(inplace=True), narrow)
+        self.reduction = one_of("reduction", reduction, ("mean", "sum"))
+        self.projector = mlp(backbone.dim, hidden_dim, out_dim, layers, hidden_norm=hidden_norm)
+        self.in_parts = any(isinstance(part, SplitBatchNorm) for part in backbone.modules())
         self.teacher = EMA(nn.Sequential(backbone, self.projector), momentum)
         self.register_buffer("queue", unit(torch.randn(queue_size, out_dim)))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))  # row of the oldest key
@@ -92,7 +97,8 @@ class MoCo(Method):
             losses.append(info_nce(q, k.chunk(world_size())[rank()], queue, self.temperature))
             keys.append(k)
         self._enqueue(torch.cat(keys))
-        return {"loss": torch.stack(losses).mean()}
+        both = torch.stack(losses)
+        return {"loss": both.sum() if self.reduction == "sum" else both.mean()}
 
     def after_step(self, progress: float) -> None:
         """Update the key encoder."""
@@ -105,7 +111,7 @@ class MoCo(Method):
     @torch.no_grad()
     def _keys(self, images: Tensor) -> Tensor:
         """Return the keys of all ranks [world * B, d], of unit length, in rank order."""
-        if world_size() == 1:
+        if world_size() == 1 and not self.in_parts:
             return unit(self.teacher(images))
         images = gather(images.contiguous())
         order = gather(torch.randperm(len(images), device=images.device))[: len(images)]  # rank 0's, on every rank

@@ -1,5 +1,7 @@
 """NNCLR: with a little help from my friends (Dwibedi et al. 2021, arXiv:2104.14548)."""
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -45,8 +47,9 @@ class NNCLR(Method):
     """Backbone, projector, predictor, and a support queue of past projections in which the positives are looked up.
 
     As in the paper's pseudo-code, both views are predicted (half the loss each) and the first view's projections are
-    queued, after the look-up. Gradient flows through the predictions only. The projector's last norm has no scale and
-    shift (the paper's has): the norm in the predictor takes the shift out again, so it would never learn.
+    queued, after the look-up. Gradient flows through the predictions only. By default the projector's last norm has no
+    scale and shift. The paper's has (``last_norm="affine"``), of which the shift never learns: the norm in the
+    predictor takes it out again.
     """
 
     def __init__(
@@ -60,10 +63,11 @@ class NNCLR(Method):
         hidden_dim: int,
         out_dim: int,
         predictor_hidden_dim: int,
+        last_norm: Literal["plain", "affine"] = "plain",
     ):
         super().__init__(backbone, data)
         self.temperature = temperature
-        self.projector = mlp(backbone.dim, hidden_dim, out_dim, layers, last_norm="plain")
+        self.projector = mlp(backbone.dim, hidden_dim, out_dim, layers, last_norm)
         self.predictor = mlp(out_dim, predictor_hidden_dim, out_dim, layers=2)
         self.register_buffer("queue", unit(torch.randn(queue_size, out_dim)))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))  # row of the oldest embedding

@@ -1,5 +1,7 @@
 """SimCLR: a simple framework for contrastive learning (Chen et al. 2020, arXiv:2002.05709)."""
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -50,11 +52,20 @@ class SimCLR(Method):
     """Backbone, projector and NT-Xent over the two views of a batch."""
 
     def __init__(
-        self, backbone: Backbone, data: DataInfo, *, temperature: float, layers: int, hidden_dim: int, out_dim: int
+        self,
+        backbone: Backbone,
+        data: DataInfo,
+        *,
+        temperature: float,
+        layers: int,
+        hidden_dim: int,
+        out_dim: int,
+        hidden_norm: bool = True,
+        last_norm: Literal["none", "affine", "plain", "scale"] = "none",
     ):
         super().__init__(backbone, data)
         self.temperature = temperature
-        self.projector = mlp(backbone.dim, hidden_dim, out_dim, layers)
+        self.projector = mlp(backbone.dim, hidden_dim, out_dim, layers, last_norm, hidden_norm=hidden_norm)
 
     def forward(self, task: Task) -> dict[str, Tensor]:
         """Take ``task.views`` of two tensors [B, C, H, W]; BatchNorm sees both views at once, as in the paper."""

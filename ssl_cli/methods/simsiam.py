@@ -1,6 +1,6 @@
 """SimSiam: exploring simple Siamese representation learning (Chen and He 2021, arXiv:2011.10566)."""
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ssl_cli.backbones.base import Backbone
 from ssl_cli.batch import Task
@@ -27,8 +27,8 @@ def negative_cosine(p: Tensor, z: Tensor) -> Tensor:
 class SimSiam(Method):
     """One network; a predictor on one view, a stopped gradient on the other: no negatives, no moving average.
 
-    The projector ends in BatchNorm without scale and shift, as in the published code. The paper keeps the predictor's
-    learning rate constant (68.1 % instead of 67.7 % on ImageNet); here it follows the schedule like all others.
+    The projector ends in BatchNorm without scale and shift, as in the published code. With ``fix_predictor_lr`` the
+    predictor's learning rate stays at its peak, as the paper has it (68.1 % instead of 67.7 % on ImageNet).
     """
 
     def __init__(
@@ -41,11 +41,16 @@ class SimSiam(Method):
         out_dim: int,
         predictor_dim: int,
         stop_gradient: bool,
+        fix_predictor_lr: bool = False,
     ):
         super().__init__(backbone, data)
         self.projector = mlp(backbone.dim, hidden_dim, out_dim, layers, last_norm="plain")
         self.predictor = mlp(out_dim, predictor_dim, out_dim, layers=2)
-        self.stop_gradient = stop_gradient
+        self.stop_gradient, self.fix_predictor_lr = stop_gradient, fix_predictor_lr
+
+    def constant_lr(self) -> list[nn.Module]:
+        """Return the predictor, where its learning rate is to stay at its peak."""
+        return [self.predictor] if self.fix_predictor_lr else []
 
     def forward(self, task: Task) -> dict[str, Tensor]:
         """Take two views [B, C, H, W]; the loss, in [-1, 1], is the mean of both directions (equation 2)."""

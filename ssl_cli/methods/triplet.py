@@ -10,8 +10,8 @@ from ssl_cli.backbones.base import Backbone
 from ssl_cli.batch import Task
 from ssl_cli.data.info import DataInfo
 from ssl_cli.distributed.collectives import gather
-from ssl_cli.errors import UserError, did_you_mean
 from ssl_cli.methods.base import Method
+from ssl_cli.methods.shared.choices import one_of
 from ssl_cli.methods.shared.heads import mlp
 from ssl_cli.methods.shared.pairs import check_pairs, groups, masked_mean, masks, squared_distances
 
@@ -80,8 +80,7 @@ class Triplet(Method):
     ):
         super().__init__(backbone, data)
         check_pairs(pairs, data)
-        if mining not in MINING:
-            raise UserError(f"method.mining={mining} is not one of {', '.join(MINING)}{did_you_mean(mining, MINING)}")
+        one_of("mining", mining, MINING)
         self.learns_from = "labels" if pairs == "labels" else "images"
         self.pairs, self.mining, self.margin = pairs, mining, margin
         self.projector = mlp(backbone.dim, hidden_dim, out_dim, layers)

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 
 from ssl_cli.errors import UserError, did_you_mean
 
@@ -68,20 +69,21 @@ def warmup_cosine(step: int, total_steps: int, warmup_steps: int, final: float =
     return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-class Cosine:
-    """Linear warm-up, then half a cosine down to ``final``; ``schedule(step)`` is the factor on the learning rate.
+class Schedule:
+    """Linear warm-up, then whatever a subclass makes of it; ``schedule(step)`` is the factor on the learning rate.
 
     Args:
         total_steps: optimizer steps of the whole training.
         steps_per_epoch: optimizer steps in an epoch.
         warmup: duration of the warm-up, as `parse_duration` reads it.
-        final: factor at the last step, in [0, 1].
+        start: factor at the first step of the warm-up, in [0, 1]; it is 1 at the last. None: one over its steps, so
+            that the first step learns.
 
     Raises:
-        UserError: the warm-up cannot be read, or is longer than the training.
+        UserError: the warm-up cannot be read, or is longer than the training; ``start`` is no number.
     """
 
-    def __init__(self, total_steps: int, steps_per_epoch: int, warmup: str = "10%", final: float = 0.0):
+    def __init__(self, total_steps: int, steps_per_epoch: int, warmup: str = "0", start: float | None = None):
         self.total_steps = total_steps
         self.warmup_steps = parse_duration(warmup, steps_per_epoch, total_steps)
         if self.warmup_steps > total_steps:
@@ -89,15 +91,83 @@ class Cosine:
                 f"schedule.warmup={warmup} is {self.warmup_steps} steps, more than the {total_steps} of the whole "
                 "training; write a share of it (schedule.warmup=10%)"
             )
-        self.final = final
+        if start is not None and not isinstance(start, (int, float)):
+            raise UserError(f"schedule.start={start} is not a number; write null to rise from one step's share")
+        self.start = start
 
     def __call__(self, step: int) -> float:
-        """Return the factor of step ``step``."""
+        """Return the factor of step ``step`` = 0, 1, ..., ``total_steps`` - 1."""
+        if step >= self.warmup_steps:
+            return self.after_warmup(step)
+        if self.start is None or self.warmup_steps == 1:
+            return (step + 1) / self.warmup_steps
+        return self.start + (1 - self.start) * step / (self.warmup_steps - 1)
+
+    def after_warmup(self, step: int) -> float:
+        """Return the factor of a step after the warm-up; here 1."""
+        return 1.0
+
+
+class Constant(Schedule):
+    """A constant learning rate after the warm-up."""
+
+
+class Cosine(Schedule):
+    """Half a cosine down to ``final``, in [0, 1], at the last step."""
+
+    def __init__(
+        self,
+        total_steps: int,
+        steps_per_epoch: int,
+        warmup: str = "10%",
+        final: float = 0.0,
+        start: float | None = None,
+    ):
+        super().__init__(total_steps, steps_per_epoch, warmup, start)
+        self.final = final
+
+    def after_warmup(self, step: int) -> float:
+        """Return the factor on the cosine."""
         return warmup_cosine(step, self.total_steps, self.warmup_steps, self.final)
 
 
-class Constant(Cosine):
-    """Linear warm-up, then a constant learning rate: a cosine that falls to 1."""
+class SevenSixteenths(Schedule):
+    """``cos(7 pi k / 16 K)`` at step k of K after the warm-up: down to about a fifth (FixMatch, arXiv:2001.07685)."""
 
-    def __init__(self, total_steps: int, steps_per_epoch: int, warmup: str = "0"):
-        super().__init__(total_steps, steps_per_epoch, warmup, final=1.0)
+    def after_warmup(self, step: int) -> float:
+        """Return the factor on the part of the cosine."""
+        steps = max(1, self.total_steps - self.warmup_steps)
+        return math.cos(7 * math.pi / 16 * min(1.0, (step - self.warmup_steps) / steps))
+
+
+class Steps(Schedule):
+    """The rate is multiplied by ``factor`` at each of the milestones.
+
+    Args:
+        total_steps: optimizer steps of the whole training.
+        steps_per_epoch: optimizer steps in an epoch.
+        milestones: times since the beginning, as `parse_duration` reads them.
+        factor: > 0.
+        warmup: see `Schedule`.
+        start: see `Schedule`.
+
+    Raises:
+        UserError: a milestone cannot be read.
+    """
+
+    def __init__(
+        self,
+        total_steps: int,
+        steps_per_epoch: int,
+        milestones: Sequence[str],
+        factor: float,
+        warmup: str = "0",
+        start: float | None = None,
+    ):
+        super().__init__(total_steps, steps_per_epoch, warmup, start)
+        self.milestones = [parse_duration(text, steps_per_epoch, total_steps) for text in milestones]
+        self.factor = factor
+
+    def after_warmup(self, step: int) -> float:
+        """Return the factor between the milestones."""
+        return self.factor ** sum(step >= milestone for milestone in self.milestones)

@@ -20,6 +20,8 @@ class MultiCrop(Pretext):
         local_size: side of the small views, as a fraction of the image's (published: 96/224), rounded to even pixels.
         global_scale: area of the large crops [low, high], as a fraction of the image's.
         local_scale: area of the small crops.
+        augment2: a recipe of its own for the second large view, and
+        augment_local: for the small ones, as DINO has; None is the first one's. Their crops are replaced, too.
     """
 
     def __init__(
@@ -31,9 +33,12 @@ class MultiCrop(Pretext):
         local_size: float,
         global_scale: list[float],
         local_scale: list[float],
+        augment2: Augment | None = None,
+        augment_local: Augment | None = None,
     ):
         super().__init__(augment.cropped(global_scale, "pretext.global_scale"), data)
-        self.local_augment = augment.cropped(local_scale, "pretext.local_scale")
+        self.augment2 = augment2 and augment2.cropped(global_scale)
+        self.local_augment = (augment_local or augment).cropped(local_scale, "pretext.local_scale")
         self.local_views = local_views
         self.local_size = 2 * round(local_size * data.image_size / 2)
         if local_views and self.local_size < 8:
@@ -44,7 +49,10 @@ class MultiCrop(Pretext):
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> Task:
         """Return 2 views [B, C, H, W] and ``local_views`` views [B, C, local_size, local_size]."""
-        views = self.views(batch.images, generator, count=2)
+        if self.augment2 is None:
+            views = self.views(batch.images, generator, count=2)
+        else:
+            views = self.views(batch.images, generator) + self.views(batch.images, generator, augment=self.augment2)
         if self.local_views:
             mean, std = self.data.mean, self.data.std
             views += self.local_augment(

@@ -8,6 +8,7 @@ from ssl_cli.augment.augment import Augment
 from ssl_cli.augment.randaugment import cutout, randaugment
 from ssl_cli.batch import Batch, Task
 from ssl_cli.data.info import DataInfo
+from ssl_cli.errors import UserError, did_you_mean
 from ssl_cli.pretext.base import Pretext
 
 
@@ -17,7 +18,8 @@ class WeakStrong(Pretext):
     Args:
         augment: the run's recipe.
         data: facts about the images.
-        weak: ``shift``: only shifted and mirrored, as published; ``recipe``: the run's recipe.
+        weak: ``pad_crop``: only mirrored and shifted by whole pixels, the rim mirrored, as published; ``recipe``: the
+            run's recipe; ``shift``: shifted between pixels, black beyond the rim, as runs of older versions are.
         shift: farthest shift of a weak view, as a fraction of the side.
         operations: of RandAugment, on top of a weak view of its own.
         cutout: largest side of the blanked square, as a fraction of the image's.
@@ -25,12 +27,16 @@ class WeakStrong(Pretext):
 
     def __init__(self, augment: Augment, data: DataInfo, *, weak: str, shift: float, operations: int, cutout: float):
         super().__init__(augment, data)
-        shifted = {
-            "affine": {"translate": shift, "p": 1.0},
-            "flip": augment.flip,
-            "vertical_flip": augment.vertical_flip,
+        moves = {
+            "pad_crop": {"pad_crop": {"pad": shift, "border": "reflect"}},
+            "shift": {"affine": {"translate": shift}},
         }
-        self.weak = augment if weak == "recipe" else Augment(**shifted)
+        if weak not in (*moves, "recipe"):
+            raise UserError(
+                f"pretext.weak={weak} is unknown{did_you_mean(str(weak), [*moves, 'recipe'])}; write pad_crop or recipe"
+            )
+        mirrored = {"flip": augment.flip, "vertical_flip": augment.vertical_flip}
+        self.weak = augment if weak == "recipe" else Augment(**moves[weak], **mirrored)
         self.operations, self.cutout = operations, cutout
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> Task:

@@ -7,9 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ssl_cli.errors import UserError, did_you_mean
 from ssl_cli.probes.base import Features, Probe, Result, check_counts
 
 CHUNK = 50  # episodes at a time
+CLASSES = ("auto", "unseen", "all")
 
 
 def nearest_mean(support: Tensor, queries: Tensor) -> Tensor:
@@ -23,6 +25,17 @@ def nearest_mean(support: Tensor, queries: Tensor) -> Tensor:
         [E, m] int64 in 0..ways-1.
     """
     return torch.cdist(queries, support.mean(2)).argmin(2)
+
+
+def unseen_classes(train: Tensor, test: Tensor) -> Tensor | None:
+    """Return the classes of the test labels [n] that no train label [m] is of, sorted.
+
+    None where a train image has no label (-1): it may show any class.
+    """
+    if (train < 0).any():
+        return None
+    present = test[test >= 0].unique()
+    return present[~torch.isin(present, train)]
 
 
 class FewShot(Probe):
@@ -39,25 +52,40 @@ class FewShot(Probe):
         queries: images per class that are asked about.
         episodes: how many.
         seed: of their draws, the same for every model.
+        classes: which are drawn: ``unseen``, those of which train has no image, as the field's benchmarks have it
+            (Vinyals et al. 2016: classes of the test episodes are new); ``all`` of the test split; ``auto``: ``unseen``
+            where there are two and train has no image without label, else ``all``.
 
     Raises:
-        UserError: a number of shots is not a positive whole number.
+        UserError: a number of shots is not a positive whole number; ``classes`` is no such word; on ``run``, there are
+            no two unseen classes to draw.
     """
 
     name = "fewshot"
     needs = "images"
 
     def __init__(
-        self, ways: int = 5, shots: Sequence[int] = (1, 5), queries: int = 15, episodes: int = 600, seed: int = 0
+        self,
+        ways: int = 5,
+        shots: Sequence[int] = (1, 5),
+        queries: int = 15,
+        episodes: int = 600,
+        seed: int = 0,
+        classes: str = "auto",
     ):
-        self.shots = check_counts("shots", shots)
+        if classes not in CLASSES:
+            near = did_you_mean(str(classes), CLASSES)
+            raise UserError(f"probe.classes={classes} is not one of {', '.join(CLASSES)}{near}")
+        self.shots, self.classes = check_counts("shots", shots), classes
         self.ways, self.queries, self.episodes, self.seed = ways, queries, episodes, seed
 
     def run(self, features: Features) -> list[Result]:
         """Play the episodes; see `Probe.run`. ``labels`` is the number of shots, ``n`` that of episodes."""
         results, self.notices = [], []
         x = F.normalize(features.test.features - features.train.features.mean(0), dim=1)
-        members = [torch.nonzero(features.test.labels == c).flatten().cpu().numpy() for c in range(features.classes)]
+        drawn_from = self._drawn_from(features)
+        classes = drawn_from or range(features.classes)
+        members = [torch.nonzero(features.test.labels == c).flatten().cpu().numpy() for c in classes]
         for shots in self.shots:
             large = [m for m in members if len(m) > shots]
             ways = min(self.ways, len(large))
@@ -97,5 +125,18 @@ class FewShot(Probe):
                 "classifier": "nearest class mean, features centred and of unit length",
                 "interval": "of the mean over episodes",
             }
+            if drawn_from:
+                settings["classes"] = f"{len(drawn_from)} of which train has no image"
             results.append(Result(self.name, f"{shots}/class", metrics, settings, self.episodes))
         return results
+
+    def _drawn_from(self, features: Features) -> list[int]:
+        """Return the unseen classes where episodes are of those, else nothing."""
+        unseen = None if self.classes == "all" else unseen_classes(features.train.labels, features.test.labels)
+        if unseen is not None and len(unseen) > 1:
+            return unseen.tolist()
+        if self.classes == "unseen":
+            hidden = int((features.train.labels < 0).sum())
+            why = f"{hidden} train images have no label, and may show any class" if hidden else "train has all but one"
+            raise UserError(f"probe.classes=unseen: no two classes of test are new ({why}); write probe.classes=all")
+        return []

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ssl_cli.augment.augment import Augment
 from ssl_cli.backbones.base import Backbone
 from ssl_cli.errors import UserError
-from ssl_cli.optim.groups import layer_decayed, param_groups
+from ssl_cli.optim.groups import follow_schedule, layer_decayed, param_groups
 from ssl_cli.optim.optimizers import adamw
 from ssl_cli.probes.base import Features, Probe, Result, check_budgets
 from ssl_cli.probes.frozen.networks import Pixels
@@ -126,8 +126,7 @@ class FineTune(Probe):
         following = shuffled(len(drawn), self.batch_size, generator)
         steps = max(100, self.epochs * max(1, len(drawn) // self.batch_size))
         for step in range(steps):
-            for group in optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * (0.5 + 0.5 * math.cos(math.pi * step / steps))
+            follow_schedule(optimizer, 0.5 + 0.5 * math.cos(math.pi * step / steps), step / steps)
             at = drawn[following()]
             images = source.images[features.train.positions[at]].to(source.device)
             (view,) = self.augment(images, source.mean, source.std, generator)

@@ -1,5 +1,6 @@
 """``init=RUN``: training that starts from the backbone of another run, on that run's data unless told otherwise."""
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from ssl_cli.config.build import without_annotations
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError, did_you_mean
 from ssl_cli.runs.catalog import checkpoint_file
@@ -32,7 +34,7 @@ def initialised(config: DictConfig, typed: Sequence[str], chosen: Sequence[str])
     config = config.copy()
     OmegaConf.set_struct(config, False)
     backbone_typed = "backbone" in chosen or any(_key(item).startswith("backbone.") for item in typed)
-    if backbone_typed and _plain(config.backbone) != _plain(saved.backbone):
+    if backbone_typed and _completed(config.backbone) != _completed(saved.backbone):
         raise UserError(
             f"init={config.init} has another backbone than the one chosen: "
             f"{_difference(saved.backbone, config.backbone)}; leave backbone away: it is taken from the run"
@@ -80,11 +82,19 @@ def _key(item: str) -> str:
     return item.lstrip("+~").split("=")[0]
 
 
-def _plain(node: DictConfig) -> Any:
-    return OmegaConf.to_container(node, resolve=True)
+def _completed(node: DictConfig) -> dict[str, Any]:
+    """Return the settings of a backbone; those that an older version did not name are the constructor's defaults."""
+    from hydra.utils import get_object
+
+    plain = without_annotations(OmegaConf.to_container(node, resolve=True))
+    try:
+        parameters = inspect.signature(get_object(plain["_target_"])).parameters
+    except Exception:  # a plug-in that cannot be found is reported where it is built
+        return plain
+    return {name: p.default for name, p in parameters.items() if p.default is not p.empty} | plain
 
 
 def _difference(there: DictConfig, here: DictConfig) -> str:
-    there, here = _plain(there), _plain(here)
+    there, here = _completed(there), _completed(here)
     key = next(key for key in {**there, **here} if there.get(key) != here.get(key))
     return f"{key} is {there.get(key)} there, {here.get(key)} here"

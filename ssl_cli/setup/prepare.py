@@ -7,6 +7,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from ssl_cli.backbones.norms import check_splits
 from ssl_cli.config.build import instantiate
 from ssl_cli.data.dataset import load
 from ssl_cli.data.describe import describe
@@ -133,6 +134,7 @@ def prepare_method(config: DictConfig, info: DataInfo, device: torch.device, res
         method.backbone.requires_grad_(False)
     if trainer.channels_last:
         method = method.to(memory_format=torch.channels_last)
+    check_splits(method, trainer.batch_size // trainer.accumulate, world_size())
     if trainer.synchronise_norms and world_size() > 1:
         synchronise_norms(method)
     method.check_batch(trainer.batch_size // trainer.accumulate)

@@ -33,10 +33,11 @@ class Guard:
         skip: whether a bad step is left out.
         clip: largest gradient norm; None: no clipping.
         device: of the method.
+        each: clip each tensor's gradient by itself, as DINO's code does, not all together.
     """
 
-    def __init__(self, method: nn.Module, skip: bool, clip: float | None, device: torch.device):
-        self.method, self.skip, self.clip = method, skip, clip
+    def __init__(self, method: nn.Module, skip: bool, clip: float | None, device: torch.device, each: bool = False):
+        self.method, self.skip, self.clip, self.each = method, skip, clip, each
         self.nothing = torch.zeros(3, device=device)  # [steps since the last reading, loss, gradient norm] of the first
         self.first, self.since = self.nothing, 0
         self.buffers: dict[str, Tensor] = {}
@@ -52,7 +53,10 @@ class Guard:
         """Look at a step's loss and gradients, clip them, and return whether the step may be taken."""
         gradients = [p.grad for p in self.method.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
-        if self.clip:
+        if self.clip and self.each:
+            factors = self.clip / (torch.stack(torch._foreach_norm(gradients)) + 1e-6)
+            torch._foreach_mul_(gradients, list(factors.clamp(max=1.0).unbind()))
+        elif self.clip:
             torch.nn.utils.clip_grads_with_norm_(self.method.parameters(), self.clip, norm)
         self.since += 1
         looked = torch.stack([torch.full_like(norm, self.since), loss.detach().to(norm.dtype), norm]).float()

@@ -11,6 +11,7 @@ from ssl_cli.batch import Batch
 from ssl_cli.data.loader import mix
 from ssl_cli.distributed.collectives import averaging, data_parallel, max_over_ranks
 from ssl_cli.distributed.group import rank, wait_for_first
+from ssl_cli.optim.groups import follow_schedule, scheduled_lr
 from ssl_cli.runs.directory import ReadOnlyRunDir, RunDir
 from ssl_cli.setup.prepare import Experiment
 from ssl_cli.system.signals import StopRequest
@@ -112,7 +113,7 @@ def begin(e: Experiment, run: RunDir, resumed: dict[str, Any] | None) -> Trainin
         generator=torch.Generator(),
         metrics=metrics,
         saver=Saver(e, run),
-        guard=Guard(e.method, trainer.on_nan == "skip", trainer.clip_grad, e.device),
+        guard=Guard(e.method, trainer.on_nan == "skip", trainer.clip_grad, e.device, trainer.clip_by == "tensor"),
         watch=Stopwatch(e.device, trainer.profile, trace),
         progress=Progress(e.total_steps, state.step, log=run.log),
         since=SinceLastRow(state.step),
@@ -132,9 +133,7 @@ def train_step(t: Training) -> None:
         method.start_epoch(step // e.steps_per_epoch)
     if step % e.steps_per_epoch == 0 or step == t.first_step:
         e.loader.weights = method.sampling_weights()
-    factor = e.schedule(step)
-    for group in e.optimizer.param_groups:
-        group["lr"] = group["initial_lr"] * factor
+    follow_schedule(e.optimizer, e.schedule(step), step / e.total_steps)
     torch.manual_seed(mix(e.config.seed, 1, step))  # dropout and whatever else a method draws
     t.generator.manual_seed(mix(e.config.seed, 2, step) + rank())  # other changes on each rank
     with t.watch.part("data"):
@@ -200,7 +199,7 @@ def write_row(t: Training, due: Due) -> None:
     if bad := t.guard.finding(step):
         t.progress.warn(roll_back(bad, t))
         since.forget()
-    now, since.lr = time.perf_counter(), max(group["lr"] for group in t.e.optimizer.param_groups)
+    now, since.lr = time.perf_counter(), scheduled_lr(t.e.optimizer)
     since.rate = (step - since.step) * t.e.config.trainer.batch_size / (now - since.time)
     if means := since.means():
         since.loss = means["loss"]

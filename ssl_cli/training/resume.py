@@ -5,10 +5,9 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from ssl_cli.config.moved import with_new_names
 from ssl_cli.config.overrides import difference, flat, listed
 from ssl_cli.config.schema import RESUMABLE
-from ssl_cli.config.stored import check_targets, stored_config
+from ssl_cli.config.stored import stored_config
 from ssl_cli.errors import UserError
 from ssl_cli.runs.directory import RunDir
 
@@ -77,8 +76,8 @@ def resumed_state(run_dir: RunDir, config: DictConfig, writes: bool = True) -> d
         # Else the next save would put it in the place of the sound one.
         if run_dir.checkpoint_file().is_file() and writes:
             run_dir.checkpoint_file().rename(run_dir.checkpoint_file().with_suffix(".damaged"))
-    check_targets(state["config"], config.get("trusted_modules", []))
-    then, now = flat(with_new_names(state["config"])), flat(OmegaConf.to_container(config, resolve=True))
+    saved = stored_config(state["config"], file, config.get("trusted_modules", []))  # with what older runs do not name
+    then, now = (flat(OmegaConf.to_container(node, resolve=True)) for node in (saved, config))
     names = [name for name in {**then, **now} if name not in FREE]
     names.sort(key=lambda name: name.split(".")[0] not in ("method", "backbone"))  # most telling first
     if differing := difference(*({name: side.get(name) for name in names} for side in (then, now))):

@@ -43,6 +43,16 @@ def test_foreign_weights_never_come_into_the_baseline():
     assert node["weights"] == "theirs"
 
 
+def test_the_baseline_of_a_resnet_has_residual_branches_that_do_something():
+    node = {"_target_": "ssl_cli.backbones.resnet.ResNet", "arch": "resnet18", "zero_init_residual": True}
+    trained, baseline = (build_backbone(node, INFO, 3, pretrained=choice) for choice in (True, False))
+    ends = [(net.net.layer1[0].bn2.weight, net.net.layer4[1].bn2.weight) for net in (trained, baseline)]
+    assert all((weight == 0).all() for weight in ends[0]) and all((weight == 1).all() for weight in ends[1])
+    same = baseline.state_dict()  # otherwise they are the weights that the seed gave the run
+    differing = {name for name, value in trained.state_dict().items() if not torch.equal(value, same[name])}
+    assert len(differing) == 8 and all(name.endswith("bn2.weight") for name in differing)
+
+
 def test_images_that_are_too_small_are_one_line():
     small = DataInfo("toy", 1, 2, ("a", "b"), 8, 4, 4, (0.5,), (0.2,))
     with pytest.raises(UserError, match="at least 4 pixels, toy has 2; write dataset.storage_size=4"):

@@ -8,6 +8,7 @@ from experiments import composed
 from ssl_cli.backbones.vit import ViT, attention, positions
 from ssl_cli.config.build import instantiate
 from ssl_cli.errors import UserError
+from ssl_cli.optim.groups import param_groups
 
 
 @pytest.fixture
@@ -34,6 +35,13 @@ def test_patches_are_in_their_places(vit):
     torch.testing.assert_close(tokens[1, 3], weight @ patch + vit.embed.bias)
     torch.testing.assert_close(vit.feature_map(images).mean((2, 3)), vit(images))
     torch.testing.assert_close(vit.feature_map(images)[0, :, 2, 1], vit.encode(vit.tokens(images))[0, 5])
+
+
+def test_the_embedding_of_patches_can_stay_as_it_was_drawn():
+    net = ViT(3, patch_size=4, dim=16, depth=2, heads=2, freeze_patches=True)
+    fixed = {name for name, p in net.named_parameters() if not p.requires_grad}
+    assert fixed == {"embed.weight", "embed.bias"}
+    assert sum(len(group["params"]) for group in param_groups(net)) == len(list(net.parameters())) - 2
 
 
 def test_a_block_is_torchs_own_transformer_layer(vit):

@@ -26,6 +26,16 @@ def test_runs_that_differ_in_the_seed_are_one_line_and_the_baselines_stand_first
     assert lines_of(c)["raw pixels"].scores[KNN].difference is None
 
 
+@pytest.mark.parametrize("zero", [False, True])
+def test_random_weights_of_runs_before_and_after_a_setting_of_training_are_one_line(tmp_path, zero):
+    """But for residual branches at zero: older versions drew the baseline so, too."""
+    backbone = {"_target_": "ssl_cli.backbones.resnet.ResNet", "arch": "resnet18", "zero_init_residual": zero}
+    put(tmp_path / "old", seed=0, config={"backbone": backbone})
+    put(tmp_path / "new", seed=1, config={"backbone": {**backbone, "norm_momentum": 0.1, "split_norms": 1}})
+    names = [line.name for line in compare([tmp_path]).lines]
+    assert names[-1] == "simclr" and len(names) == (4 if zero else 3), names
+
+
 def test_a_known_difference_is_seen_and_a_small_one_is_within_noise(sweep):
     c = compare([sweep])
     byol, simclr = (lines_of(c)[name].scores[KNN] for name in ("byol", "simclr"))

@@ -30,7 +30,9 @@ def test_a_command_has_the_settings_of_its_yaml(command):
 
 
 def test_what_changes_the_weights_can_neither_change_on_resume_nor_go_unnamed():
-    learned_from = {f"trainer.{name}" for name in ("batch_size", "accumulate", "clip_grad", "precision", "layer_decay")}
+    learned_from = {
+        f"trainer.{name}" for name in ("batch_size", "accumulate", "clip_grad", "clip_by", "precision", "layer_decay")
+    }
     learned_from |= {"seed", "method", "dataset", "optimizer", "init"}
     assert not learned_from & {*RESUMABLE, *HOUSEKEEPING}
     assert {"trainer.epochs", "trainer.device", "dataset.root"} <= set(RESUMABLE)

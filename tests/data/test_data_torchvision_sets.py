@@ -117,6 +117,14 @@ def test_svhn_and_stl10(tmp_path, monkeypatch):
     assert data.labels.tolist() == [0, 9, -1, -1, 1, 2]
     assert data.splits["test"].tolist() == [4, 5]
 
+    (folder / "fold_indices.txt").write_text("\n".join(["0 ", "1 ", "1 0 "]))  # of two training images
+    labels = [load("stl10", str(tmp_path), fold=fold).labels.tolist() for fold in range(3)]
+    assert labels == [[0, -1, -1, -1, 1, 2], [-1, 9, -1, -1, 1, 2], [0, 9, -1, -1, 1, 2]]
+    with pytest.raises(UserError, match=r"dataset.fold=3 cannot be read from .*fold_indices.txt"):
+        load("stl10", str(tmp_path), fold=3)
+    with pytest.raises(UserError, match="write dataset.fold=0 to 9"):
+        load("stl10", str(tmp_path), fold=10)
+
 
 def test_eurosat(tmp_path):
     for i, label in enumerate(("Forest", "River")):

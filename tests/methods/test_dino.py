@@ -208,3 +208,9 @@ def test_two_global_views_are_enough():
 def test_more_prototypes_than_images_are_refused():
     with pytest.raises(UserError, match=r"prototypes=101 .*100 train images.*prototypes=10 "):
         dino(prototypes=101)
+
+
+def test_the_head_starts_with_the_published_deviation():
+    first = dino(head_norm=False, hidden_dim=256, head_std=0.02).head.mlp[0]
+    assert first.weight.std().item() == pytest.approx(0.02, rel=0.05)  # of 2048 numbers; by default 8 ** -0.5 = 0.35
+    assert not first.bias.any()

@@ -149,3 +149,20 @@ def test_jem_uses_labels_where_there_are_some():
     assert torch.equal(loss(), plain)
     batch.labels[0] = (batch.labels[0] + 1) % 10
     assert not torch.equal(loss(), plain)
+
+
+def test_a_step_of_jem_s_published_code_is_a_quarter_on_pixels_in_0_to_1():
+    """There pixels are in [-1, 1], a step is 1 and its noise 0.01: conf/method/jem.yaml says what that is here."""
+    a = torch.randn(4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    noises = torch.randn(3, 4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    start = torch.rand(4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+
+    def published(x):  # the energy that a network sees on [-1, 1]
+        return (x.pow(3) * a).sum(1)
+
+    x = 2 * start - 1
+    for noise in noises:
+        x = x - 1.0 * 3 * x.square() * a + 0.01 * noise
+    draws = iter(noises)
+    ours = langevin(lambda p: published(2 * p - 1), start, 3, 0.25, lambda: 0.005 * next(draws), bounds=None)
+    torch.testing.assert_close(2 * ours - 1, x)

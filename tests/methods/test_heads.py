@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from ssl_cli.errors import UserError
 from ssl_cli.methods.shared.heads import mlp, unit
 
 
@@ -38,6 +39,23 @@ def test_last_norm_standardises_the_output(last_norm, parameters):
     z = head(10 * torch.randn(64, 5, dtype=torch.float64) + 3)
     torch.testing.assert_close(z.mean(0), torch.zeros(3).double(), rtol=0, atol=1e-10)
     torch.testing.assert_close(z.var(0, correction=0), torch.ones(3).double(), rtol=1e-3, atol=0)
+
+
+def test_without_hidden_norms_the_layers_have_biases():
+    head = mlp(5, 7, 3, 3, hidden_norm=False)
+    assert names(head) == ["Linear", "ReLU", "Linear", "ReLU", "Linear"]
+    assert all(part.bias is not None for part in head if isinstance(part, nn.Linear))
+
+
+def test_a_norm_without_shift_learns_its_scale_only():
+    norm = mlp(5, 7, 3, 1, last_norm="scale")[-1]
+    assert [name for name, p in norm.named_parameters() if p.requires_grad] == ["weight"]
+    assert not norm.bias.any()
+
+
+def test_an_unknown_last_norm_is_refused():
+    with pytest.raises(UserError, match=r"method.last_norm=plane is not one of none, .*did you mean 'plain'"):
+        mlp(5, 7, 3, 1, last_norm="plane")
 
 
 def test_every_parameter_gets_a_gradient():

@@ -144,6 +144,21 @@ def test_symmetric_is_the_mean_of_both_directions_and_keeps_the_keys_of_both():
     assert both.pointer.item() == 8
 
 
+def test_the_sum_of_both_directions_is_twice_their_mean():
+    losses = [moco(queue_size=16, symmetric=True, reduction=name)(task())["loss"] for name in ("mean", "sum")]
+    torch.testing.assert_close(losses[1], 2 * losses[0])
+    with pytest.raises(UserError, match="method.reduction=max is not one of mean, sum"):
+        moco(reduction="max")
+
+
+def test_a_projector_of_one_layer_is_the_linear_map_of_the_published_demo():
+    method, batch = moco(layers=1), task()
+    (head,) = method.projector
+    assert (head.in_features, head.out_features, head.bias is not None) == (8, 5, True)
+    features = method.backbone(batch.views[0])
+    torch.testing.assert_close(method.embed(features), features @ head.weight.T + head.bias)
+
+
 @pytest.mark.parametrize("hidden_norm", [False, True])
 def test_the_key_encoder_gets_no_gradient_and_follows_after_the_step(hidden_norm):
     method = moco(hidden_norm=hidden_norm)
@@ -166,3 +181,19 @@ def test_a_queue_that_does_not_hold_whole_batches_is_refused(size, symmetric, re
         UserError, match=f"method.queue_size={size} is not a multiple .* write method.queue_size={remedy}$"
     ):
         moco(queue_size=size, symmetric=symmetric)(task())
+
+
+def test_keys_are_shuffled_where_norms_are_split_and_each_comes_back_to_its_image():
+    torch.manual_seed(0)
+    method = MoCo(ConvNet(1, (4, 8), split_norms=2), None, **SETTINGS).train()
+    images = task(batch=8).views[0]
+    torch.manual_seed(1)
+    keys = method._keys(images)
+    torch.manual_seed(1)
+    order = torch.randperm(8)
+    with torch.no_grad():
+        shuffled = method.teacher(images[order])
+        plain = method.teacher(images)
+    for key, at in zip(F.normalize(shuffled), order.tolist(), strict=True):
+        torch.testing.assert_close(keys[at], key)
+    assert not torch.allclose(keys, F.normalize(plain), atol=1e-3)  # normalised beside other images

@@ -63,16 +63,27 @@ def test_the_neighbour_is_the_most_similar_row_of_the_queue():
     torch.testing.assert_close(nearest_neighbour(7 * queue, queue), queue)
 
 
-def method(queue_size=8, seed=0):
+def method(queue_size=8, seed=0, **changes):
     torch.manual_seed(seed)
     backbone = Identity()
     backbone.dim = 6
     dims = {"layers": 2, "hidden_dim": 8, "out_dim": 5, "predictor_hidden_dim": 7}
-    return NNCLR(backbone, None, temperature=0.2, queue_size=queue_size, **dims)
+    return NNCLR(backbone, None, temperature=0.2, queue_size=queue_size, **dims, **changes)
 
 
 def task(n=4):
     return Task([torch.randn(n, 6), torch.randn(n, 6)], None, torch.full((n,), -1), torch.arange(n))
+
+
+def test_of_the_published_last_norm_the_scale_is_looked_up_with_and_the_shift_never_learns():
+    model = method(last_norm="affine")
+    norm = model.projector[-1]
+    batch = task()
+    z = norm(model.projector[:-1](torch.cat(batch.views)))
+    plain = F.batch_norm(model.projector[:-1](torch.cat(batch.views)), None, None, training=True)
+    torch.testing.assert_close(z, norm.weight * plain + norm.bias)
+    model(batch)["loss"].backward()
+    assert norm.weight.grad.abs().max() > 1e-3 and norm.bias.grad.abs().max() < 1e-6
 
 
 def test_a_queue_of_the_batch_itself_gives_info_nce():

@@ -8,6 +8,8 @@ import torch
 from ssl_cli.backbones.convnet import ConvNet
 from ssl_cli.batch import Task
 from ssl_cli.methods.simsiam import SimSiam, negative_cosine
+from ssl_cli.optim.groups import follow_schedule
+from ssl_cli.optim.optimizers import sgd
 
 SETTINGS = {"layers": 2, "hidden_dim": 16, "out_dim": 8, "predictor_dim": 4, "stop_gradient": True}
 
@@ -103,3 +105,14 @@ def test_every_parameter_learns():
     method(task())["loss"].backward()
     assert all(p.grad.abs().sum() > 0 for p in method.parameters())
     assert not any(p.requires_grad for p in method.projector[-1].parameters())  # the last norm has none
+
+
+def test_the_predictor_alone_keeps_its_rate_where_it_is_asked_to():
+    assert all("constant_lr" not in group for group in simsiam().param_groups())
+    method = simsiam(fix_predictor_lr=True)
+    optimizer = sgd(method.param_groups(), 256, 0.2, decay_1d=True)
+    for factor in (0.01, 1.0, 0.3):  # of a warm-up, and of a cosine
+        follow_schedule(optimizer, factor, 0.5)
+        rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+        for name, p in method.named_parameters():
+            assert rates[id(p)] == pytest.approx(0.2 if name.startswith("predictor.") else 0.2 * factor), name

@@ -36,6 +36,28 @@ def test_equals_the_equation_row_by_row(rows, d, classes, temperature):
     assert supcon(z.float(), labels, temperature).item() == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize("rows, d, classes, temperature", [(6, 3, 2, 0.5), (10, 8, 4, 0.1), (9, 4, 5, 1.0)])
+def test_positives_inside_the_logarithm_equal_equation_3_and_have_solo_learns_gradient(rows, d, classes, temperature):
+    generator = torch.Generator().manual_seed(rows)
+    z = torch.randn(rows, d, generator=generator, dtype=torch.float64, requires_grad=True)
+    labels = torch.arange(rows) % classes  # in the last case one row has no positive
+    unit = z / z.norm(dim=1, keepdim=True)
+    equation, solo = [], []
+    for i in range(rows):
+        others = [a for a in range(rows) if a != i]
+        positives = [a for a in others if labels[a] == labels[i]]
+        if positives:
+            similar = {a: torch.exp(unit[i] @ unit[a] / temperature) for a in others}
+            share = sum(similar[a] for a in positives) / sum(similar.values())
+            equation.append(-torch.log(share / len(positives)))
+            solo.append(-torch.log(share))
+    loss = supcon(z, labels, temperature, "inside")
+    torch.testing.assert_close(loss, torch.stack(equation).mean(), atol=1e-10, rtol=0)
+    (ours,) = torch.autograd.grad(loss, z, retain_graph=True)
+    (theirs,) = torch.autograd.grad(torch.stack(solo).mean(), z)
+    torch.testing.assert_close(ours, theirs, atol=1e-10, rtol=0)
+
+
 def test_one_label_an_image_is_nt_xent():
     z1, z2 = torch.randn(6, 4, dtype=torch.float64), torch.randn(6, 4, dtype=torch.float64)
     labels = torch.randperm(6).repeat(2)

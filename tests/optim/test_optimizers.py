@@ -1,11 +1,13 @@
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from ssl_cli.errors import UserError
 from ssl_cli.optim.eager import eager_optimizer
-from ssl_cli.optim.groups import param_groups
+from ssl_cli.optim.groups import follow_schedule, layer_decayed, param_groups, scheduled_lr
 from ssl_cli.optim.optimizers import LARS, adamw, lars, sgd
 
 
@@ -34,7 +36,6 @@ def test_groups_leave_out_what_is_frozen_or_empty():
     for p in net[0].parameters():
         p.requires_grad = False
     assert sum(len(group["params"]) for group in param_groups(net)) == 4
-    assert len(param_groups(net, exclude_1d=False)) == 1
     only_matrices = [(n, p) for n, p in net.named_parameters() if p.ndim == 2]
     assert len(param_groups(only_matrices)) == 1
 
@@ -81,6 +82,106 @@ def test_lars_equals_the_formula_written_out_per_tensor():
             p.data -= lr * m
     for p, expected in zip(net.parameters(), reference.parameters(), strict=True):
         torch.testing.assert_close(p, expected, atol=1e-6, rtol=1e-5)
+
+
+class LARC:
+    """One step of NVIDIA apex's LARC around SGD, and of solo-learn's LARS, written out tensor by tensor."""
+
+    def __init__(self, net, lr, momentum, weight_decay, eta, clip, exclude_1d):
+        self.__dict__.update(locals())
+        self.buffers = [torch.zeros_like(p) for p in net.parameters()]
+
+    def step(self):
+        for p, m in zip(self.net.parameters(), self.buffers, strict=True):
+            d = p.grad.clone()
+            if not (self.exclude_1d and p.ndim == 1) and p.data.norm() != 0 and p.grad.norm() != 0:
+                ratio = self.eta * p.data.norm() / (p.grad.norm() + self.weight_decay * p.data.norm() + 1e-8)
+                ratio = min(ratio / self.lr, 1) if self.clip else ratio
+                d = ratio * (p.grad + self.weight_decay * p.data)
+            m.mul_(self.momentum).add_(d)
+            p.data -= self.lr * m
+
+
+@pytest.mark.parametrize("clip, exclude_1d, eta", [(True, True, 0.02), (True, True, 20.0), (False, False, 0.001)])
+def test_lars_as_solo_learn_and_swav_have_it(clip, exclude_1d, eta):
+    net = small_net()
+    nn.init.zeros_(net[2].bias)
+    reference = copy.deepcopy(net)
+    plain = LARC(reference, 0.3, 0.9, 0.05, eta, clip, exclude_1d)
+    options = {"decay_1d": not exclude_1d, "adapt_1d": not exclude_1d, "clip_lr": clip, "separate_norms": True}
+    optimizer = lars(param_groups(net), 256, 0.3, "none", 0.05, eta=eta, **options)
+    for step in range(4):
+        for n, o in ((net, optimizer), (reference, plain)):
+            backward(n, step)
+            o.step()
+    for p, expected in zip(net.parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(p, expected, atol=1e-6, rtol=1e-5)
+
+
+def test_lars_leaves_a_layer_without_gradient_where_it_is_and_takes_a_rate_of_zero():
+    w = nn.Parameter(torch.randn(4, 3))
+    before = w.detach().clone()
+    optimizer = LARS([w], lr=0.5, weight_decay=0.1, clip_lr=True, separate_norms=True)
+    w.grad = torch.zeros_like(w)
+    optimizer.step()
+    w.grad = torch.ones_like(w)
+    optimizer.param_groups[0]["lr"] = 0.0  # the end of a cosine
+    optimizer.step()
+    assert torch.equal(w, before)
+
+
+def test_lars_takes_the_state_of_a_version_that_had_fewer_options():
+    w = nn.Parameter(torch.randn(4, 3))
+    optimizer, old = LARS([w], lr=0.5), LARS([w], lr=0.5).state_dict()
+    for key in ("clip_lr", "separate_norms"):
+        del old["param_groups"][0][key]
+    optimizer.load_state_dict(old)
+    w.grad = torch.ones_like(w)
+    optimizer.step()
+    assert optimizer.param_groups[0]["clip_lr"] is False
+
+
+@pytest.mark.parametrize("make", [sgd, adamw, lars])
+def test_vectors_decay_and_learn_at_a_rate_of_their_own_where_it_is_asked_for(make):
+    matrices, vectors = make(
+        layer_decayed(param_groups(small_net()), [], 1.0), 256, 0.2, weight_decay=0.1, decay_1d=True, lr_1d=0.024
+    ).param_groups
+    assert (matrices["weight_decay"], vectors["weight_decay"]) == (0.1, 0.1)
+    assert (matrices["initial_lr"], vectors["initial_lr"]) == pytest.approx((0.2, 0.0048))  # Barlow Twins' two rates
+    assert not vectors.get("lars", False)
+    net = small_net()
+    cut = make(layer_decayed(param_groups(net), [net[0], net[1]], 0.5), 256, 0.2, lr_1d=0.1).param_groups
+    rates = {id(p): group["initial_lr"] for group in cut for p in group["params"]}
+    assert [rates[id(p)] for p in net[0].parameters()] == pytest.approx([0.05, 0.005])
+
+
+def test_weight_decay_goes_from_one_value_to_another_as_in_dino():
+    net = small_net()
+    optimizer = adamw(param_groups(net), 256, 0.1, weight_decay=0.04, weight_decay_end=0.4)
+    steps = 20
+    expected = 0.4 + 0.5 * (0.04 - 0.4) * (1 + np.cos(np.pi * np.arange(steps) / steps))  # its cosine_scheduler
+    for step in range(steps):
+        follow_schedule(optimizer, 0.5, step / steps)
+        assert [g["weight_decay"] for g in optimizer.param_groups] == pytest.approx([expected[step], 0.0])
+        assert [g["lr"] for g in optimizer.param_groups] == pytest.approx([0.05, 0.05])
+    before = copy.deepcopy(net)
+    for p in net.parameters():
+        p.grad = torch.zeros_like(p)
+    optimizer.step()
+    torch.testing.assert_close(net[0].weight, before[0].weight * (1 - 0.05 * expected[-1]))  # the step reads it
+    with pytest.raises(UserError, match="weight_decay_end=high is not a number"):
+        sgd(param_groups(net), 256, 0.1, weight_decay_end="high")
+
+
+def test_a_part_can_keep_its_rate_while_the_rest_follows_the_schedule():
+    net = small_net()
+    optimizer = sgd(param_groups(net, [net[2]]), 256, 0.1)
+    assert [len(group["params"]) for group in optimizer.param_groups] == [1, 3, 1, 1]
+    follow_schedule(optimizer, 0.25, 0.5)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert {rates[id(p)] for p in net[2].parameters()} == {0.1}
+    assert {rates[id(p)] for part in net[:2] for p in part.parameters()} == {0.025}
+    assert scheduled_lr(optimizer) == 0.025
 
 
 def test_lars_first_step_has_length_lr_eta_norm():

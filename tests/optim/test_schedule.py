@@ -5,7 +5,15 @@ import sys
 import pytest
 
 from ssl_cli.errors import UserError
-from ssl_cli.optim.schedule import Constant, Cosine, effective_lr, parse_duration, warmup_cosine
+from ssl_cli.optim.schedule import (
+    Constant,
+    Cosine,
+    SevenSixteenths,
+    Steps,
+    effective_lr,
+    parse_duration,
+    warmup_cosine,
+)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +54,37 @@ def test_schedules_know_their_warmup():
     assert (cosine(0), cosine(19), cosine(199)) == pytest.approx((0.05, 1.0, 0.5))
     constant = Constant(total_steps=200, steps_per_epoch=10, warmup="10 steps")
     assert (constant(0), constant(50), constant(199)) == pytest.approx((0.1, 1.0, 1.0))
+
+
+def test_a_warm_up_begins_where_it_is_told_to():
+    """SwAV's: linspace(0.3, 4.8, warm-up steps), then a cosine that ends at 0.0048."""
+    swav = Cosine(total_steps=50, steps_per_epoch=10, warmup="1 epoch", start=0.3 / 4.8, final=0.001)
+    assert [4.8 * swav(step) for step in range(10)] == pytest.approx([0.3 + i * 0.5 for i in range(10)])
+    assert 4.8 * swav(49) == pytest.approx(0.0048)
+    from_zero = Constant(total_steps=50, steps_per_epoch=10, warmup="4 steps", start=0.0)
+    assert [from_zero(step) for step in range(5)] == pytest.approx([0, 1 / 3, 2 / 3, 1, 1])
+    assert Constant(50, 10, warmup="1 step", start=0.0)(0) == 1.0
+    with pytest.raises(UserError, match=r"schedule\.start=zero is not a number"):
+        Constant(50, 10, start="zero")
+
+
+def test_seven_sixteenths_of_a_cosine():
+    fixmatch = SevenSixteenths(total_steps=1024, steps_per_epoch=64)
+    assert [fixmatch(k) for k in (0, 256, 512, 1023)] == pytest.approx(
+        [math.cos(7 * math.pi * k / (16 * 1024)) for k in (0, 256, 512, 1023)]
+    )
+    assert fixmatch(1024) == pytest.approx(0.19509, abs=1e-5)
+    warmed = SevenSixteenths(total_steps=110, steps_per_epoch=10, warmup="10 steps")
+    assert (warmed(4), warmed(10), warmed(60)) == pytest.approx((0.5, 1.0, math.cos(7 * math.pi / 32)))
+
+
+def test_steps_are_rotnets():
+    rotnet = Steps(total_steps=200 * 5, steps_per_epoch=5, milestones=["60 epochs", "60%", "800 steps"], factor=0.2)
+    rates = {0: 0.1, 59: 0.1, 60: 0.02, 119: 0.02, 120: 0.004, 159: 0.004, 160: 0.0008, 199: 0.0008}
+    for epoch, rate in rates.items():  # its LUT_lr
+        assert 0.1 * rotnet(epoch * 5) == pytest.approx(rate), epoch
+    with pytest.raises(UserError, match="'soon' is not a duration"):
+        Steps(100, 10, milestones=["soon"], factor=0.1)
 
 
 def test_effective_lr():

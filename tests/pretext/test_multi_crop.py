@@ -83,6 +83,19 @@ def test_the_rest_of_the_recipe_is_kept_and_the_recipe_itself_untouched():
         assert (one.mean() - (1 - other.mean())).abs() < 0.2 and not torch.equal(one, other)
 
 
+def test_the_second_large_view_and_the_small_ones_have_their_own_recipes_but_the_same_areas():
+    inverted = ("pretext.augment2.solarize.p=1.0", "pretext.augment2.solarize.threshold=0.0")
+    own = ("augment@pretext.augment2=none", *inverted)
+    small = ("augment@pretext.augment_local=none", "pretext.augment_local.flip=1.0")
+    square = Augment(crop={"scale": [0.9, 1.0], "ratio": [1, 1]})
+    scales = ("pretext.global_scale=[0.64,0.64]", "pretext.local_scale=[0.25,0.25]", "pretext.local_views=2")
+    views = multi_crop(64, *own, *small, *scales, augment=square)(ramps(64), seeded()).views
+    rising = [(view[..., -1] > view[..., 0]).all().item() for view in views]
+    assert rising == [True, False, False, False]  # as it is; inverted; mirrored, twice
+    widths = [(view.flatten(1).amax(1) - view.flatten(1).amin(1)).mean().item() for view in views]
+    assert widths[:2] == pytest.approx([0.8, 0.8], abs=0.04)
+
+
 @pytest.mark.parametrize("size, fraction", [(16, 0.4), (28, 0.2), (12, 0.5)])
 def test_too_small_local_views_are_refused_with_what_to_write(size, fraction):
     with pytest.raises(UserError, match="at least 8 pixels") as error:

@@ -1,9 +1,11 @@
+import pytest
 import torch
 from experiments import composed
 
 from ssl_cli.batch import Batch
 from ssl_cli.config.build import instantiate
 from ssl_cli.data.info import DataInfo
+from ssl_cli.errors import UserError
 
 INFO = DataInfo("tiny", 3, 16, ("a", "b"), 64, 64, 8, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
 
@@ -34,6 +36,19 @@ def test_what_must_not_be_mirrored_is_not():
     weak, _ = task(images, "pretext.shift=0", "augment=digits").views
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (INFO.mean, INFO.std))
     torch.testing.assert_close(weak, (images / 255 - mean) / std, atol=1e-5, rtol=0)
+
+
+def test_the_weak_view_is_the_published_one_and_older_runs_keep_theirs():
+    images = torch.randint(0, 256, (16, 3, 16, 16), dtype=torch.uint8)
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (INFO.mean, INFO.std))
+    weak, _ = task(images, "augment=digits").views
+    padded = torch.nn.functional.pad(images / 255, (2, 2, 2, 2), "reflect")
+    boxes = torch.stack([padded[:, :, y : y + 16, x : x + 16] for y in range(5) for x in range(5)])
+    assert ((weak == (boxes - mean) / std).flatten(2).all(2).sum(0) == 1).all()
+    old, _ = task(images, "augment=digits", "pretext.weak=shift").views  # between pixels, with a black rim
+    assert not torch.equal(old, weak) and not torch.isin(old, (images / 255 - mean) / std).all()
+    with pytest.raises(UserError, match=r"pretext.weak=pad_crp is unknown.*did you mean 'pad_crop'"):
+        task(images, "pretext.weak=pad_crp")
 
 
 def test_rows_stay_and_the_generator_decides():

@@ -162,6 +162,29 @@ def test_nearest_mean_by_hand_and_few_shots_on_blobs():
     assert (result.settings["ways"], result.settings["queries"]) == (4, 49) and "4 ways" in probe.notices[0]
 
 
+def test_episodes_are_of_classes_that_train_has_not_where_labels_say_so():
+    f = features(spread=0.4)
+    f.train.labels = f.train.labels % 2  # classes 2 and 3 are new
+    (auto,), (unseen,) = (FewShot(shots=(1,), episodes=50, classes=c).run(f) for c in ("auto", "unseen"))
+    assert auto.settings == unseen.settings and auto.settings["ways"] == 2
+    assert auto.settings["classes"] == "2 of which train has no image"
+    only = features(spread=0.4)
+    kept = only.test.labels >= 2
+    only.test = Split(only.test.features[kept], only.test.labels[kept], only.test.positions[kept])
+    assert FewShot(shots=(1,), episodes=50, classes="all").run(only)[0].metrics == auto.metrics
+    (everything,) = FewShot(shots=(1,), episodes=50, classes="all").run(f)
+    assert everything.settings["ways"] == 4 and "classes" not in everything.settings
+
+    f.train.labels[0] = -1  # may be of any class
+    assert FewShot(shots=(1,), episodes=5).run(f)[0].settings["ways"] == 4
+    with pytest.raises(UserError, match=r"1 train images have no label.*write probe.classes=all"):
+        FewShot(classes="unseen").run(f)
+    with pytest.raises(UserError, match="no two classes of test are new"):
+        FewShot(classes="unseen").run(features())
+    with pytest.raises(UserError, match="did you mean 'unseen'"):
+        FewShot(classes="unsen")
+
+
 def test_auroc_is_that_of_scikit_learn_with_ties():
     from sklearn.metrics import roc_auc_score
 

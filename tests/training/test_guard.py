@@ -135,6 +135,19 @@ def test_an_error_in_the_background_surfaces(tmp_path, monkeypatch):
         train(tmp_path / "run", TINY)
 
 
+@pytest.mark.parametrize("each", [False, True])
+def test_clipping_bounds_the_norm_of_all_gradients_or_of_each_tensors(each):
+    module = torch.nn.Linear(3, 2)
+    grads = [torch.full((2, 3), 2.0), torch.tensor([0.3, 0.4])]  # of norms 4.9 and 0.5
+    for p, grad in zip(module.parameters(), grads, strict=True):
+        p.grad = grad.clone()
+    Guard(module, False, 1.0, torch.device("cpu"), each).accepts(torch.tensor(0.0))
+    norm = torch.cat([grad.flatten() for grad in grads]).norm()
+    expected = [grads[0] / grads[0].norm(), grads[1]] if each else [grad / norm for grad in grads]
+    for p, grad in zip(module.parameters(), expected, strict=True):
+        torch.testing.assert_close(p.grad, grad)
+
+
 def test_only_what_stands_far_above_the_losses_before_is_a_spike():
     guard = Guard(torch.nn.Linear(1, 1), False, None, torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)

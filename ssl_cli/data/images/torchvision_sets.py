@@ -33,6 +33,7 @@ def load(
     storage_size: int | None = None,
     channels: int | None = None,
     download: bool = True,
+    fold: int | None = None,
 ) -> ImageData:
     """Load one of torchvision's data sets; the first time, fetch it.
 
@@ -44,6 +45,8 @@ def load(
         storage_size: side of the stored images, in pixels; by default as published.
         channels: 1 (grey), 3 (RGB), or None: as published.
         download: whether missing files may be fetched.
+        fold: of STL-10, 0 to 9: only the 1,000 training images that this fold names keep their label, the other 4,000
+            get -1. Published accuracies are means over the ten (Coates et al. 2011).
 
     Raises:
         UserError: if the files are missing and cannot be fetched, or are damaged.
@@ -52,6 +55,10 @@ def load(
 
     if storage_size is not None and not isinstance(storage_size, int):
         raise UserError(f"dataset.storage_size={storage_size} is neither a number of pixels nor null")
+    if fold is not None and (isinstance(fold, bool) or fold not in range(10)):
+        raise UserError(
+            f"dataset.fold={fold} is none of STL-10's ten folds; write dataset.fold=0 to 9, or null for all"
+        )
     kind, arguments = SETS[name]
     source = getattr(torchvision.datasets, kind)
     place = Path(root).expanduser() if root else user_cache_dir() / "datasets"
@@ -82,6 +89,8 @@ def load(
         return ImageData(name, data.images, data.labels, data.classes, data.splits, files=data.files)
     images = [_pixels(part, storage_size) for part in parts.values()]
     labels = [torch.as_tensor(np.asarray(_labels(part)).astype(np.int64)) for part in parts.values()]
+    if fold is not None:
+        labels[0][~_in_fold(place / "stl10_binary" / "fold_indices.txt", fold, len(labels[0]))] = -1
     ends = np.cumsum([0, *map(len, images)])
     return ImageData(
         name=name,
@@ -100,6 +109,20 @@ def _pixels(part: Any, size: int | None) -> Tensor:
     elif pixels.shape[-1] == 3:  # [N, H, W, 3]
         pixels = pixels.permute(0, 3, 1, 2)
     return resize(pixels, size or pixels.shape[-1])
+
+
+def _in_fold(file: Path, fold: int, count: int) -> Tensor:
+    """Return which of ``count`` training images a fold of STL-10 names, [count] bool: a line of positions a fold."""
+    try:
+        rows = torch.tensor([int(word) for word in file.read_text().splitlines()[fold].split()])
+        named = torch.zeros(count, dtype=torch.bool)
+        named[rows] = True
+    except (OSError, ValueError, IndexError) as error:
+        raise UserError(
+            f"dataset.fold={fold} cannot be read from {shown(file)} ({_reason(error)}), which comes in "
+            "stl10_binary.tar.gz; unpack it again, or write dataset.fold=null for all labels"
+        ) from error
+    return named
 
 
 def _labels(part: Any) -> Any:

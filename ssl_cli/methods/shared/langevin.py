@@ -10,7 +10,9 @@ from ssl_cli.distributed.collectives import gather
 from ssl_cli.distributed.group import rank, world_size
 from ssl_cli.errors import UserError
 
-GRADIENT_LIMIT = 0.1  # largest step down the energy, per pixel and Langevin step, in units of [0, 1]
+# Largest step down the energy, per pixel and Langevin step, in units of [0, 1]. IGEBM's code has the same bound, as a
+# step of 10 along a gradient of at most 0.01; JEM's has none.
+GRADIENT_LIMIT = 0.1
 
 
 def langevin(

@@ -5,15 +5,14 @@ from torch import Tensor
 
 from ssl_cli.batch import Task
 from ssl_cli.data.info import DataInfo
-from ssl_cli.errors import UserError, did_you_mean
+from ssl_cli.errors import UserError
+from ssl_cli.methods.shared.choices import one_of
 from ssl_cli.methods.shared.heads import unit
 
 
 def check_pairs(pairs: str, data: DataInfo) -> None:
     """Raise `UserError` unless ``pairs`` is ``views``, or ``labels`` and the data has them."""
-    if pairs not in ("views", "labels"):
-        raise UserError(f"method.pairs={pairs} is not one of views, labels{did_you_mean(pairs, ('views', 'labels'))}")
-    if pairs == "labels":
+    if one_of("pairs", pairs, ("views", "labels")) == "labels":
         require_labels("method.pairs=labels", data, "write method.pairs=views, which needs none")
 
 
