@@ -69,6 +69,10 @@ class Regression(Probe):
                 where = ", ".join(f"{n} in {s}" for n, s in zip(sizes, ("train", "val", "test"), strict=True))
                 self.notices.append(f"regression of {name}: left out, for too few images have it ({where})")
                 continue
+            truth = splits[2].targets[name]
+            if (truth == truth[0]).all():  # R2 compares with the spread of the test images
+                self.notices.append(f"regression of {name}: left out, for it is {truth[0]:g} in every test image")
+                continue
             whole = Features(*splits, classes=1, budget=features.budget, label_seed=features.label_seed)
             whole.train.labels = torch.zeros_like(whole.train.labels)  # one stratum
             for drawn in self.draws(whole, self.labels, self.count):

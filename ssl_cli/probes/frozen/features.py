@@ -75,8 +75,8 @@ def pixels(images: Tensor, positions: Tensor, batch_size: int = 4096) -> Tensor:
 
 def scale(features: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and deviation of each feature, [d]; of one that never changes 1, for it can tell nothing."""
-    std = features.std(0, correction=0)
-    return features.mean(0), torch.where(std > 1e-6, std, 1.0)
+    mean, std = features.mean(0), features.std(0, correction=0)
+    return mean, torch.where(std > 1e-6 * mean.abs().clamp(min=1), std, 1.0)  # less is rounding
 
 
 def fingerprint(module: nn.Module) -> str:
