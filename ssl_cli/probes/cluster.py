@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_cli.probes.base import Features, Probe, Result
+from ssl_cli.probes.progress import tracked
 from ssl_cli.probes.scores.bootstrap import resamples, summary
 from ssl_cli.probes.scores.metrics import confusion
 from ssl_cli.probes.scores.ties import distinct, settled
@@ -62,7 +63,7 @@ class Cluster(Probe):
         if clusters < classes:
             self.notices = [f"cluster probe: {clusters} of {classes} clusters, for the features have no more values"]
         predicted, nmi, ari = [], [], []
-        for seed in range(self.seeds):
+        for seed in tracked(range(self.seeds)):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of clusters that coincide; the scores tell
                 kmeans = KMeans(clusters, n_init=self.restarts, random_state=seed).fit(train.numpy())

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_cli.probes.base import Features, Probe, Result, check_counts
+from ssl_cli.probes.progress import tracked
 from ssl_cli.probes.scores.ties import distinct, settled
 
 CHUNK = 50  # episodes at a time
@@ -65,7 +66,7 @@ class FewShot(Probe):
         x = F.normalize(test - features.train.features.mean(0), dim=1)
         alike = distinct(x)[1] is not None
         members = [torch.nonzero(features.test.labels == c).flatten().cpu().numpy() for c in range(features.classes)]
-        for shots in self.shots:
+        for shots in tracked(self.shots):
             large = [m for m in members if len(m) > shots]
             ways = min(self.ways, len(large))
             if ways < 2:
@@ -88,7 +89,7 @@ class FewShot(Probe):
             )  # [E, ways, shots + queries]
             truth = torch.arange(ways).repeat_interleave(queries).to(x.device)
             shares = []
-            for episode in torch.from_numpy(drawn).to(x.device).split(CHUNK):
+            for episode in tracked(torch.from_numpy(drawn).to(x.device).split(CHUNK)):
                 chances = nearest_mean(x[episode[:, :, :shots]], x[episode[:, :, shots:].flatten(1)], alike)
                 shares.append(chances[:, torch.arange(len(truth)), truth].mean(1))
             accuracy = torch.cat(shares).cpu()

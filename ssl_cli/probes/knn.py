@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_cli.probes.base import Features, Probe, Result, check_budgets
+from ssl_cli.probes.progress import tracked
 from ssl_cli.probes.scores.ties import Gallery
 
 
@@ -39,7 +40,7 @@ def knn_vote(
     gallery, queries = Gallery(bank), F.normalize(queries, dim=1)
     rows = max(1, chunk_bytes // (bank.element_size() * len(bank)))
     votes = []
-    for chunk in queries.split(rows):
+    for chunk in tracked(queries.split(rows)):
         similarity = gallery.cosines(chunk)
         nearest, neighbours = similarity.topk(min(k + 1, len(bank)), dim=1)
         weights = (nearest[:, :k] / temperature).softmax(dim=1)  # exp(s / T) up to a factor per query: no overflow
@@ -120,7 +121,7 @@ class KNN(Probe):
                     classes,
                     self.chunk * 2**20,
                 )
-                for drawn in draws
+                for drawn in tracked(draws)
             ]
             predicted, confidence = (torch.stack(parts) for parts in zip(*votes, strict=True))
             settings = {"k": k, "temperature": self.temperature, "similarity": "cosine", **how}

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ssl_cli.probes.base import Features, Probe, Result, Split, check_budgets, check_penalties
 from ssl_cli.probes.frozen.features import scale
-from ssl_cli.probes.solvers.logistic import fit_logistic
+from ssl_cli.probes.solvers.logistic import MANY, fit_logistic
 
 
 class Linear(Probe):
@@ -20,7 +20,8 @@ class Linear(Probe):
 
     Args:
         labels: budgets: ``all``, ``10/class``, ``10%``.
-        draws: random draws of each budget other than ``all``, with seeds 0, 1, ...
+        draws: random draws of each budget other than ``all``, with seeds 0, 1, ...; beyond 256 classes fewer, for
+            each then has many images: at least 2, and no more than classes times draws as of 256.
         penalties: candidates for the penalty lambda in mean cross-entropy + lambda/2 |W|^2, each > 0.
         max_iter: evaluations of the objective, at most.
         tol: largest entry of the gradient at which a fit is done, once steps gain nothing either; see `fit_logistic`.
@@ -50,7 +51,12 @@ class Linear(Probe):
             self.notices = ["linear probe: left out, for its penalty is chosen on val, which has no labelled image"]
             return []
         self.notices = []
-        return [self._fitted(features, *drawn) for drawn in self.draws(features, self.labels, self.count)]
+        count = self.count
+        if features.classes > MANY:
+            count = min(count, max(2, MANY * count // features.classes))
+        if count < self.count and any(budget != "all" for budget in self.labels):
+            self.notices = [f"linear probe: {count} draws, not {self.count}, for there are {features.classes} classes"]
+        return [self._fitted(features, *drawn) for drawn in self.draws(features, self.labels, count)]
 
     def _fitted(self, features: Features, budget: str, drawn: Tensor, how: dict) -> Result:
         train, test = features.train, features.test

@@ -12,6 +12,7 @@ from ssl_cli.data.dataset import load
 from ssl_cli.data.images.base import ImageData, resize, split_fingerprint, to_channels
 from ssl_cli.errors import UserError
 from ssl_cli.probes.base import Features, Probe, Result
+from ssl_cli.probes.progress import tracked
 from ssl_cli.probes.scores.bootstrap import class_sums, resamples, summary
 from ssl_cli.probes.scores.ties import Gallery, distinct, settled
 
@@ -25,7 +26,7 @@ def kth_distance(bank: Tensor, queries: Tensor, k: int) -> Tensor:
     """
     gallery, queries = Gallery(bank), F.normalize(queries, dim=1)
     chunks = queries.split(max(1, CHUNK // len(bank)))
-    nearest = [gallery.cosines(chunk).topk(k, dim=1).values[:, -1] for chunk in chunks]
+    nearest = [gallery.cosines(chunk).topk(k, dim=1).values[:, -1] for chunk in tracked(chunks)]
     return (2 - 2 * torch.cat(nearest)).clamp(min=0).sqrt()
 
 

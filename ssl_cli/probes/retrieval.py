@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_cli.probes.base import Features, Probe, Result, check_counts
+from ssl_cli.probes.progress import tracked
 from ssl_cli.probes.scores.bootstrap import resamples, summary
 from ssl_cli.probes.scores.ties import Gallery
 
@@ -33,7 +34,7 @@ def ranked(features: Tensor, labels: Tensor, queries: Tensor, ks: Sequence[int])
     precision, found = [], []
     place = torch.arange(1, len(x), device=x.device)
     ks = [min(k, len(x) - 1) for k in ks]
-    for chunk in queries.split(max(1, CHUNK // len(x))):
+    for chunk in tracked(queries.split(max(1, CHUNK // len(x)))):
         similarity = gallery.cosines(x[chunk])
         similarity.scatter_(1, chunk[:, None], -torch.inf)  # the query itself comes last, and is cut off
         similarity, order = (part[:, :-1] for part in similarity.sort(dim=1, descending=True, stable=True))
