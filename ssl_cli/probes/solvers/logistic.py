@@ -49,7 +49,7 @@ def fit_logistic(
     else:
         largest_first = penalties.argsort(descending=True).tolist()
         for draw in tracked(range(len(x))):
-            at, start = slice(draw, draw + 1), theta[:1, :1]
+            at, start = slice(draw, draw + 1), torch.zeros_like(theta[:1, :1])
             space = _Space.of(x[at])
             for p in tracked(largest_first):
                 start = theta[at, p : p + 1] = _solve(x[at], y[at], ridge[p : p + 1], start, max_iter, tol, space)
