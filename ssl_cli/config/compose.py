@@ -72,6 +72,8 @@ def run_app(
         except MissingConfigException as error:
             raise UserError(explain_missing(error, conf, command, flags)) from error
         except Exception as error:  # a job's are kept: this one is of Hydra, or of a plug-in of it
+            if isinstance(error, OSError) and error.filename is None:  # of the output, not of a file
+                raise
             if jobs.begun():
                 raise RunError(
                     f"the sweep has ended ({type(error).__name__}: {' '.join(str(error).split())})"

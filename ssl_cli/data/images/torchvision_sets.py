@@ -54,7 +54,7 @@ def load(
         raise UserError(f"dataset.storage_size={storage_size} is neither a number of pixels nor null")
     kind, arguments = SETS[name]
     source = getattr(torchvision.datasets, kind)
-    place = Path(root).expanduser() if root else user_cache_dir() / "datasets"
+    place = Path(root).expanduser() if root else user_cache_dir(lasting=True) / "datasets"
 
     def read(where: Path, download: bool = False) -> dict[str, Any]:
         return {split: source(where, download=download, **kwargs) for split, kwargs in arguments.items()}
