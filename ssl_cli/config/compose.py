@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from ssl_cli.config import schema
-from ssl_cli.config.explain import explain, explain_missing
+from ssl_cli.config.explain import check_marks, explain, explain_missing
 from ssl_cli.config.jobs import Done, EndOfSweep, Jobs, existing_directories
 from ssl_cli.config.paths import conf_dir
 from ssl_cli.errors import RunError, UserError, did_you_mean
@@ -58,6 +58,7 @@ def run_app(
     """
     conf = conf_dir()
     flags, settings = _flags_and_settings(command, args)
+    check_marks(conf, flags)
     store = ConfigStore.instance()
     store.store(name=f"_{command}_schema", node=schema.SCHEMAS[command])
     _search_upwards(store)
