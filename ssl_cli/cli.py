@@ -3,11 +3,11 @@
 Neither torch nor hydra is imported at the top: ``ssl --help`` answers at once.
 """
 
-import contextlib
 import errno
 import importlib
 import os
 import sys
+from typing import TextIO
 
 from ssl_cli import __version__
 from ssl_cli.config.paths import conf_dir
@@ -69,12 +69,12 @@ def main(argv: list[str] | None = None) -> int:
         _complain("interrupted")
         return exit_status(error)
     except BrokenPipeError:  # the reader (a pager, head) has gone
-        _write_no_more()
+        _write_no_more(sys.stdout)
         return 141
     except OSError as error:
         if not is_of_disk(error) and error.errno != errno.EBADF:
             raise
-        _write_no_more()
+        _write_no_more(sys.stdout)
         _complain(f"error: cannot write {error.filename or 'the output'}: {error.strerror}")
         return 1
 
@@ -92,14 +92,16 @@ def _open_closed_streams() -> None:
         setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115 (until the end)
 
 
-def _write_no_more() -> None:
-    """Let the rest of the output go nowhere: python would complain once more while it flushes at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _write_no_more(stream: TextIO) -> None:
+    """Let the rest of an output go nowhere: python would complain once more while it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _complain(text: str) -> None:
-    with contextlib.suppress(OSError):  # of a full disk the exit status tells
+    try:
         print(text, file=sys.stderr, flush=True)
+    except OSError:  # then the exit status tells
+        _write_no_more(sys.stderr)
 
 
 def _dispatch(args: list[str]) -> int:

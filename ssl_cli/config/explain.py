@@ -33,7 +33,7 @@ def explain_missing(error: MissingConfigException, conf: Path, command: str, fla
     places = _user_places(flags)
     for file in (place / f"{missing}.yml" for place in places):
         if file.is_file():
-            return f"{file} is not read, for its name must end in .yaml; write mv {file} {file.with_suffix('.yaml')}"
+            return f"{file} is not read, for its name must end in .yaml; rename it to {file.stem}.yaml"
     if options:
         return f"there is no {group} '{option}'{did_you_mean(option, options)} ({group} is one of {', '.join(options)})"
     if group:
@@ -57,9 +57,13 @@ def check_marks(conf: Path, flags: Sequence[str]) -> None:
     for place in _user_places(flags):
         for pattern in ("*.yaml", *(f"{group}/*.yaml" for group in group_names(conf))):
             for file in place.glob(pattern):
-                with file.open("rb") as stream:
-                    if stream.read(3) == codecs.BOM_UTF8:
-                        raise UserError(f"{file} begins with a byte-order mark (BOM); save it as UTF-8 without BOM")
+                if file.is_file() and _first_bytes(file) == codecs.BOM_UTF8:
+                    raise UserError(f"{file} begins with a byte-order mark (BOM); save it as UTF-8 without BOM")
+
+
+def _first_bytes(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        return stream.read(len(codecs.BOM_UTF8))
 
 
 def _user_places(flags: Sequence[str]) -> list[Path]:
