@@ -1,6 +1,7 @@
 """Where output goes and files are: closed and full streams, no home, a run that cannot be written, marked configs."""
 
 import codecs
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -65,23 +66,22 @@ def test_without_a_home_the_cache_ends_with_the_process_and_a_download_needs_a_p
     assert cache.user_cache_dir(lasting=True) == Path("/somewhere/ssl")
 
 
-def test_a_probe_shows_what_it_cannot_keep_and_says_where_it_could(ssl, trained):
-    run, _ = trained
+@pytest.fixture
+def run(trained, tmp_path):
+    return shutil.copytree(trained[0], tmp_path / "run", ignore=shutil.ignore_patterns("probes", "features"))
+
+
+def test_a_probe_shows_what_it_cannot_keep_and_says_where_it_could(ssl, run):
     for name in ("probes", "features"):  # nobody, root neither, can write into a file
-        (run / name).rename(run / f"{name}-there") if (run / name).exists() else None
         (run / name).write_text("")
-    outcome = ssl("probe", f"ckpt={run}", "probe=knn")
-    for name in ("probes", "features"):
-        (run / name).unlink()
-        (run / f"{name}-there").rename(run / name) if (run / f"{name}-there").exists() else None
+    outcome = ssl("probe", "ckpt=run", "probe=knn")
     assert outcome.status == 1 and "raw pixels" in outcome.out and "result:" not in outcome.out
     assert "the features are not kept" in outcome.out and "computed and kept" not in outcome.out
     assert "the result above is not kept: cannot make" in outcome.err and "hydra.run.dir=DIR" in outcome.err
     assert outcome.err.count("\n") == 1
 
 
-def test_a_probe_enters_its_directory_where_hydra_is_told_so(ssl, trained, tmp_path):
-    run, _ = trained
+def test_a_probe_enters_its_directory_where_hydra_is_told_so(ssl, run, tmp_path):
     package = tmp_path / "mine"
     package.mkdir()
     (package / "probe").mkdir()
@@ -90,7 +90,7 @@ def test_a_probe_enters_its_directory_where_hydra_is_told_so(ssl, trained, tmp_p
         "    def run(self, features):\n        Path('left').touch()\n        return super().run(features)\n"
     )
     (package / "probe/leaves.yaml").write_text("_target_: leaves_a_file.Leaves\n")
-    args = ["probe", f"ckpt={run}", "--config-dir", str(package), "probe=leaves", "hydra.job.chdir=true"]
+    args = ["probe", "ckpt=run", "--config-dir", str(package), "probe=leaves", "hydra.job.chdir=true"]
     outcome = ssl(*args, PYTHONPATH=str(package))
     assert outcome.status == 0, outcome.err
     (left,) = run.glob("probes/*/left")
