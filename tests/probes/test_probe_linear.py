@@ -229,9 +229,11 @@ def test_of_many_classes_the_path_of_penalties_ends_as_low_with_fewer_evaluation
         assert low < 1.001 * high
 
 
-def test_of_many_classes_fewer_draws_are_made_and_it_is_said(monkeypatch):
+def test_of_many_classes_fewer_draws_are_made_and_fewer_evaluations_allowed_and_it_is_said(monkeypatch):
     monkeypatch.setattr("ssl_cli.probes.linear.MANY", 3)
-    probe = Linear(labels=["all", "1/class"], draws=5, max_iter=3)
+    monkeypatch.setattr("ssl_cli.probes.linear.WORK", 4000)
+    probe = Linear(labels=["all", "1/class"], draws=5)
     whole, few = probe.run(features(n=50))
+    assert (whole.settings["max_iter"], few.settings["max_iter"]) == (4000 // (50 * 5), 4000 // (5 * 5))
     assert (whole.n, few.n) == (1, 3) and len(few.settings["label_seeds"]) == 3
     assert probe.notices == ["linear probe: 3 draws, not 5, for there are 5 classes"]
