@@ -118,7 +118,8 @@ def test_equal_images_have_equal_cosines_and_others_those_of_the_plain_product()
     assert torch.equal(Gallery(x).cosines(unit), unit @ unit.T)
     x[5:90] = x[3]
     assert (Gallery(x).cosines(unit)[:, 5:90] == Gallery(x).cosines(unit)[:, 3:4]).all()
-    assert settled(x) is x and len(settled(1 + 1e-7 * x).unique(dim=0)) == 1
+    assert settled(x) is x and settled(x[:0]).shape == (0, DIM) and settled(nan := x.log()) is nan
+    assert len(settled(1 + 1e-7 * x).unique(dim=0)) == 1
 
 
 def test_without_ties_every_score_is_bit_for_bit_that_of_the_plain_computation():
