@@ -19,7 +19,8 @@ usage: ssl runs [DIR] [-n N] [--to json]
 Each run with its date, method, data set, labels, seed, state, score on test (of the linear probe, with the most labels;
 else of its own classifier, else of kNN), best kNN on val, and where it is. The state is that of summary.json: running,
 finished, interrupted, failed; or collapsed, where a finished run's embedding had collapsed, and killed, where a running
-run's process is gone (for one of another machine: the time since its last sign of life).
+run's process is gone (for one of another machine: the time since its last sign of life). The date is when the run
+began, and the order is that of the last lines of train.log: a run has written both, so a copy keeps its place.
 
 ckpt=last, init=last and resume=last mean the first in this list that has a checkpoint; ckpt=best and init=best the
 best.pt of the run with the highest kNN on val, among those on the same images, splits and labels as the latest.

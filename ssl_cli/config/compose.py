@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from ssl_cli.config import schema
-from ssl_cli.config.explain import explain, explain_missing
+from ssl_cli.config.explain import check_marks, explain, explain_missing
 from ssl_cli.config.jobs import Done, EndOfSweep, Jobs, existing_directories
 from ssl_cli.config.paths import conf_dir
 from ssl_cli.errors import RunError, UserError, did_you_mean
@@ -59,6 +59,7 @@ def run_app(
     """
     conf = conf_dir()
     flags, settings = _flags_and_settings(command, args)
+    check_marks(conf, flags)
     store = ConfigStore.instance()
     store.store(name=f"_{command}_schema", node=schema.SCHEMAS[command])
     _search_upwards(store)
@@ -74,6 +75,8 @@ def run_app(
         except MissingConfigException as error:
             raise UserError(explain_missing(error, conf, command, flags)) from error
         except Exception as error:  # a job's are kept: this one is of Hydra, or of a plug-in of it
+            if isinstance(error, OSError) and error.filename is None:  # of the output, not of a file
+                raise
             if jobs.begun():
                 raise RunError(
                     f"the sweep has ended ({type(error).__name__}: {' '.join(str(error).split())})"

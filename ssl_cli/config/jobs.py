@@ -111,8 +111,7 @@ class Jobs:
             raise SystemExit(141) from None  # nobody reads on
         except Exception as error:
             if isinstance(error, OSError) and is_of_disk(error):
-                where = f" {error.filename}" if error.filename else ""
-                self._record(1, f"cannot write{where}: {error.strerror}")
+                self._record(1, f"cannot write {error.filename or 'the output'}: {error.strerror}")
                 return None
             traceback.print_exc()
             if sweep:

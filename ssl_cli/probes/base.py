@@ -12,6 +12,7 @@ from ssl_cli.data.budget import parse_budget
 from ssl_cli.data.labels import draw, fingerprint
 from ssl_cli.errors import UserError
 from ssl_cli.probes.frozen.subject import FrozenModel
+from ssl_cli.probes.progress import tracked
 from ssl_cli.probes.scores.metrics import classification
 
 
@@ -128,7 +129,7 @@ class Probe(ABC):
         """
         train = features.train
         at = train.positions if train.positions is not None else torch.arange(len(train.labels))
-        for budget in budgets:
+        for budget in tracked(budgets):
             if budget == "all":
                 drawn, name = torch.arange(len(train.labels))[None], features.budget
                 seeds = [] if name == "all" else [features.label_seed]

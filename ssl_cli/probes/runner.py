@@ -13,6 +13,7 @@ from torch import Tensor
 from ssl_cli.data.images.base import ImageData, split_fingerprint
 from ssl_cli.probes.base import Features, Probe, Result, Split
 from ssl_cli.probes.frozen.subject import FrozenModel
+from ssl_cli.probes.progress import measuring
 from ssl_cli.probes.scores.metrics import imbalanced
 from ssl_cli.probes.scores.protocol import key, protocol
 from ssl_cli.system.atomic import replace
@@ -101,19 +102,23 @@ def run_probes(
     classes, notices = data.num_classes if len(truth) else 0, []
     for number, (model, network) in enumerate(models.items(), 1):
         seen: dict[bytes, Tensor] = {}  # positions -> features, which several probes share
+        what = f"measuring {model} ({number} of {len(models)})"
         if any(probe.slow or len(positions["train"]) >= LARGE for probe, positions in usable.values()):
-            log(f"measuring {model} ({number} of {len(models)}): {', '.join(usable)}")
+            log(f"{what}: {', '.join(usable)}")
         for probe, positions in usable.values():
             splits = {}
             for split, at in positions.items():
                 place = at.numpy().tobytes()
                 if place not in seen:
-                    seen[place] = network(at).to(device)
+                    with measuring(f"{what}, features"):
+                        seen[place] = network(at).to(device)
                 values = {name: target[at].to(device) for name, target in targets.items()}
                 splits[split] = Split(seen[place], data.labels[at].to(device), at, values)
             source = network if isinstance(network, FrozenModel) else None
             named = {"budget": budget, "label_seed": label_seed, "dataset": data.name}
-            for result in probe.run(Features(**splits, classes=classes, source=source, **named)):
+            with measuring(f"{what}, {probe.name}"):
+                results = probe.run(Features(**splits, classes=classes, source=source, **named))
+            for result in results:
                 measurement.add(model, result, layer, positions["test"])
             notices += probe.notices
     for notice in dict.fromkeys(notices):  # each model brings the same

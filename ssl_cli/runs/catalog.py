@@ -3,17 +3,22 @@
 import json
 import math
 import platform
+import re
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ssl_cli.errors import UserError
 from ssl_cli.system.processes import is_alive
 
+LOG_END = 16384  # bytes in which the time of the last line is looked for
+
 
 def find_runs(root: Path = Path("outputs")) -> list[dict[str, Any]]:
     """Return a plain record of each run at or below ``root``, those of sweeps included, newest first.
 
+    The times are those that a run has written down, so that a copy keeps its place; file times only where it has none.
     ``state`` is that of ``summary.json``, or ``collapsed`` (finished, and the embedding had collapsed), ``killed``
     (running, and its process is gone) or ``unreadable``. ``test`` is the headline, see `headline`.
     """
@@ -31,8 +36,9 @@ def find_runs(root: Path = Path("outputs")) -> list[dict[str, Any]]:
 def find_run(reference: str, setting: str = "ckpt") -> Path:
     """Return the directory or file that a setting means; for ``last`` and ``best`` print the run it chose.
 
-    ``last`` is the run below ``outputs/`` with the latest sign of life that has a checkpoint. ``best`` is the one with
-    the highest kNN accuracy on val, among those on the same images, splits and labels as the latest run that has any.
+    ``last`` is the run below ``outputs/`` with the latest sign of life (the last line of its log) that has a
+    checkpoint. ``best`` is the one with the highest kNN accuracy on val, among those on the same images, splits and
+    labels as the latest run that has any.
 
     Raises:
         UserError: there is no such run, or nothing at that path; the message names the setting.
@@ -149,10 +155,9 @@ def _restore_nan(row: Any) -> None:
 def record(run: Path) -> dict[str, Any]:
     """Return what `find_runs` says of one run."""
     summary = read_json(run / "summary.json") or {}
-    started = next(f for f in (run / "config.yaml", run / "summary.json", run / "checkpoints") if f.exists())
     state, row = run_state(summary), headline(summary)
     return {
-        "date": time.strftime("%Y-%m-%d %H:%M", time.localtime(started.stat().st_mtime)),
+        "date": time.strftime("%Y-%m-%d %H:%M", time.localtime(_start(run))),
         "method": summary.get("method", ""),
         "dataset": summary.get("dataset", ""),
         "labels": summary.get("labels", ""),
@@ -166,9 +171,36 @@ def record(run: Path) -> dict[str, Any]:
     }
 
 
+def _start(run: Path) -> float:
+    """Return when a run began, in seconds since 1970."""
+    began = _began(run)
+    if began is not None:
+        return began.timestamp()
+    files = (run / "config.yaml", run / "summary.json", run / "checkpoints")
+    return next(file for file in files if file.exists()).stat().st_mtime
+
+
 def _last_sign(run: Path) -> float:
+    """Return when a run last gave a sign of life, in seconds since 1970."""
+    began = _began(run)
+    try:
+        with (run / "train.log").open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - LOG_END))
+            logged = re.findall(rb"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)  ", file.read(), re.MULTILINE)
+        last = datetime.strptime(logged[-1].decode(), "%Y-%m-%d %H:%M:%S")
+        return last.replace(tzinfo=began and began.tzinfo).timestamp()  # the zone of the machine that wrote it
+    except (OSError, IndexError, ValueError, OverflowError):
+        if began is not None:
+            return began.timestamp()
     files = (run / name for name in ("summary.json", "metrics.jsonl", "train.log", "checkpoints/last.pt"))
     return max(file.stat().st_mtime for file in files if file.is_file())
+
+
+def _began(run: Path) -> datetime | None:
+    try:
+        return datetime.strptime((read_json(run / "env.json") or {})["started"], "%Y-%m-%dT%H:%M:%S%z")
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _is_gone(summary: dict[str, Any]) -> bool:
