@@ -3,13 +3,15 @@
 Neither torch nor hydra is imported at the top: ``ssl --help`` answers at once.
 """
 
+import errno
 import importlib
 import os
 import sys
+from typing import TextIO
 
 from ssl_cli import __version__
 from ssl_cli.config.paths import conf_dir
-from ssl_cli.errors import RunError, UserError, did_you_mean, one_line
+from ssl_cli.errors import RunError, UserError, did_you_mean, is_of_disk, one_line
 from ssl_cli.system.signals import exit_status, interruptible
 
 # Each command is the module of that name in ssl_cli.commands; one that composes a config has conf/<command>.yaml.
@@ -51,22 +53,55 @@ def main(argv: list[str] | None = None) -> int:
         130, 143, 138 or 129 interrupted.
     """
     args = list(sys.argv[1:] if argv is None else argv)
+    _open_closed_streams()
     try:
         with interruptible():
-            return _dispatch(args)
+            status = _dispatch(args)
+        sys.stdout.flush()  # a full disk is found here, not while python exits
+        return status
     except UserError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        _complain(f"error: {one_line(error)}")
         return 2
     except RunError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        _complain(f"error: {one_line(error)}")
         return 1
     except KeyboardInterrupt as error:
-        print("interrupted", file=sys.stderr)
+        _complain("interrupted")
         return exit_status(error)
-    except BrokenPipeError:
-        # The reader (a pager, head) has gone; python would complain once more while it flushes stdout at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader (a pager, head) has gone
+        _write_no_more(sys.stdout)
         return 141
+    except OSError as error:
+        if not is_of_disk(error) and error.errno != errno.EBADF:
+            raise
+        _write_no_more(sys.stdout)
+        _complain(f"error: cannot write {error.filename or 'the output'}: {error.strerror}")
+        return 1
+
+
+def _open_closed_streams() -> None:
+    """Let what goes to a closed standard stream (``>&-``) go nowhere; else the next file opened would get it."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is not None:
+            continue
+        null = os.open(os.devnull, os.O_RDWR)
+        if null != number:
+            os.dup2(null, number)
+            os.close(null)
+        os.set_inheritable(number, True)
+        setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115 (until the end)
+
+
+def _write_no_more(stream: TextIO) -> None:
+    """Let the rest of an output go nowhere: python would complain once more while it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _complain(text: str) -> None:
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:  # then the exit status tells
+        _write_no_more(sys.stderr)
 
 
 def _dispatch(args: list[str]) -> int:

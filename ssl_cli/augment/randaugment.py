@@ -1,7 +1,7 @@
 """RandAugment (Cubuk et al. 2019, arXiv:1909.13719) with random magnitudes, as FixMatch uses it, on whole batches.
 
-Each image draws its own operations and magnitudes; each operation runs once a round, on the images that drew it, and
-equals torchvision's function of that name.
+Each image draws its own operations and magnitudes; each operation runs once a round, on the images that drew it. It
+equals torchvision's function of that name; those that move images are also there as Pillow has them.
 """
 
 import math
@@ -95,13 +95,58 @@ OPERATIONS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], float, float]] =
 }
 
 
-def randaugment(images: Tensor, operations: int, generator: torch.Generator) -> Tensor:
-    """Return images [B, C, H, W] in [0, 1], each changed by so many operations, drawn with their magnitudes."""
+def _nearest(images: Tensor, a=1.0, b=0.0, c=0.0, d=0.0, e=1.0, f=0.0) -> Tensor:  # noqa: ANN001
+    """Take pixel (x, y) of images [B, C, H, W] from (a x + b y + c, d x + e y + f), as Pillow's ``transform`` does.
+
+    Each coefficient is a number or [B]; pixels are as they are, black where there is none.
+    """
+    n, (height, width), device = len(images), images.shape[2:], images.device
+    exact = torch.float32 if device.type == "mps" else torch.float64  # which has no other
+    a, b, c, d, e, f = (
+        send(torch.as_tensor(v, dtype=torch.float64).expand(n), device, exact).view(n, 1, 1) for v in (a, b, c, d, e, f)
+    )
+    x = torch.arange(width, device=device, dtype=exact).view(1, 1, -1) + 0.5
+    y = torch.arange(height, device=device, dtype=exact).view(1, -1, 1) + 0.5
+    column, row = (a * x + b * y + c).floor(), (d * x + e * y + f).floor()
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    place = (row * width + column).long().masked_fill_(~inside, 0).flatten(1).unsqueeze(1)
+    moved = images.flatten(2).gather(2, place.expand(-1, images.shape[1], -1)).view(images.shape)
+    return moved.masked_fill_(~inside.unsqueeze(1), 0.0)
+
+
+def _turn(images: Tensor, degrees: Tensor) -> Tensor:
+    """Turn about the centre, counterclockwise (Pillow's ``rotate``)."""
+    height, width = images.shape[2:]
+    cos, sin = (function(torch.deg2rad(degrees.double())) for function in (torch.cos, torch.sin))
+    x, y = width / 2, height / 2
+    return _nearest(images, cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y)
+
+
+# As FixMatch's code and TorchSSL's move images: by Pillow, which takes the nearest pixel and shears from the corner.
+AS_PUBLISHED: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], float, float]] = OPERATIONS | {
+    "rotate": (_turn, -30.0, 30.0),
+    "shear_x": (lambda images, m: _nearest(images, b=m), -0.3, 0.3),
+    "shear_y": (lambda images, m: _nearest(images, d=m), -0.3, 0.3),
+    "translate_x": (lambda images, m: _nearest(images, c=m.double() * images.shape[3]), -0.3, 0.3),
+    "translate_y": (lambda images, m: _nearest(images, f=m.double() * images.shape[2]), -0.3, 0.3),
+}
+
+
+def randaugment(images: Tensor, operations: int, generator: torch.Generator, nearest: bool = False) -> Tensor:
+    """Return images [B, C, H, W] in [0, 1], each changed by so many operations, drawn with their magnitudes.
+
+    Args:
+        images: they stay as they are.
+        operations: per image.
+        generator: the only source of randomness.
+        nearest: move images as published; False: bilinearly about the centre, with grey beyond the rim.
+    """
     images, n = images.clone(), len(images)
+    pool = AS_PUBLISHED if nearest else OPERATIONS
     for _ in range(operations):
-        chosen = torch.randint(len(OPERATIONS), (n,), generator=generator, device=generator.device)
+        chosen = torch.randint(len(pool), (n,), generator=generator, device=generator.device)
         share = draw.uniform(n, 0, 1, generator)
-        for number, (operation, low, high) in enumerate(OPERATIONS.values()):
+        for number, (operation, low, high) in enumerate(pool.values()):
             images = apply_where(chosen == number, images, operation, low + share * (high - low))
     return images
 

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from ssl_cli.config.compose import run_app
 from ssl_cli.data.budget import parse_budget
+from ssl_cli.data.images.files.names import as_text
 from ssl_cli.errors import UserError, did_you_mean
 from ssl_cli.runs.catalog import checkpoint_file, unused_path
 
@@ -109,10 +110,9 @@ def embedded(trained: Any, split: str, layer: int | None) -> "dict[str, np.ndarr
 
 
 def relative(file: str, root: Path) -> str:
-    """Return a file's name relative to the data set's folder, with forward slashes."""
+    """Return a file's name relative to the data set's folder, with forward slashes, as `names.as_text` writes it."""
     path = Path(file)
-    path = path.relative_to(root) if path.is_relative_to(root) else path
-    return path.as_posix().encode(errors="replace").decode()  # names that are no text, too
+    return as_text((path.relative_to(root) if path.is_relative_to(root) else path).as_posix())
 
 
 def write(out: Path, table: "dict[str, np.ndarray]") -> None:

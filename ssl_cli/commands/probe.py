@@ -1,5 +1,7 @@
 """``ssl probe``: measure a trained run or checkpoint; the backbone stays frozen, and that is proved."""
 
+import contextlib
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ssl_cli.config.compose import run_app
 from ssl_cli.data.budget import parse_budget
-from ssl_cli.errors import UserError
+from ssl_cli.errors import RunError, UserError
 from ssl_cli.runs.catalog import checkpoint_file
 from ssl_cli.runs.directory import RunDir
 from ssl_cli.system.atomic import write_json
@@ -22,7 +24,9 @@ def main(args: Sequence[str]) -> int:
 
 def run(config: DictConfig) -> int:
     """Probe, print the table, write ``result.json``. Returns the exit status."""
+    enters = bool(HydraConfig.get().job.chdir)  # the directory of the result is then the working directory of the probe
     file = checkpoint_file(config.ckpt)
+    file = file.absolute() if enters else file
     if config.dataset is not None:
         parse_budget(str(config.dataset.labels))
 
@@ -41,17 +45,31 @@ def run(config: DictConfig) -> int:
     trained = open_checkpoint(file, config, list(HydraConfig.get().overrides.task))
     if trained.note:
         print(trained.note)
+    name = f"{HydraConfig.get().runtime.choices.probe}-{trained.data.name}"
+    directory = chosen
+    if enters:
+        directory = (chosen or result_dir(file, name)).absolute()
+        os.chdir(directory)
     measured, result = probe_trained(trained, probe, print, config.layer, config.keep_features)
     if not result["results"]:
+        if enters and not chosen:
+            with contextlib.suppress(OSError):
+                directory.rmdir()
         raise UserError("nothing could be measured, see the lines above; nothing was written")
-    name = f"{HydraConfig.get().runtime.choices.probe}-{result['dataset']}"
-    directory = chosen or result_dir(file, name)
-    OmegaConf.save(config, directory / "config.yaml", resolve=True)
-    measured.write_predictions(directory / "predictions.npz")
-    write_json(directory / "result.json", result)
+    failure = None
+    try:
+        directory = directory or result_dir(file, name)
+        OmegaConf.save(config, directory / "config.yaml", resolve=True)
+        measured.write_predictions(directory / "predictions.npz")
+        write_json(directory / "result.json", result)
+    except (OSError, UserError) as error:  # what was measured is shown all the same
+        failure = error
     print_table(result["results"], Console(), result["backbone"])
     sha = result["frozen"]["before"][:12]
     print(f"test split of {result['dataset']}; the backbone stayed frozen (sha256 {sha} before and after)")
+    if failure is not None:
+        why = f"cannot write {failure.filename}: {failure.strerror}" if isinstance(failure, OSError) else failure
+        raise RunError(f"the result above is not kept: {why}; to keep it in another place, write hydra.run.dir=DIR")
     print(f"result: {directory / 'result.json'}")
     return 0
 
@@ -70,5 +88,5 @@ def result_dir(file: Path, name: str) -> Path:
         except FileExistsError:
             continue
         except OSError as error:
-            raise UserError(f"cannot write the result to {directory}: {error.strerror}") from error
+            raise UserError(f"cannot make {directory}: {error.strerror}") from error
     raise UserError(f"{base} and 998 names after it are in use")

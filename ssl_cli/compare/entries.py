@@ -1,6 +1,7 @@
 """What `ssl compare` reads: the rows of runs and of probes, each with the model that they are of."""
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,7 +116,12 @@ def _read(directory: Path) -> Entry | tuple[str, str]:
 def _is_row(row: Any) -> bool:
     """Return whether something is a row with a number: an older ssl may have written less, a newer one more."""
     needed = {"model", "probe", "labels", "metric", "mean", "std", "n", "settings"}
-    return isinstance(row, dict) and needed <= row.keys() and isinstance(row["mean"], (int, float))
+    return (
+        isinstance(row, dict)
+        and needed <= row.keys()
+        and isinstance(row["mean"], (int, float))
+        and math.isfinite(row["mean"])
+    )
 
 
 def _run_of(probe: Path, result: dict[str, Any]) -> Path | None:

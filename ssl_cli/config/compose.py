@@ -8,10 +8,11 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import hydra
+from hydra._internal.hydra import Hydra
 from hydra.core.config_store import ConfigLoadError, ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException
@@ -19,7 +20,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from ssl_cli.config import schema
-from ssl_cli.config.explain import explain, explain_missing
+from ssl_cli.config.explain import check_marks, explain, explain_missing
 from ssl_cli.config.jobs import Done, EndOfSweep, Jobs, existing_directories
 from ssl_cli.config.paths import conf_dir
 from ssl_cli.errors import RunError, UserError, did_you_mean
@@ -58,6 +59,7 @@ def run_app(
     """
     conf = conf_dir()
     flags, settings = _flags_and_settings(command, args)
+    check_marks(conf, flags)
     store = ConfigStore.instance()
     store.store(name=f"_{command}_schema", node=schema.SCHEMAS[command])
     _search_upwards(store)
@@ -66,18 +68,38 @@ def run_app(
     with tempfile.TemporaryDirectory(prefix="ssl-jobs-") as outcomes:
         jobs = Jobs(command, run, on_failure, Path(outcomes), existing_directories(args), sys.argv)
         try:
-            hydra.main(config_path=str(conf), config_name=command, version_base="1.3")(jobs.do)()
+            with _mode_by_flags(flags, settings):
+                hydra.main(config_path=str(conf), config_name=command, version_base="1.3")(jobs.do)()
         except EndOfSweep as error:
             raise UserError(str(error)) from error
         except MissingConfigException as error:
             raise UserError(explain_missing(error, conf, command, flags)) from error
         except Exception as error:  # a job's are kept: this one is of Hydra, or of a plug-in of it
+            if isinstance(error, OSError) and error.filename is None:  # of the output, not of a file
+                raise
             if jobs.begun():
                 raise RunError(
                     f"the sweep has ended ({type(error).__name__}: {' '.join(str(error).split())})"
                 ) from error
             raise UserError(_about_composing(error, command, args)) from error
         return jobs.status()
+
+
+@contextlib.contextmanager
+def _mode_by_flags(flags: list[str], settings: list[str]) -> Iterator[None]:
+    """Keep Hydra from composing the config once more, only to see whether a file in it asks for a sweep.
+
+    Here a file can do so if it is an experiment, or the user's own.
+    """
+    keys = [item.lstrip("+~").split("=")[0].split("@")[0] for item in settings]
+    by_file = any(key == "experiment" or key.startswith("hydra") and not key.endswith(".dir") for key in keys)
+    look = Hydra.get_mode
+    if not by_file and set(flags) <= {"-m", "--multirun", "-r", "--run"}:
+        Hydra.get_mode = lambda *_, **__: None  # by the flags, that is
+    try:
+        yield
+    finally:
+        Hydra.get_mode = look
 
 
 def _about_composing(error: Exception, command: str, args: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """Say in one line what Hydra and OmegaConf say in several."""
 
+import codecs
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ssl_cli.config import check
 from ssl_cli.config.paths import group_names
-from ssl_cli.errors import did_you_mean
+from ssl_cli.errors import UserError, did_you_mean
 
 PLUG_INS = {"hydra/sweeper": ("optuna",), "hydra/launcher": ("joblib",)}  # of Hydra, each an extra of ssl
 
@@ -29,11 +30,14 @@ def explain_missing(error: MissingConfigException, conf: Path, command: str, fla
     options = [name for name in (error.options or []) if not name.startswith("_")]
     if option in PLUG_INS.get(group, ()):
         return f"{group}={option} is not installed: pip install 'ssl-cli[{option}]'"
+    places = _user_places(flags)
+    for file in (place / f"{missing}.yml" for place in places):
+        if file.is_file():
+            return f"{file} is not read, for its name must end in .yaml; rename it to {file.stem}.yaml"
     if options:
         return f"there is no {group} '{option}'{did_you_mean(option, options)} ({group} is one of {', '.join(options)})"
     if group:
         return f"there is no config '{missing}'; the groups are {', '.join(group_names(conf))}"
-    places = [Path(value) for flag, value in zip(flags, flags[1:], strict=False) if flag in ("--config-dir", "-cd")]
     names = [command, *sorted(file.stem for place in places for file in place.glob("*.yaml"))]
     if not missing:
         return "--config-path would take the place of the configs of ssl; write --config-dir DIR, which adds to them"
@@ -41,6 +45,29 @@ def explain_missing(error: MissingConfigException, conf: Path, command: str, fla
         f"there is no config '{missing}'{did_you_mean(missing, names)} (the configs are {', '.join(names)}); for your "
         f"own, begin DIR/NAME.yaml with `defaults: [{command}, _self_]` and write --config-dir DIR -cn NAME"
     )
+
+
+def check_marks(conf: Path, flags: Sequence[str]) -> None:
+    """Raise ``UserError`` for a config of the user's that begins with a byte-order mark: Hydra misses its first line.
+
+    Args:
+        conf: where the configs of ssl are; a directory of the user's is looked at where it has the same groups.
+        flags: those of Hydra that were typed, each with its value after it.
+    """
+    for place in _user_places(flags):
+        for pattern in ("*.yaml", *(f"{group}/*.yaml" for group in group_names(conf))):
+            for file in place.glob(pattern):
+                if file.is_file() and _first_bytes(file) == codecs.BOM_UTF8:
+                    raise UserError(f"{file} begins with a byte-order mark (BOM); save it as UTF-8 without BOM")
+
+
+def _first_bytes(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        return stream.read(len(codecs.BOM_UTF8))
+
+
+def _user_places(flags: Sequence[str]) -> list[Path]:
+    return [Path(value) for flag, value in zip(flags, flags[1:], strict=False) if flag in ("--config-dir", "-cd")]
 
 
 def explain(error: Exception, command: str) -> str:

@@ -47,7 +47,7 @@ def load_fitting(
         key: where the node stands in the config.
 
     Returns:
-        The images, and one line that says what was done, or "" where nothing had to be.
+        The images, and lines that say how they were read and what was done.
 
     Raises:
         UserError: the user has set a size or channels that the model was not trained on.
@@ -66,7 +66,7 @@ def load_fitting(
     if (data.channels, data.image_size) != (info.channels, info.image_size):  # it cannot do so itself
         data = replace(data, images=resize(to_channels(data.images, info.channels), info.image_size))
     colours = "grey" if info.channels == 1 else "RGB"
-    return data, (
+    return data, (f"{data.name}: {data.note}\n" if data.note else "") + (
         f"{data.name}: stored at {info.image_size}x{info.image_size} pixels, {colours}, and normalised as the "
         f"{info.name} images that the run was trained on"
     )

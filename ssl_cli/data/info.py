@@ -1,5 +1,6 @@
 """What a model must know of its data; stored in every checkpoint, so that a checkpoint alone rebuilds its model."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -45,5 +46,26 @@ class DataInfo:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "DataInfo":
-        """Rebuild from ``to_dict``'s values."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        """Rebuild from ``to_dict``'s values.
+
+        Raises:
+            ValueError: a value is not of its kind; a checkpoint may be anybody's.
+        """
+        info = cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        for name, kind in (("name", str), ("splits", str), ("classes", tuple), ("mean", tuple), ("std", tuple)):
+            _require(type(getattr(info, name)) is kind, name, values)
+        for name, least in (("channels", 1), ("image_size", 1), ("images", 0), ("train_size", 0), ("labelled", 0)):
+            value = getattr(info, name)
+            _require(type(value) is int and value >= least, name, values)
+        _require(all(type(name) is str for name in info.classes), "classes", values)
+        for name in ("mean", "std"):
+            numbers = getattr(info, name)
+            plain = all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
+            _require(plain and len(numbers) == info.channels, name, values)
+        _require(all(number > 0 for number in info.std), "std", values)
+        return info
+
+
+def _require(holds: bool, name: str, values: dict[str, Any]) -> None:
+    if not holds:
+        raise ValueError(f"data.{name} cannot be {repr(values.get(name))[:40]}")

@@ -146,16 +146,18 @@ def lost_ranks(error: BaseException, patience: float = 3.0) -> list[int] | None:
         return None
     silent: list[int] = []
     # Where the network is cut the store does not even say that it cannot be reached.
-    asking = threading.Thread(target=_ask, args=(_store, silent, patience), daemon=True)
+    world = dist.get_world_size()
+    asking = threading.Thread(target=_ask, args=(_store, dist.get_rank(), world, silent, patience), daemon=True)
     asking.start()
-    asking.join(2 * patience + 0.1 * dist.get_world_size())
+    asking.join(2 * patience + 0.1 * world)
     return list(silent)
 
 
-def _ask(store: Any, silent: list[int], patience: float) -> None:
+def _ask(store: Any, rank: int, world: int, silent: list[int], patience: float) -> None:
+    """Collect the ranks that leave no word. The thread may outlive the group: it asks the store alone."""
     with contextlib.suppress(RuntimeError):  # the store has gone with the rank that kept it: then nobody can tell
-        store.set(f"ssl/lost/{dist.get_rank()}", "here")
-        for other in range(dist.get_world_size()):
+        store.set(f"ssl/lost/{rank}", "here")
+        for other in range(world):
             try:
                 store.wait([f"ssl/lost/{other}"], timedelta(seconds=patience))
             except RuntimeError:

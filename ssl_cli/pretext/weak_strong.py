@@ -23,10 +23,28 @@ class WeakStrong(Pretext):
         shift: farthest shift of a weak view, as a fraction of the side.
         operations: of RandAugment, on top of a weak view of its own.
         cutout: largest side of the blanked square, as a fraction of the image's.
+        warp: how RandAugment moves images: to the ``nearest`` pixel, as published, or ``bilinear``, as it once did.
+
+    Raises:
+        UserError: ``weak`` or ``warp`` is unknown.
     """
 
-    def __init__(self, augment: Augment, data: DataInfo, *, weak: str, shift: float, operations: int, cutout: float):
+    def __init__(
+        self,
+        augment: Augment,
+        data: DataInfo,
+        *,
+        weak: str,
+        shift: float,
+        operations: int,
+        cutout: float,
+        warp: str = "bilinear",
+    ):
         super().__init__(augment, data)
+        if warp not in ("nearest", "bilinear"):
+            hint = did_you_mean(str(warp), ("nearest", "bilinear"))
+            raise UserError(f"pretext.warp={warp} is unknown{hint}; write nearest or bilinear")
+        self.nearest = warp == "nearest"
         moves = {
             "pad_crop": {"pad_crop": {"pad": shift, "border": "reflect"}},
             "shift": {"affine": {"translate": shift}},
@@ -45,7 +63,7 @@ class WeakStrong(Pretext):
         zero, one = [0.0] * self.data.channels, [1.0] * self.data.channels
         weak, strong = self.weak(batch.images, zero, one, generator, views=2)
         with torch.no_grad():
-            strong = randaugment(strong, self.operations, generator)
+            strong = randaugment(strong, self.operations, generator, self.nearest)
             strong = cutout(strong, self.cutout, generator) if self.cutout else strong
             views = [colour.normalize(view, mean, std) for view in (weak, strong)]
         return Task(views, None, batch.labels, batch.indices)

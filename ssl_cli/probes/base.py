@@ -12,6 +12,7 @@ from ssl_cli.data.budget import parse_budget
 from ssl_cli.data.labels import draw, fingerprint
 from ssl_cli.errors import UserError
 from ssl_cli.probes.frozen.subject import FrozenModel
+from ssl_cli.probes.progress import tracked
 from ssl_cli.probes.scores.metrics import classification
 
 
@@ -22,7 +23,7 @@ class Split:
     features: Tensor  # [n, d] float32
     labels: Tensor  # [n] int64 in 0..C-1; -1 only where a probe does not need labels
     positions: Tensor | None = None  # [n] int64, in the data set
-    targets: dict[str, Tensor] = field(default_factory=dict)  # name -> [n] float32, NaN where not known
+    targets: dict[str, Tensor] = field(default_factory=dict)  # name -> [n] floats, NaN where not known
 
 
 @dataclass
@@ -128,7 +129,7 @@ class Probe(ABC):
         """
         train = features.train
         at = train.positions if train.positions is not None else torch.arange(len(train.labels))
-        for budget in budgets:
+        for budget in tracked(budgets):
             if budget == "all":
                 drawn, name = torch.arange(len(train.labels))[None], features.budget
                 seeds = [] if name == "all" else [features.label_seed]

@@ -1,13 +1,17 @@
 """Do the classes show without a label? k-means on the features, compared with the classes afterwards."""
 
+import warnings
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_cli.probes.base import Features, Probe, Result
+from ssl_cli.probes.progress import tracked
 from ssl_cli.probes.scores.bootstrap import resamples, summary
 from ssl_cli.probes.scores.metrics import confusion
+from ssl_cli.probes.scores.ties import distinct, settled
 
 
 def matched(clusters: Tensor, truth: Tensor, classes: int) -> Tensor:
@@ -26,6 +30,8 @@ class Cluster(Probe):
 
     Accuracy is after the best one-to-one matching of clusters to classes on test, as in Van Gansbeke et al. 2020
     (arXiv:2005.12320); NMI (arithmetic mean) and ARI are scikit-learn's. ``mean`` and ``std`` are over k-means' seeds.
+    Features of fewer values than classes get a cluster for each value: where all are equal, the accuracy is the share
+    of the largest class.
 
     Args:
         seeds: runs of k-means, with seeds 0, 1, ...
@@ -52,9 +58,15 @@ class Cluster(Probe):
             return []
         if self.normalise:
             train, test = F.normalize(train, dim=1), F.normalize(test, dim=1)
+        train = settled(train)
+        clusters = min(classes, len(distinct(train)[0]))
+        if clusters < classes:
+            self.notices = [f"cluster probe: {clusters} of {classes} clusters, for the features have no more values"]
         predicted, nmi, ari = [], [], []
-        for seed in range(self.seeds):
-            kmeans = KMeans(classes, n_init=self.restarts, random_state=seed).fit(train.numpy())
+        for seed in tracked(range(self.seeds)):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of clusters that coincide; the scores tell
+                kmeans = KMeans(clusters, n_init=self.restarts, random_state=seed).fit(train.numpy())
             found = kmeans.predict(test.numpy())
             nmi.append(normalized_mutual_info_score(truth, found))
             ari.append(adjusted_rand_score(truth, found))

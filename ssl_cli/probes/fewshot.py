@@ -9,22 +9,28 @@ from torch import Tensor
 
 from ssl_cli.errors import UserError, did_you_mean
 from ssl_cli.probes.base import Features, Probe, Result, check_counts
+from ssl_cli.probes.progress import tracked
+from ssl_cli.probes.scores.ties import distinct, settled
 
 CHUNK = 50  # episodes at a time
 CLASSES = ("auto", "unseen", "all")
 
 
-def nearest_mean(support: Tensor, queries: Tensor) -> Tensor:
-    """Return the class of each query by the nearest mean (squared Euclidean distance).
+def nearest_mean(support: Tensor, queries: Tensor, exact: bool = False) -> Tensor:
+    """Return the chance of each class for each query: 1 for that of the nearest mean, equal parts where several are.
 
     Args:
         support: [E, ways, shots, d].
         queries: [E, m, d].
+        exact: whether equal means get equal distances; slower.
 
     Returns:
-        [E, m] int64 in 0..ways-1.
+        [E, m, ways] float64.
     """
-    return torch.cdist(queries, support.mean(2)).argmin(2)
+    mode = "donot_use_mm_for_euclid_dist" if exact else "use_mm_for_euclid_dist_if_necessary"
+    distances = torch.cdist(queries, support.mean(2), compute_mode=mode)
+    nearest = (distances == distances.amin(2, keepdim=True)).double()
+    return nearest / nearest.sum(2, keepdim=True)
 
 
 def unseen_classes(train: Tensor, test: Tensor) -> Tensor | None:
@@ -82,11 +88,13 @@ class FewShot(Probe):
     def run(self, features: Features) -> list[Result]:
         """Play the episodes; see `Probe.run`. ``labels`` is the number of shots, ``n`` that of episodes."""
         results, self.notices = [], []
-        x = F.normalize(features.test.features - features.train.features.mean(0), dim=1)
+        test = settled(features.test.features)
+        x = F.normalize(test - features.train.features.mean(0), dim=1)
+        alike = distinct(x)[1] is not None
         drawn_from = self._drawn_from(features)
         classes = drawn_from or range(features.classes)
         members = [torch.nonzero(features.test.labels == c).flatten().cpu().numpy() for c in classes]
-        for shots in self.shots:
+        for shots in tracked(self.shots):
             large = [m for m in members if len(m) > shots]
             ways = min(self.ways, len(large))
             if ways < 2:
@@ -109,9 +117,9 @@ class FewShot(Probe):
             )  # [E, ways, shots + queries]
             truth = torch.arange(ways).repeat_interleave(queries).to(x.device)
             shares = []
-            for episode in torch.from_numpy(drawn).to(x.device).split(CHUNK):
-                found = nearest_mean(x[episode[:, :, :shots]], x[episode[:, :, shots:].flatten(1)])
-                shares.append((found == truth).double().mean(1))
+            for episode in tracked(torch.from_numpy(drawn).to(x.device).split(CHUNK)):
+                chances = nearest_mean(x[episode[:, :, :shots]], x[episode[:, :, shots:].flatten(1)], alike)
+                shares.append(chances[:, torch.arange(len(truth)), truth].mean(1))
             accuracy = torch.cat(shares).cpu()
             mean, std = accuracy.mean().item(), accuracy.std().item() if self.episodes > 1 else None
             half = 1.96 * (std or 0) / self.episodes**0.5

@@ -15,6 +15,7 @@ from ssl_cli.optim.groups import follow_schedule, layer_decayed, param_groups
 from ssl_cli.optim.optimizers import adamw
 from ssl_cli.probes.base import Features, Probe, Result, check_budgets
 from ssl_cli.probes.frozen.networks import Pixels
+from ssl_cli.probes.progress import tracked
 from ssl_cli.probes.solvers.classifiers import best_of, check_rates, shuffled
 
 
@@ -79,7 +80,7 @@ class FineTune(Probe):
         self.notices = [f"{trained} and a classifier were trained, in a copy; the run's own weights are as they were"]
         results = []
         for budget, draws, how in self.draws(features, self.labels, self.count):
-            fitted = [self._best(features, drawn.cpu(), seed) for seed, drawn in enumerate(draws)]
+            fitted = [self._best(features, drawn.cpu(), seed) for seed, drawn in tracked(enumerate(draws), len(draws))]
             confidence, predicted = torch.stack([logits for _, logits in fitted]).softmax(2).max(2)
             settings = {
                 **how,
@@ -98,7 +99,7 @@ class FineTune(Probe):
 
     def _best(self, features: Features, drawn: Tensor, seed: int) -> tuple[float, Tensor]:
         """Return the learning rate that is best on val, and its logits [n, C] on test."""
-        models = [self._train(features, drawn, lr, seed) for lr in self.lrs]
+        models = [self._train(features, drawn, lr, seed) for lr in tracked(self.lrs)]
         val = [self._logits(m, features, features.val.positions) for m in models] if len(models) > 1 else [None]
         best = best_of(torch.stack(val), features.val.labels.cpu()) if len(models) > 1 else 0
         return self.lrs[best], self._logits(models[best], features, features.test.positions).to(
@@ -125,7 +126,7 @@ class FineTune(Probe):
         generator = torch.Generator().manual_seed(seed)
         following = shuffled(len(drawn), self.batch_size, generator)
         steps = max(100, self.epochs * max(1, len(drawn) // self.batch_size))
-        for step in range(steps):
+        for step in tracked(range(steps)):
             follow_schedule(optimizer, 0.5 + 0.5 * math.cos(math.pi * step / steps), step / steps)
             at = drawn[following()]
             images = source.images[features.train.positions[at]].to(source.device)

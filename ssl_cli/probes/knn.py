@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_cli.probes.base import Features, Probe, Result, check_budgets
+from ssl_cli.probes.progress import tracked
+from ssl_cli.probes.scores.ties import Gallery
 
 
 def knn_vote(
@@ -20,6 +22,9 @@ def knn_vote(
 ) -> tuple[Tensor, Tensor]:
     """Return the class with the largest sum of exp(s / T) over the k neighbours of each query, and its share of all.
 
+    Where more images are equally near than there is room for among the k, each votes with its chance of being there:
+    the mean over all orders of them. Of classes with equal sums the first is returned.
+
     Args:
         bank: [n, d] float; any length of vector, for s is the cosine.
         bank_labels: [n] int64 in 0..classes-1.
@@ -32,15 +37,35 @@ def knn_vote(
     Returns:
         [m] int64, and [m] in (0, 1].
     """
-    bank, queries = F.normalize(bank, dim=1), F.normalize(queries, dim=1)
+    gallery, queries = Gallery(bank), F.normalize(queries, dim=1)
     rows = max(1, chunk_bytes // (bank.element_size() * len(bank)))
     votes = []
-    for chunk in queries.split(rows):
-        similarity, neighbours = (chunk @ bank.T).topk(k, dim=1)
-        weights = (similarity / temperature).softmax(dim=1)  # exp(s / T) up to a factor per query; cannot overflow
-        scores = weights.new_zeros(len(chunk), classes).scatter_add_(1, bank_labels[neighbours], weights)
+    for chunk in tracked(queries.split(rows)):
+        similarity = gallery.cosines(chunk)
+        nearest, neighbours = similarity.topk(min(k + 1, len(bank)), dim=1)
+        weights = (nearest[:, :k] / temperature).softmax(dim=1)  # exp(s / T) up to a factor per query: no overflow
+        scores = weights.new_zeros(len(chunk), classes).scatter_add_(1, bank_labels[neighbours[:, :k]], weights)
+        if k < len(bank) and (tied := nearest[:, k - 1] == nearest[:, k]).any():
+            weights = _expected_weights(similarity[tied], nearest[tied], k, temperature)
+            scores[tied] = weights.new_zeros(len(weights), classes).index_add_(1, bank_labels, weights)
         votes.append(scores.max(1))
     return torch.cat([vote.indices for vote in votes]), torch.cat([vote.values for vote in votes])
+
+
+def _expected_weights(similarity: Tensor, nearest: Tensor, k: int, temperature: float) -> Tensor:
+    """Return the votes [m, n] of all images where those at the k-th place are equally near as the next: they sum to 1.
+
+    Args:
+        similarity: [m, n].
+        nearest: [m, >= k] the largest of them, in order.
+        k: neighbours.
+        temperature: T > 0.
+    """
+    last = nearest[:, k - 1 : k]
+    nearer, there = similarity > last, similarity == last
+    chance = (k - nearer.sum(1, keepdim=True)) / there.sum(1, keepdim=True)
+    weights = ((similarity - nearest[:, :1]) / temperature).exp() * (nearer + there * chance)
+    return weights / weights.sum(1, keepdim=True)
 
 
 def knn_predict(*args, **kwargs) -> Tensor:
@@ -96,7 +121,7 @@ class KNN(Probe):
                     classes,
                     self.chunk * 2**20,
                 )
-                for drawn in draws
+                for drawn in tracked(draws)
             ]
             predicted, confidence = (torch.stack(parts) for parts in zip(*votes, strict=True))
             settings = {"k": k, "temperature": self.temperature, "similarity": "cosine", **how}

@@ -8,7 +8,10 @@ from torch import Tensor
 
 from ssl_cli.probes.base import Features, Probe, Result, Split, check_budgets, check_penalties
 from ssl_cli.probes.frozen.features import scale
-from ssl_cli.probes.solvers.logistic import fit_logistic
+from ssl_cli.probes.solvers.logistic import MANY, fit_logistic
+
+WORK = 200_000_000  # images times classes that the evaluations for one penalty may add up to, of many classes
+FEWEST = 12  # evaluations for a penalty, however many images and classes there are
 
 
 class Linear(Probe):
@@ -20,9 +23,10 @@ class Linear(Probe):
 
     Args:
         labels: budgets: ``all``, ``10/class``, ``10%``.
-        draws: random draws of each budget other than ``all``, with seeds 0, 1, ...
+        draws: random draws of each budget other than ``all``, with seeds 0, 1, ...; beyond 256 classes fewer, for
+            each then has many images: at least 2, and no more than classes times draws as of 256.
         penalties: candidates for the penalty lambda in mean cross-entropy + lambda/2 |W|^2, each > 0.
-        max_iter: evaluations of the objective, at most.
+        max_iter: evaluations of the objective, at most; beyond 256 classes fewer where these are large, at least 12.
         tol: largest entry of the gradient at which a fit is done, once steps gain nothing either; see `fit_logistic`.
 
     Raises:
@@ -50,7 +54,12 @@ class Linear(Probe):
             self.notices = ["linear probe: left out, for its penalty is chosen on val, which has no labelled image"]
             return []
         self.notices = []
-        return [self._fitted(features, *drawn) for drawn in self.draws(features, self.labels, self.count)]
+        count = self.count
+        if features.classes > MANY:
+            count = min(count, max(2, MANY * count // features.classes))
+        if count < self.count and any(budget != "all" for budget in self.labels):
+            self.notices = [f"linear probe: {count} draws, not {self.count}, for there are {features.classes} classes"]
+        return [self._fitted(features, *drawn) for drawn in self.draws(features, self.labels, count)]
 
     def _fitted(self, features: Features, budget: str, drawn: Tensor, how: dict) -> Result:
         train, test = features.train, features.test
@@ -58,8 +67,10 @@ class Linear(Probe):
         # By all training features, not by the few drawn: their scale needs no label, and ten images tell it badly.
         mean, std = scale(train.features)
         x = (x - mean).div_(std)
-        penalties = torch.tensor(self.penalties)
-        weight, bias = fit_logistic(x, y, features.classes, penalties, self.max_iter, self.tol)
+        penalties, max_iter = torch.tensor(self.penalties), self.max_iter
+        if features.classes > MANY:  # not by the width of the features: all models get the same
+            max_iter = min(max_iter, max(FEWEST, WORK // (y.shape[1] * features.classes)))
+        weight, bias = fit_logistic(x, y, features.classes, penalties, max_iter, self.tol)
         # Standardisation folded into the model, so that the other splits are used as they are.
         weight = weight / std[:, None]
         bias = bias - mean @ weight
@@ -75,7 +86,7 @@ class Linear(Probe):
             "fitted_on": "train",
             "penalty_chosen_on": "val",
             "penalties": self.penalties,
-            "max_iter": self.max_iter,
+            "max_iter": max_iter,
             "tol": self.tol,
         }
         return self.classified(features, budget, predicted, settings, confidence, {"penalty": chosen})

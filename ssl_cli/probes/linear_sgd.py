@@ -9,6 +9,7 @@ from ssl_cli.augment.augment import Augment
 from ssl_cli.errors import UserError
 from ssl_cli.probes.base import Features, Probe, Result, check_budgets
 from ssl_cli.probes.frozen.features import features_of, scale
+from ssl_cli.probes.progress import tracked
 from ssl_cli.probes.solvers.classifiers import Heads, best_of, check_rates, shuffled
 
 SAMPLE = 2048  # augmented images that the features are standardised by
@@ -61,7 +62,7 @@ class LinearSGD(Probe):
             raise UserError("the linear_sgd probe needs a model to show augmented images to")
         results = []
         for budget, draws, how in self.draws(features, self.labels, self.count):
-            fitted = [self._fitted(features, drawn) for drawn in draws]
+            fitted = [self._fitted(features, drawn) for drawn in tracked(draws)]
             logits = torch.stack([test for _, test in fitted])
             confidence, predicted = logits.softmax(2).max(2)
             settings = {

@@ -138,9 +138,8 @@ def probe_trained(
     cache = FeatureCache(run / "features") if keep and in_run else None
     before = fingerprint(t.method.measured)
     measurement = measure_with_baselines(t, {probe.name: probe}, log, layer, cache)
-    if cache is not None and cache.hits + cache.misses:
-        how = "features computed and kept in" if cache.misses else "features from cache:"
-        log(f"{how} {cache.directory} ({cache.size() / 2**20:.1f} MiB)")
+    if cache is not None and (line := cache.told()):
+        log(line)
     return measurement, {
         "checkpoint": str(t.file),
         "step": t.step,

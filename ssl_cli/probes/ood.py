@@ -12,7 +12,9 @@ from ssl_cli.data.dataset import load
 from ssl_cli.data.images.base import ImageData, resize, split_fingerprint, to_channels
 from ssl_cli.errors import UserError
 from ssl_cli.probes.base import Features, Probe, Result
+from ssl_cli.probes.progress import tracked
 from ssl_cli.probes.scores.bootstrap import class_sums, resamples, summary
+from ssl_cli.probes.scores.ties import Gallery, distinct, settled
 
 CHUNK = 64 * 2**20  # similarities held at a time
 
@@ -22,9 +24,33 @@ def kth_distance(bank: Tensor, queries: Tensor, k: int) -> Tensor:
 
     The score of Sun et al. 2022 (arXiv:2204.06507): the larger, the stranger.
     """
-    bank, queries = F.normalize(bank, dim=1), F.normalize(queries, dim=1)
-    nearest = [(chunk @ bank.T).topk(k, dim=1).values[:, -1] for chunk in queries.split(max(1, CHUNK // len(bank)))]
+    gallery, queries = Gallery(bank), F.normalize(queries, dim=1)
+    chunks = queries.split(max(1, CHUNK // len(bank)))
+    nearest = [gallery.cosines(chunk).topk(k, dim=1).values[:, -1] for chunk in tracked(chunks)]
     return (2 - 2 * torch.cat(nearest)).clamp(min=0).sqrt()
+
+
+def strangeness(bank: Tensor, ours: Tensor, strange: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return `kth_distance` of ours [n, d] and of strangers [m, d]; images that are alike get the same."""
+    both = settled(F.normalize(torch.cat([ours, strange]), dim=1))
+    rows, place = distinct(both)
+    if place is None:
+        return kth_distance(bank, ours, k), kth_distance(bank, strange, k)
+    found = kth_distance(bank, rows, k)[place]
+    return found[: len(ours)], found[len(ours) :]
+
+
+def missed_strangers(ours: Tensor, strange: Tensor, share: float = 0.95) -> float:
+    """Return the share of strangers [m] that score no higher than that share of ours [n].
+
+    Where several of ours tie at the limit, so many of the tie count as ours that the share is kept, of strangers too.
+    """
+    limit = ours.quantile(share)
+    tied = int((ours == limit).sum())
+    part = 1.0
+    if tied > 1:
+        part = min(1.0, max(0.0, (share * len(ours) - int((ours < limit).sum())) / tied))
+    return ((strange < limit).double() + part * (strange == limit)).mean().item()
 
 
 def auroc(inside: Tensor, outside: Tensor, weights_in: Tensor, weights_out: Tensor) -> Tensor:
@@ -69,10 +95,10 @@ class OOD(Probe):
         bank = features.train.features
         k = min(self.k, len(bank))
         self.notices = [] if k == self.k else [f"ood probe: k={self.k} reduced to {k}, the number of training images"]
-        ours = kth_distance(bank, test, k).cpu()
-        strange = kth_distance(bank, source.of(other.images, at).to(bank), k).cpu()
+        strangers = source.of(other.images, at).to(bank)
+        ours, strange = (part.cpu() for part in strangeness(bank, test, strangers, k))
         areas = auroc(ours, strange, resamples(len(ours)), resamples(len(strange), seed=1))
-        missed = (strange <= ours.quantile(0.95)).double().mean().item()  # 95% of ours are taken for ours
+        missed = missed_strangers(ours, strange)
         if other.name == features.dataset:
             self.notices.append(
                 f"ood probe: both data sets are {other.name}, so there is hardly a stranger among them; write "

@@ -11,6 +11,7 @@ from ssl_cli.data.budget import parse_budget
 from ssl_cli.errors import UserError, did_you_mean
 from ssl_cli.probes.base import Features, Probe, Result, Split, check_penalties
 from ssl_cli.probes.frozen.features import scale
+from ssl_cli.probes.progress import tracked
 from ssl_cli.probes.scores.metrics import distance, regression
 from ssl_cli.probes.solvers.ridge import fit_ridge
 
@@ -46,7 +47,8 @@ class Regression(Probe):
         for budget in labels:
             if parse_budget(budget)[0] == "per_class":
                 raise UserError(f"probe.labels={budget}: a regression has no classes; write a share of the images, 10%")
-        self.targets = [targets] if isinstance(targets, str) else None if targets is None else list(targets)
+        names = targets if targets is None or isinstance(targets, (list, tuple)) else [targets]
+        self.targets = None if names is None else [str(name) for name in names]
         self.periods = dict(_period(text) for text in periods)
         self.labels, self.count = [str(budget) for budget in labels], draws
         self.penalties = check_penalties("regression", penalties)
@@ -62,12 +64,16 @@ class Regression(Probe):
             if name not in known:
                 raise UserError(f"there is no target '{name}'{did_you_mean(name, known)} (one of {', '.join(known)})")
         results, self.notices = [], []
-        for name in self.targets or known:
+        for name in tracked(self.targets or known):
             splits = [_with_target(split, name) for split in (features.train, features.val, features.test)]
             sizes = [len(split.features) for split in splits]
             if sizes[0] < 2 or not sizes[2] or (len(self.penalties) > 1 and not sizes[1]):
                 where = ", ".join(f"{n} in {s}" for n, s in zip(sizes, ("train", "val", "test"), strict=True))
                 self.notices.append(f"regression of {name}: left out, for too few images have it ({where})")
+                continue
+            truth = splits[2].targets[name]
+            if (truth == truth[0]).all():  # R2 compares with the spread of the test images
+                self.notices.append(f"regression of {name}: left out, for it is {truth[0]:g} in every test image")
                 continue
             whole = Features(*splits, classes=1, budget=features.budget, label_seed=features.label_seed)
             whole.train.labels = torch.zeros_like(whole.train.labels)  # one stratum
@@ -82,7 +88,7 @@ class Regression(Probe):
         x = [(s.features - mean) / std for s in (train, features.val, features.test)]
         penalties = torch.tensor(self.penalties, dtype=torch.float64, device=y.device)
         predicted, baseline, chosen = [], [], []
-        for drawn in draws:
+        for drawn in tracked(draws):
             weight, bias = fit_ridge(x[0][drawn], _encode(y[drawn], period), penalties)
             guesses = [_decode(x[1] @ w + b, period) for w, b in zip(weight, bias, strict=True)]
             errors = [distance(g, features.val.targets[name], period).square().mean().item() for g in guesses]
@@ -92,8 +98,8 @@ class Regression(Probe):
             chosen.append(self.penalties[best])
         truth = features.test.targets[name].double()
         metrics = regression(torch.stack(predicted), truth, torch.stack(baseline), period)
-        whole = torch.full((len(draws), len(test.labels)), float("nan"))
-        whole[:, test.targets[name].isfinite().cpu()] = torch.stack(predicted).float().cpu()
+        whole = torch.full((len(draws), len(test.labels)), float("nan"), dtype=torch.float64)
+        whole[:, test.targets[name].isfinite().cpu()] = torch.stack(predicted).cpu()
         settings = {
             **how,
             "target_fingerprint": hashlib.sha256(truth.float().cpu().numpy().tobytes()).hexdigest()[:12],

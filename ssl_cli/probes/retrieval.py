@@ -7,13 +7,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_cli.probes.base import Features, Probe, Result, check_counts
+from ssl_cli.probes.progress import tracked
 from ssl_cli.probes.scores.bootstrap import resamples, summary
+from ssl_cli.probes.scores.ties import Gallery
 
 CHUNK = 16 * 2**20  # similarities held at a time; their ranks and hits take 32 bytes each beside them
 
+TIED = 2**20  # likewise of those queries that meet ties: 100 bytes each
+
 
 def ranked(features: Tensor, labels: Tensor, queries: Tensor, ks: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Rank all other images for each query by cosine.
+    """Rank all other images for each query by cosine; where some are equally near, average over all their orders.
 
     Args:
         features: [n, d].
@@ -22,21 +26,63 @@ def ranked(features: Tensor, labels: Tensor, queries: Tensor, ks: Sequence[int])
         ks: of the recall.
 
     Returns:
-        Average precision [q] (the mean, over the images of the query's class, of the precision up to each); and whether
-        one of its class is among the nearest k, [q, len(ks)] (Recall@k as in Oh Song et al. 2016, arXiv:1511.06452).
+        Average precision [q] (the mean, over the images of the query's class, of the precision up to each); and the
+        probability that one of its class is among the nearest k, [q, len(ks)] float64: 0 or 1 without ties (Recall@k
+        as in Oh Song et al. 2016, arXiv:1511.06452).
     """
-    x = F.normalize(features, dim=1)
+    x, gallery = F.normalize(features, dim=1), Gallery(features)
     precision, found = [], []
     place = torch.arange(1, len(x), device=x.device)
-    for chunk in queries.split(max(1, CHUNK // len(x))):
-        similarity = x[chunk] @ x.T
+    ks = [min(k, len(x) - 1) for k in ks]
+    for chunk in tracked(queries.split(max(1, CHUNK // len(x)))):
+        similarity = gallery.cosines(x[chunk])
         similarity.scatter_(1, chunk[:, None], -torch.inf)  # the query itself comes last, and is cut off
-        order = similarity.argsort(dim=1, descending=True, stable=True)[:, :-1]
+        similarity, order = (part[:, :-1] for part in similarity.sort(dim=1, descending=True, stable=True))
         right = labels[order] == labels[chunk][:, None]
         hits = right.cumsum(1)
-        precision.append((hits / place * right).sum(1) / right.sum(1))
-        found.append(torch.stack([hits[:, min(k, len(x) - 1) - 1] > 0 for k in ks], 1))
+        average = (hits / place * right).sum(1) / right.sum(1)
+        recalled = torch.stack([hits[:, k - 1] > 0 for k in ks], 1).double()
+        equal = similarity[:, 1:] == similarity[:, :-1]
+        mixed = (equal & (right[:, 1:] != right[:, :-1])).any(1).nonzero().flatten()
+        for rows in mixed.split(max(1, TIED // len(x))):
+            expected, recalled[rows] = over_ties(right[rows], equal[rows], ks)
+            average[rows] = expected.to(average)
+        precision.append(average)
+        found.append(recalled)
     return torch.cat(precision), torch.cat(found)
+
+
+def over_ties(right: Tensor, equal: Tensor, ks: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return expected average precision [q] and recall [q, len(ks)], float64, of rankings under random orders of ties.
+
+    In closed form (McSherry and Najork 2008, "Computing information retrieval performance measures efficiently in the
+    presence of tied scores").
+
+    Args:
+        right: [q, n] bool, of the query's class, in some order that the similarity allows.
+        equal: [q, n - 1] bool, as near as the one before.
+        ks: of the recall, each at most n.
+    """
+    tie = F.pad((~equal).cumsum(1), (1, 0))  # [q, n]: which tie of its row each belongs to
+    sizes = torch.zeros_like(tie).scatter_add_(1, tie, torch.ones_like(tie))
+    hits = torch.zeros_like(tie).scatter_add_(1, tie, right.long())
+    size, hit, start, met = (
+        part.gather(1, tie).double() for part in (sizes, hits, sizes.cumsum(1) - sizes, hits.cumsum(1) - hits)
+    )
+    rank = torch.arange(1, right.shape[1] + 1, device=right.device)
+    # The image at a rank is of the class with probability hit / size, one before it in its tie then with (hit - 1) /
+    # (size - 1).
+    inside = (rank - start - 1) * (hit - 1) / (size - 1).clamp(min=1)
+    precision = (hit / size * (met + 1 + inside) / rank).sum(1) / right.sum(1)
+    recalled = []
+    for k in ks:
+        size_k, hit_k, start_k = size[:, k - 1], hit[:, k - 1], start[:, k - 1]
+        missed = (met[:, k - 1] == 0).double()
+        for drawn in range(k):  # from the tie, until k are complete
+            chance = (size_k - hit_k - drawn).clamp(min=0) / (size_k - drawn).clamp(min=1)
+            missed = torch.where(start_k + drawn < k, missed * chance, missed)
+        recalled.append(1 - missed)
+    return precision, torch.stack(recalled, 1)
 
 
 class Retrieval(Probe):

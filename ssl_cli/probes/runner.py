@@ -13,10 +13,12 @@ from torch import Tensor
 from ssl_cli.data.images.base import ImageData, split_fingerprint
 from ssl_cli.probes.base import Features, Probe, Result, Split
 from ssl_cli.probes.frozen.subject import FrozenModel
+from ssl_cli.probes.progress import measuring
 from ssl_cli.probes.scores.metrics import imbalanced
 from ssl_cli.probes.scores.protocol import key, protocol
 from ssl_cli.system.atomic import replace
 
+DIGITS = 1e-6  # of the range of values, that storing them may cost
 LARGE = 5000  # labelled images from which any probe takes long enough to say what it is at
 
 
@@ -100,19 +102,23 @@ def run_probes(
     classes, notices = data.num_classes if len(truth) else 0, []
     for number, (model, network) in enumerate(models.items(), 1):
         seen: dict[bytes, Tensor] = {}  # positions -> features, which several probes share
+        what = f"measuring {model} ({number} of {len(models)})"
         if any(probe.slow or len(positions["train"]) >= LARGE for probe, positions in usable.values()):
-            log(f"measuring {model} ({number} of {len(models)}): {', '.join(usable)}")
+            log(f"{what}: {', '.join(usable)}")
         for probe, positions in usable.values():
             splits = {}
             for split, at in positions.items():
                 place = at.numpy().tobytes()
                 if place not in seen:
-                    seen[place] = network(at).to(device)
+                    with measuring(f"{what}, features"):
+                        seen[place] = network(at).to(device)
                 values = {name: target[at].to(device) for name, target in targets.items()}
                 splits[split] = Split(seen[place], data.labels[at].to(device), at, values)
             source = network if isinstance(network, FrozenModel) else None
             named = {"budget": budget, "label_seed": label_seed, "dataset": data.name}
-            for result in probe.run(Features(**splits, classes=classes, source=source, **named)):
+            with measuring(f"{what}, {probe.name}"):
+                results = probe.run(Features(**splits, classes=classes, source=source, **named))
+            for result in results:
                 measurement.add(model, result, layer, positions["test"])
             notices += probe.notices
     for notice in dict.fromkeys(notices):  # each model brings the same
@@ -152,8 +158,8 @@ def _imbalance(truth: Tensor) -> str:
 def known_targets(data: ImageData) -> dict[str, Tensor]:
     """Return the numeric targets [N] of a data set: its factors, and ``label`` where all class names are numbers."""
     with contextlib.suppress(ValueError):
-        values = torch.tensor([float(name) for name in data.classes] + [float("nan")])
-        if data.classes and values[:-1].isfinite().all():
+        values = torch.tensor([float(name) for name in data.classes] + [float("nan")], dtype=torch.float64)
+        if data.classes and values[:-1].isfinite().all() and not any("_" in name for name in data.classes):
             return {"label": values[data.labels], **data.factors}  # -1: the last, unknown
     return dict(data.factors)
 
@@ -172,8 +178,13 @@ def _positions(needs: str, data: ImageData, labelled: Tensor, known: Tensor, bud
 
 
 def _small(values: Tensor) -> np.ndarray:
-    """Return predictions as numpy's smallest fitting type: float32, int16 or int32."""
+    """Return predictions as numpy's smallest fitting type: int16 or int32; float32, or float64 where digits count.
+
+    They do where values are large beside their differences, as seconds since 1970 are.
+    """
     array = values.cpu().numpy()
     if array.dtype.kind == "f":
-        return array.astype(np.float32)
+        known, small = array[np.isfinite(array)], array.astype(np.float32)
+        lost = np.abs(known - known.astype(np.float32)).max(initial=0)
+        return small if not known.size or lost <= DIGITS * np.ptp(known) else array
     return array.astype(np.int16 if array.size == 0 or array.max() < 2**15 else np.int32)

@@ -1,18 +1,24 @@
 """The runs on disk, and the meaning of ``last`` and ``best``. Imports neither torch nor hydra."""
 
 import json
+import math
 import platform
+import re
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ssl_cli.errors import UserError
 from ssl_cli.system.processes import is_alive
 
+LOG_END = 16384  # bytes in which the time of the last line is looked for
+
 
 def find_runs(root: Path = Path("outputs")) -> list[dict[str, Any]]:
     """Return a plain record of each run at or below ``root``, those of sweeps included, newest first.
 
+    The times are those that a run has written down, so that a copy keeps its place; file times only where it has none.
     ``state`` is that of ``summary.json``, or ``collapsed`` (finished, and the embedding had collapsed), ``killed``
     (running, and its process is gone) or ``unreadable``. ``test`` is the headline, see `headline`.
     """
@@ -30,8 +36,9 @@ def find_runs(root: Path = Path("outputs")) -> list[dict[str, Any]]:
 def find_run(reference: str, setting: str = "ckpt") -> Path:
     """Return the directory or file that a setting means; for ``last`` and ``best`` print the run it chose.
 
-    ``last`` is the run below ``outputs/`` with the latest sign of life that has a checkpoint. ``best`` is the one with
-    the highest kNN accuracy on val, among those on the same images, splits and labels as the latest run that has any.
+    ``last`` is the run below ``outputs/`` with the latest sign of life (the last line of its log) that has a
+    checkpoint. ``best`` is the one with the highest kNN accuracy on val, among those on the same images, splits and
+    labels as the latest run that has any.
 
     Raises:
         UserError: there is no such run, or nothing at that path; the message names the setting.
@@ -116,21 +123,41 @@ def run_state(summary: dict[str, Any]) -> str:
 
 
 def read_json(file: Path) -> dict[str, Any] | None:
-    """Return a JSON object, or None for a file that is missing, torn or something else."""
+    """Return a JSON object, or None for a file that is missing, torn or something else.
+
+    Of rows of results a score that is null was no number; it is NaN again.
+    """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
-    return content if isinstance(content, dict) else None
+    if not isinstance(content, dict):
+        return None
+    rows = content.get("results")
+    for row in rows if isinstance(rows, list) else []:
+        _restore_nan(row)
+    return content
+
+
+def _restore_nan(row: Any) -> None:
+    """Make NaN of what is null in a row of results, or in one of its metrics, and must be a number."""
+    if not isinstance(row, dict):
+        return
+    if "mean" in row and row["mean"] is None:
+        row["mean"] = math.nan
+    if isinstance(row.get("ci"), list):
+        row["ci"] = [math.nan if end is None else end for end in row["ci"]]
+    metrics = row.get("metrics")
+    for scores in metrics.values() if isinstance(metrics, dict) else ():
+        _restore_nan(scores)
 
 
 def record(run: Path) -> dict[str, Any]:
     """Return what `find_runs` says of one run."""
     summary = read_json(run / "summary.json") or {}
-    started = next(f for f in (run / "config.yaml", run / "summary.json", run / "checkpoints") if f.exists())
     state, row = run_state(summary), headline(summary)
     return {
-        "date": time.strftime("%Y-%m-%d %H:%M", time.localtime(started.stat().st_mtime)),
+        "date": time.strftime("%Y-%m-%d %H:%M", time.localtime(_start(run))),
         "method": summary.get("method", ""),
         "dataset": summary.get("dataset", ""),
         "labels": summary.get("labels", ""),
@@ -144,9 +171,36 @@ def record(run: Path) -> dict[str, Any]:
     }
 
 
+def _start(run: Path) -> float:
+    """Return when a run began, in seconds since 1970."""
+    began = _began(run)
+    if began is not None:
+        return began.timestamp()
+    files = (run / "config.yaml", run / "summary.json", run / "checkpoints")
+    return next(file for file in files if file.exists()).stat().st_mtime
+
+
 def _last_sign(run: Path) -> float:
+    """Return when a run last gave a sign of life, in seconds since 1970."""
+    began = _began(run)
+    try:
+        with (run / "train.log").open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - LOG_END))
+            logged = re.findall(rb"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)  ", file.read(), re.MULTILINE)
+        last = datetime.strptime(logged[-1].decode(), "%Y-%m-%d %H:%M:%S")
+        return last.replace(tzinfo=began and began.tzinfo).timestamp()  # the zone of the machine that wrote it
+    except (OSError, IndexError, ValueError, OverflowError):
+        if began is not None:
+            return began.timestamp()
     files = (run / name for name in ("summary.json", "metrics.jsonl", "train.log", "checkpoints/last.pt"))
     return max(file.stat().st_mtime for file in files if file.is_file())
+
+
+def _began(run: Path) -> datetime | None:
+    try:
+        return datetime.strptime((read_json(run / "env.json") or {})["started"], "%Y-%m-%dT%H:%M:%S%z")
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _is_gone(summary: dict[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 import torch
 
+from ssl_cli.data.images.files.names import few
 from ssl_cli.distributed.group import world_size
 from ssl_cli.optim.schedule import effective_lr
 from ssl_cli.setup.prepare import Experiment
@@ -20,6 +21,7 @@ def plan(e: Experiment, where: str) -> list[tuple[str, str]]:
         ("data", what_there_is(e)),
         ("left out", f"{data.skipped} broken files" if data.skipped else ""),
         ("data note", data.note),
+        ("targets", what_can_be_predicted(e)),
         ("learns from", what_is_learned_from(e)),
         ("starts from", where_it_starts(e)),
         ("parameters", f"{parameters:,}, of which backbone {backbone:,}"),
@@ -37,6 +39,12 @@ def what_there_is(e: Experiment) -> str:
     splits = ", ".join(f"{name} {len(positions):,}" for name, positions in e.data.splits.items())
     labels = f"{len(e.info.classes)} classes, {e.info.labelled:,} labels" if e.info.classes else "no labels"
     return f"{e.data.name}: {splits}; {e.info.shape}; {labels}"
+
+
+def what_can_be_predicted(e: Experiment) -> str:
+    """Return the numeric targets of the images, with how many are not known; "" where there are none."""
+    unknown = {name: int(values.isnan().sum()) for name, values in e.data.factors.items()}
+    return few(f"{name} ({count:,} unknown)" if count else name for name, count in unknown.items())
 
 
 def what_is_learned_from(e: Experiment) -> str:

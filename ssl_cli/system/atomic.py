@@ -1,7 +1,6 @@
 """Files that are replaced whole: a reader, or a crash at any moment, finds the old content or the new."""
 
 import contextlib
-import json
 import os
 import re
 import secrets
@@ -9,6 +8,8 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from ssl_cli.system import plain_json
 
 
 @contextlib.contextmanager
@@ -57,8 +58,8 @@ def replace(file: Path, payload: bytes) -> None:
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:
-    """Replace a file by ``content`` as indented JSON."""
-    replace(file, (json.dumps(content, indent=2) + "\n").encode())
+    """Replace a file by ``content`` as indented JSON; a number that is not finite becomes null."""
+    replace(file, (plain_json.dumps(content, indent=2) + "\n").encode())
 
 
 def remove_leftovers(directory: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from ssl_cli.distributed.collectives import mean_over_ranks
+from ssl_cli.system import plain_json
 from ssl_cli.system.atomic import replace
 
 
@@ -40,7 +41,7 @@ class JsonLines(Writer):
     def write(self, row: Mapping[str, Any]) -> None:
         """Append a line."""
         with self.file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+            file.write(plain_json.dumps(row) + "\n")
 
     def drop_after(self, step: int) -> None:
         """Replace the file by one without these rows, and without rows that cannot be read."""

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from PIL import Image
+from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 from torchvision.transforms.v2 import functional as TF
 
 from ssl_cli.augment import randaugment as ra
@@ -70,6 +72,37 @@ def test_movements(images, name):
         )
 
     torch.testing.assert_close(operation(images, magnitude), one_by_one(images, expected, magnitude), atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["rotate", "shear_x", "shear_y", "translate_x", "translate_y"])
+def test_published_movements_are_pillows_to_the_last_bit(images, name):
+    """The five functions of TorchSSL's randaugment.py, which are also those of FixMatch's code."""
+    operation, low, high = ra.AS_PUBLISHED[name]
+    assert low == -high == (-30 if name == "rotate" else -0.3)
+    magnitude = torch.linspace(low, high, 12)
+
+    def expected(image, m):
+        photo = to_pil_image(as_bytes(image))
+        (width, height), affine = photo.size, Image.Transform.AFFINE
+        moved = {
+            "rotate": lambda: photo.rotate(m),
+            "shear_x": lambda: photo.transform(photo.size, affine, (1, m, 0, 0, 1, 0)),
+            "shear_y": lambda: photo.transform(photo.size, affine, (1, 0, 0, m, 1, 0)),
+            "translate_x": lambda: photo.transform(photo.size, affine, (1, 0, m * width, 0, 1, 0)),
+            "translate_y": lambda: photo.transform(photo.size, affine, (1, 0, 0, 0, 1, m * height)),
+        }[name]()
+        return pil_to_tensor(moved)
+
+    ours = as_bytes(operation(images, magnitude))
+    assert torch.equal(ours, one_by_one(images, expected, magnitude))
+
+
+def test_views_of_older_versions_move_as_they_did(images):
+    many = images[5:6].expand(100, -1, -1, -1)
+    seeds = [torch.Generator().manual_seed(3) for _ in range(2)]
+    old, new = ra.randaugment(many, 1, seeds[0]), ra.randaugment(many, 1, seeds[1], nearest=True)
+    moved = (old != new).flatten(1).any(1).float().mean()
+    assert 5 / 14 - 0.2 < moved < 5 / 14 + 0.2  # five of the fourteen operations, with the same draws
 
 
 def test_every_image_draws_its_own_and_the_generator_alone_decides(images):

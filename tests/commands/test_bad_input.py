@@ -41,6 +41,7 @@ BAD = {
     "missing folder": (["train", "dataset=folder", "dataset.root=nowhere"], ["nowhere", "does not exist"], False),
     "empty folder": (["train", "dataset=folder", "dataset.root=empty"], ["empty"], True),
     "no image in folder": (["train", "dataset=folder", "dataset.root=texts"], ["texts", "image"], True),
+    "a stray image": (["train", "dataset=folder", "dataset.root=stray"], ["a.png", "dataset.layout=classes"], True),
     "broken image": (["train", "dataset=folder", "dataset.root=broken"], ["b/torn.png", "on_error=skip"], True),
     "batch too large": (["train", "trainer.batch_size=5000"], ["5000", "1258", "1024"], True),
     "budget too large": (["train", "dataset.labels=500/class"], ["500/class", "class '"], True),
@@ -163,7 +164,7 @@ def bad_inputs(trained, tmp_path_factory):
 
     run, _ = trained
     root = tmp_path_factory.mktemp("bad")
-    for name in ("empty", "texts", "broken/a", "broken/b"):
+    for name in ("empty", "texts", "broken/a", "broken/b", "stray/a", "stray/b"):
         (root / name).mkdir(parents=True)
     (root / "flat").mkdir()
     for i in range(8):
@@ -172,6 +173,8 @@ def bad_inputs(trained, tmp_path_factory):
     for i in range(4):
         Image.new("RGB", (20, 20)).save(root / f"broken/a/{i}.png")
         Image.new("RGB", (20, 20)).save(root / f"broken/b/{i}.png")
+    for name in ("a", "a/1", "b/2"):
+        Image.new("RGB", (20, 20)).save(root / f"stray/{name}.png")
     payload = (root / "broken/a/0.png").read_bytes()
     (root / "broken/b/torn.png").write_bytes(payload[: len(payload) // 2])
     content = (run / "checkpoints/last.pt").read_bytes()

@@ -173,7 +173,8 @@ def test_a_sweep_gives_each_job_a_directory_and_one_failing_job_loses_no_other(s
 
 
 def test_an_interrupted_run_resumes_to_bitwise_the_same_weights(ssl, summary):
-    settings = ["train", "trainer.epochs=6", "backbone.widths=[8,16]", "probes.linear.labels=[10/class]"]
+    settings = ["train", "trainer.epochs=6", "trainer.batch_size=32", "backbone.widths=[8,16]", "~probes.linear"]
+    settings += ["dataset=shapes", "dataset.num_images=200", "dataset.storage_size=16"]
     straight = ssl(*settings, "hydra.run.dir=straight")
     assert straight.status == 0
     process, out = ssl.start(*settings, "hydra.run.dir=stopped")

@@ -84,7 +84,13 @@ def test_the_average_is_written_where_that_is_what_is_measured(tmp_path):
 
 @pytest.mark.parametrize("arch", ["resnet18", "resnet50"])
 def test_torchvision_reads_a_resnet_by_the_lines_of_the_readme(tmp_path, arch):
-    settings = [f"backbone={arch}", "backbone.stem=imagenet", "dataset.channels=3", "dataset.storage_size=32"]
+    settings = [
+        f"backbone={arch}",
+        "backbone.stem=imagenet",
+        "dataset=shapes",
+        "dataset.num_images=40",
+        "dataset.storage_size=32",
+    ]
     train(tmp_path / "run", ["method=simclr", *settings, "trainer.batch_size=4", "trainer.max_steps=1"])
     weights, about = exported(tmp_path / "run", tmp_path / "file.safetensors")
     (lines,) = (block for block in re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S) if "safetensors" in block)

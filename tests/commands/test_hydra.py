@@ -10,7 +10,13 @@ import pytest
 from ssl_cli.cli import main
 from ssl_cli.probes import measure
 
-QUICK = ["trainer.max_steps=1", "trainer.batch_size=32", "trainer.threads=1", "~probe@probes.linear"]
+QUICK = [
+    "backbone.widths=[4,8]",
+    "trainer.max_steps=1",
+    "trainer.batch_size=32",
+    "trainer.threads=1",
+    "~probe@probes.linear",
+]
 PLUG_INS = importlib.util.find_spec("hydra_plugins")
 needs_joblib = pytest.mark.skipif(
     PLUG_INS is None or importlib.util.find_spec("hydra_plugins.hydra_joblib_launcher") is None,

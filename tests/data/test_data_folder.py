@@ -1,10 +1,14 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from ssl_cli.data.dataset import load
+from ssl_cli.data import dataset
 from ssl_cli.data.images import folder
 from ssl_cli.errors import UserError
+
+load = partial(folder.load, reading=2)
 
 
 def _image(path, level=100):
@@ -27,7 +31,7 @@ def test_split_folders(tmp_path):
     _image(tmp_path / "valid/dog/5.png", 5)
     _image(tmp_path / "test/cat/6.png", 6)
     _image(tmp_path / "test/loose.png", 7)
-    data = folder.load(str(tmp_path))
+    data = load(str(tmp_path))
     assert data.classes == ("cat", "dog")
     assert sorted(_levels(data, "train"), key=str) == [(1, "dog"), (2, "cat"), (3, None), (4, None)]
     assert _levels(data, "val") == [(5, "dog")]
@@ -41,7 +45,7 @@ def test_val_without_test_becomes_test(tmp_path):
     for split in ("train", "val"):
         for label in "ab":
             _image(tmp_path / split / label / "1.png")
-    data = folder.load(str(tmp_path))
+    data = load(str(tmp_path))
     assert sorted(data.splits) == ["test", "train"]
     assert "val is used as the test split" in data.note
 
@@ -56,7 +60,7 @@ def test_class_folders(tmp_path):
     _image(tmp_path / "ネコ/.7.png")
     (tmp_path / "ネコ/README").write_text("")
     (tmp_path / "notes.txt").write_text("")
-    data = folder.load(str(tmp_path))
+    data = load(str(tmp_path))
     assert data.classes == ("собака", "ネコ")
     assert sorted(data.labels.tolist()) == [-1, 0, 0, 1]
     assert "one folder per class" in data.note
@@ -66,18 +70,18 @@ def test_class_folders(tmp_path):
 def test_flat_and_deep_trees_are_unlabelled(tmp_path):
     for name in ("2023/may/1.png", "2023/june/2.png", "2024/may/3.png"):
         _image(tmp_path / name)
-    data = folder.load(str(tmp_path))
+    data = load(str(tmp_path), layout="flat")
     assert data.classes == ()
     assert data.labels.tolist() == [-1] * 3
     assert not data.labelled
-    assert folder.load(str(tmp_path), layout="classes").classes == ("2023", "2024")
-    assert "without labels" in folder.load(str(tmp_path / "2023"), layout="flat").note
+    assert load(str(tmp_path), layout="classes").classes == ("2023", "2024")
+    assert "without labels" in load(str(tmp_path / "2023/may")).note
 
 
 def test_a_single_class_is_no_label(tmp_path):
     _image(tmp_path / "train/images/1.png")
     _image(tmp_path / "train/images/2.png")
-    data = folder.load(str(tmp_path))
+    data = load(str(tmp_path))
     assert data.classes == ()
     assert "single class" in data.note
 
@@ -89,7 +93,7 @@ def test_links_that_make_a_loop(tmp_path):
     _image(tmp_path / "elsewhere.d/2.png")
     (tmp_path / "b").mkdir()
     (tmp_path / "b/linked").symlink_to(tmp_path / "elsewhere.d")
-    data = folder.load(str(tmp_path), layout="flat")
+    data = load(str(tmp_path), layout="flat")
     assert len(data.images) == 2
 
 
@@ -97,31 +101,38 @@ def test_a_class_of_test_that_train_lacks(tmp_path):
     for name in ("train/a/1.png", "train/b/1.png", "test/c/1.png"):
         _image(tmp_path / name)
     with pytest.raises(UserError, match=r"class 'c' of test .* is not in train, which has a, b"):
-        folder.load(str(tmp_path))
+        load(str(tmp_path))
 
 
 def test_bad_roots(tmp_path):
     with pytest.raises(UserError, match="dataset.root is not set; write dataset.root=DIR"):
-        folder.load(None)
+        load(None)
     with pytest.raises(UserError, match="does not exist"):
-        folder.load(str(tmp_path / "absent"))
+        load(str(tmp_path / "absent"))
     with pytest.raises(UserError, match="is empty"):
-        folder.load(str(tmp_path))
+        load(str(tmp_path))
     (tmp_path / "a.txt").write_text("")
     with pytest.raises(UserError, match="no image in it .*1 other files ignored"):
-        folder.load(str(tmp_path))
+        load(str(tmp_path))
     with pytest.raises(UserError, match="is not a folder"):
-        folder.load(str(tmp_path / "a.txt"))
+        load(str(tmp_path / "a.txt"))
 
 
 @pytest.mark.parametrize(
     "option",
-    [{"layout": "class"}, {"on_error": "ignore"}, {"channels": 4}, {"storage_size": "big"}, {"layout": "splits"}],
+    [
+        {"layout": "class"},
+        {"on_error": "ignore"},
+        {"channels": 4},
+        {"storage_size": "big"},
+        {"layout": "splits"},
+        {"reading": 3},
+    ],
 )
 def test_bad_options(tmp_path, option):
     _image(tmp_path / "1.png")
     with pytest.raises(UserError, match=f"dataset.{next(iter(option))}={next(iter(option.values()))} "):
-        folder.load(str(tmp_path), **option)
+        folder.load(str(tmp_path), **{"reading": 2, **option})
 
 
 def test_load_completes_the_splits(tmp_path):
@@ -138,7 +149,11 @@ def test_load_completes_the_splits(tmp_path):
         "test_fraction": 0.2,
         "split_seed": 0,
     }
-    data = load(node)
+    data = dataset.load(node)
     assert {name: len(rows) for name, rows in data.splits.items()} == {"train": 14, "val": 2, "test": 4}
     with pytest.raises(UserError, match="dataset.labels=some"):
-        load(node | {"labels": "some"})
+        dataset.load(node | {"labels": "some"})
+    _image(tmp_path / "stray.png")
+    assert dataset.load(node).classes == ()  # a run that knew no dataset.reading keeps what it was trained on
+    with pytest.raises(UserError, match="stray.png"):
+        dataset.load(node | {"reading": 2})

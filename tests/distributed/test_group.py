@@ -48,11 +48,14 @@ def test_a_rank_that_never_comes_is_not_waited_for(monkeypatch):
 
 @pytest.mark.parametrize("reason", ["Connection closed by peer", "NCCL watchdog", "Timed out waiting"])
 def test_a_store_that_never_answers_is_not_waited_for(monkeypatch, reason):
-    never = threading.Event()
-    monkeypatch.setattr(group, "_store", SimpleNamespace(set=lambda *_: never.wait(60), wait=lambda *_: None))
-    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
-    monkeypatch.setattr(dist, "get_rank", lambda: 1)
-    begun = time.monotonic()
-    assert group.lost_ranks(RuntimeError(reason), patience=0.1) == []
-    assert time.monotonic() - begun < 30
-    never.set()
+    never, asked = threading.Event(), threading.Event()
+    store = SimpleNamespace(set=lambda *_: never.wait(60), wait=lambda *_: asked.set())
+    monkeypatch.setattr(group, "_store", store)
+    with monkeypatch.context() as in_a_group:
+        in_a_group.setattr(dist, "get_world_size", lambda: 2)
+        in_a_group.setattr(dist, "get_rank", lambda: 1)
+        begun = time.monotonic()
+        assert group.lost_ranks(RuntimeError(reason), patience=0.1) == []
+        assert time.monotonic() - begun < 30
+    never.set()  # the group has ended, the thread has not
+    assert asked.wait(10)

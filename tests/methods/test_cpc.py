@@ -75,7 +75,7 @@ def test_a_context_knows_nothing_of_the_rows_below(row):
 
 def test_untrained_it_is_near_chance_and_the_wrong_context_is_worse_once_trained():
     torch.manual_seed(0)
-    model = built().train()
+    model = built("backbone.widths=[8,16]").train()
     images = torch.zeros(32, 1, 16, 16)
     for i in range(32):  # each image is a plane of its own: its lower patches follow from the upper ones
         images[i, 0] = torch.randn(1) + torch.randn(1) * torch.linspace(-1, 1, 16)[:, None]

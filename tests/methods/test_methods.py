@@ -82,7 +82,8 @@ def test_a_checkpoint_alone_rebuilds_its_model(finished):
 
 def test_the_backbone_stays_frozen_while_it_is_probed(finished):
     run = finished[2]
-    config = composed("probe", ["ckpt=unused", "probe=linear", "probe.labels=[10/class]", "probe.draws=2"])
+    small = ["probe.labels=[10/class]", "probe.draws=1", "probe.penalties=[0.01]"]
+    config = composed("probe", ["ckpt=unused", "probe=linear", *small])
     trained = open_checkpoint(run.checkpoint_file(), config)
     _, result = probe_trained(trained, instantiate(config.probe), print, keep=False)
     assert result["frozen"]["before"] == result["frozen"]["after"]

@@ -13,7 +13,7 @@ PRETEXTS = [
     for file in sorted((CONF / "pretext").glob("*.yaml"))
     if "pseudo_labels" in OmegaConf.load(file).get("_gives_", [])
 ]
-SHAPES = ["dataset=shapes", "dataset.num_images=280", "method=predict"]
+SHAPES = ["dataset=shapes", "dataset.num_images=280", "method=predict", "backbone.widths=[8,16,32]"]
 
 
 @pytest.fixture(params=PRETEXTS)

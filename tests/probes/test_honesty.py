@@ -15,7 +15,7 @@ from ssl_cli.runs import checkpoint
 from ssl_cli.setup.prepare import prepare
 from ssl_cli.training.monitor import monitor_knn
 
-QUICK = ["trainer.batch_size=64", "probes.linear.labels=[all]"]
+QUICK = ["trainer.batch_size=64", "probes.linear.labels=[all]", "backbone.widths=[8,16]"]
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_the_splits_are_part_of_what_a_checkpoint_knows(experiment):
 
 
 def test_best_is_the_first_best_on_val_and_last_is_the_last(tmp_path):
-    _, run = train(tmp_path / "run", ["trainer.epochs=5", "trainer.eval_every=1"])
+    _, run = train(tmp_path / "run", ["trainer.epochs=5", "trainer.eval_every=1", "backbone.widths=[4,8]"])
     rows = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
     knn = {row["step"]: row["val_knn"] for row in rows if "val_knn" in row}
     best = checkpoint.load(run.checkpoint_file("best"))["progress"]
@@ -91,7 +91,7 @@ def test_a_method_is_told_of_every_step_and_epoch(tmp_path, monkeypatch):
     steps, epochs = [], []
     monkeypatch.setattr(SimCLR, "after_step", lambda self, progress: steps.append(progress))
     monkeypatch.setattr(SimCLR, "start_epoch", lambda self, epoch: epochs.append(epoch))
-    experiment, _ = train(tmp_path / "run", ["trainer.epochs=2", "trainer.eval_every=2"])
+    experiment, _ = train(tmp_path / "run", ["trainer.epochs=2", "trainer.eval_every=2", "backbone.widths=[4,8]"])
     total = experiment.total_steps
     assert steps == [(i + 1) / total for i in range(total)]
     assert epochs == [0, 1]

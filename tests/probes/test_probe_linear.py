@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from ssl_cli.errors import UserError
 from ssl_cli.probes.base import Features, Split
 from ssl_cli.probes.linear import Linear
+from ssl_cli.probes.solvers import logistic
 from ssl_cli.probes.solvers.logistic import CHUNK_BYTES, fit_logistic
 
 
@@ -205,3 +206,34 @@ def test_wrong_settings(wrong):
 def test_every_row_is_plain_data():
     found = rows(Linear(draws=2), features())
     assert json.loads(json.dumps(found)) == found
+
+
+def test_of_many_classes_the_path_of_penalties_ends_as_low_with_fewer_evaluations(monkeypatch):
+    train, penalties = blobs(120, classes=40, dim=60, spread=0.3), torch.tensor([1e-5, 1e-3, 1e-1, 10.0])
+    x, y = standardised(train), train.labels
+    evaluated, objective_of = [0], logistic._objective
+
+    def counted(theta, *rest):
+        evaluated[0] += theta.shape[1]
+        return objective_of(theta, *rest)
+
+    monkeypatch.setattr(logistic, "_objective", counted)
+    together = fit_logistic(x[None], y[None], 40, penalties)
+    at_once = evaluated[0]
+    monkeypatch.setattr(logistic, "MANY", 39)
+    path = fit_logistic(x.expand(2, -1, -1), y.expand(2, -1), 40, penalties)
+    assert (evaluated[0] - at_once) / 2 < 0.8 * at_once
+    assert torch.equal(path[0][0], path[0][1])  # the draws do not depend on each other
+    for p, penalty in enumerate(penalties.tolist()):
+        low, high = (objective(x, y, w[0, p], b[0, p], penalty) for w, b in (path, together))
+        assert low < 1.001 * high
+
+
+def test_of_many_classes_fewer_draws_are_made_and_fewer_evaluations_allowed_and_it_is_said(monkeypatch):
+    monkeypatch.setattr("ssl_cli.probes.linear.MANY", 3)
+    monkeypatch.setattr("ssl_cli.probes.linear.WORK", 4000)
+    probe = Linear(labels=["all", "1/class"], draws=5)
+    whole, few = probe.run(features(n=50))
+    assert (whole.settings["max_iter"], few.settings["max_iter"]) == (4000 // (50 * 5), 4000 // (5 * 5))
+    assert (whole.n, few.n) == (1, 3) and len(few.settings["label_seeds"]) == 3
+    assert probe.notices == ["linear probe: 3 draws, not 5, for there are 5 classes"]

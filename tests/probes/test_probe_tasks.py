@@ -87,6 +87,19 @@ def test_regression_finds_a_linear_target_none_in_noise_and_leaves_unknown_value
     assert Regression().run(f)[0].row["mean"] < 0.2
 
 
+def test_a_constant_target_is_left_out_and_a_nearly_constant_one_has_finite_scores():
+    f = features()
+    for split in (f.train, f.val, f.test):
+        with_target(split, torch.full((200,), 7.5))
+    probe = Regression()
+    assert probe.run(f) == [] and probe.notices == ["regression of t: left out, for it is 7.5 in every test image"]
+    f.test.targets["t"][0] = 8  # a third of the resamples have no other value
+    for periods in ([], ["t:24"]):
+        (result,) = Regression(periods=periods).run(f)
+        numbers = [x for m in result.metrics.values() for x in (m["mean"], *m["ci"])]
+        assert torch.tensor(numbers).isfinite().all()
+
+
 def test_a_circular_target_is_predicted_across_its_seam():
     f = features()
     for s, split in enumerate((f.train, f.val, f.test)):
@@ -151,7 +164,7 @@ def test_clusters_are_scikit_learns_and_matched_to_classes():
 
 def test_nearest_mean_by_hand_and_few_shots_on_blobs():
     support = torch.tensor([[[[0.0, 0], [0, 2]], [[4, 0], [4, 2]]]])
-    assert nearest_mean(support, torch.tensor([[[1.0, 1], [2.1, 1]]])).tolist() == [[0, 1]]
+    assert nearest_mean(support, torch.tensor([[[1.0, 1], [2.1, 1]]])).tolist() == [[[1, 0], [0, 1]]]
     one, five = FewShot(ways=3, episodes=50).run(features(spread=0.4))
     assert (one.labels, five.labels) == ("1/class", "5/class") and one.n == 50
     assert five.row["mean"] > one.row["mean"] > 1 / 3

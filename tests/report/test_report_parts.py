@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import re
+import warnings
 
 import html5lib
 import numpy as np
@@ -140,6 +141,17 @@ def test_t_sne_keeps_apart_what_is_apart_and_is_the_same_each_time():
     nearer = np.linalg.norm(at - centres[0], axis=1) < np.linalg.norm(at - centres[1], axis=1)
     assert nearer[:15].all() and not nearer[15:].any()
     np.testing.assert_array_equal(at, embedding.tsne(x))
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3])
+def test_equal_features_are_drawn_at_one_place_without_a_warning(tmp_path, value):
+    x = np.full((40, 12), value, np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for at in (embedding.pca(x)[0], embedding.tsne(x)):
+            assert np.ptp(at, axis=0).max() < 1e-6
+            maps.scatter(at, np.arange(40) % 3, ("a", "b", "c"), tmp_path, "map", "Map", "")
+            assert len(maps.places(at)) > 1
 
 
 def test_neighbours_are_by_cosine_and_never_the_image_itself():

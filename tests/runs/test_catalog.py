@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -29,6 +30,15 @@ def row(model, probe, labels, mean):
 
 
 @pytest.fixture
+def in_utc(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.fixture
 def outputs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return tmp_path / "outputs"
@@ -48,6 +58,27 @@ def test_last_is_the_latest_run_with_a_checkpoint_in_a_sweep_or_not(outputs, cap
     assert [record["run"].rsplit("/", 1)[1] for record in find_runs()][0] == "10-00-00-simclr-digits"
     (outputs / "2026-01-02/09-00-00-sweep/0-seed-1/summary.json").unlink()  # copied without it: still a run
     assert find_run("last").name == "0-seed-1"
+
+
+def test_a_copy_keeps_its_place_for_the_times_are_those_that_the_run_has_written(outputs, in_utc):
+    logs = {"b-last": "2026-01-03 08:00:00", "c-first": "2026-01-01 10:00:00", "a-second": "2026-01-02 23:59:59"}
+    for age, (name, moment) in enumerate(logs.items()):  # copied in this order
+        run = put(outputs / name, age)
+        (run / "train.log").write_text(
+            f"2025-01-01 00:00:00  began\n{moment}  step 9\n  2027-01-01 00:00:00  of a text"
+        )
+        (run / "env.json").write_text(json.dumps({"started": "2025-01-01T00:00:00+0000"}))
+    records = find_runs()
+    assert [record["run"] for record in records] == [f"outputs/{name}" for name in ("b-last", "a-second", "c-first")]
+    assert {record["date"] for record in records} == {"2025-01-01 00:00"}
+    assert find_run("last").name == "b-last"
+    # Written at 08:30 in New York, which is 13:30 here.
+    (outputs / "c-first/train.log").write_text("2026-01-03 08:30:00  step 9\n")
+    (outputs / "c-first/env.json").write_text(json.dumps({"started": "2025-01-01T00:00:00-0500"}))
+    (outputs / "b-last/train.log").write_text("2026-01-03 12:00:00  step 9\n")
+    assert find_run("last").name == "c-first" and find_runs()[0]["date"] == "2025-01-01 05:00"
+    (outputs / "c-first/train.log").unlink()  # then the start is what is known
+    assert find_run("last").name == "b-last"
 
 
 def test_best_is_by_knn_on_val_among_runs_of_the_same_images_and_labels(outputs, capsys):

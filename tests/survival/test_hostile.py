@@ -277,6 +277,22 @@ def test_a_checkpoint_whose_config_is_a_bomb_is_refused(tmp_path, state, capsys,
 
 
 @pytest.mark.parametrize(
+    ("fact", "value"),
+    [
+        *(("mean", "x"), ("mean", [0.5, 0.5]), ("std", [0.0]), ("std", [float("nan")]), ("mean", ["0.5"])),
+        *(("channels", "3"), ("channels", 0), ("image_size", 1.5), ("classes", "abc"), ("classes", [1, 2])),
+        *(("name", ["a"]), ("train_size", -1), ("labelled", True)),
+    ],
+)
+def test_facts_about_the_data_that_cannot_be_are_one_line(tmp_path, state, capsys, fact, value):
+    value = value * state["data"]["channels"] if fact == "std" else value
+    torch.save({**state, "data": {**state["data"], fact: value}}, tmp_path / "last.pt")
+    assert main(["probe", "ckpt=last.pt"]) == 2
+    err = capsys.readouterr().err
+    assert f"ValueError: data.{fact} cannot be {repr(value)[:40]})" in err and len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
     "settings",
     [
         {

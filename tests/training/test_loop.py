@@ -31,8 +31,14 @@ def test_accumulated_parts_give_the_gradient_of_the_whole_batch():
 
 def test_accumulation_and_clipping_run_and_clipping_bounds_the_step(tmp_path):
     small = ["optimizer=sgd", "optimizer.momentum=0.0", "optimizer.nesterov=false", "optimizer.weight_decay=0.0"]
-    small += ["optimizer.scale=none", "optimizer.lr=1.0", "schedule.warmup=0%", "trainer.max_steps=1"]
-    before = prepare(composed("train", ["trainer.batch_size=64"])).method.state_dict()
+    small += [
+        "optimizer.scale=none",
+        "optimizer.lr=1.0",
+        "schedule.warmup=0%",
+        "trainer.max_steps=1",
+        "backbone.widths=[4,8]",
+    ]
+    before = prepare(composed("train", ["trainer.batch_size=64", "backbone.widths=[4,8]"])).method.state_dict()
     norms = {}
     for clip in ("null", "0.01"):
         name = clip.replace(".", "_")
@@ -45,7 +51,10 @@ def test_accumulation_and_clipping_run_and_clipping_bounds_the_step(tmp_path):
 
 
 def test_the_learning_rate_follows_the_schedule(tmp_path):
-    _, run = train(tmp_path / "run", ["trainer.max_steps=10", "schedule.warmup=2 steps", "optimizer.lr=0.01"])
+    _, run = train(
+        tmp_path / "run",
+        ["trainer.max_steps=10", "schedule.warmup=2 steps", "optimizer.lr=0.01", "backbone.widths=[4,8]"],
+    )
     rates = [json.loads(line).get("lr") for line in (run.path / "metrics.jsonl").read_text().splitlines()]
     rates = [rate for rate in rates if rate is not None]
     assert rates[0] == pytest.approx(0.005) and rates[1] == pytest.approx(0.01)
@@ -53,7 +62,7 @@ def test_the_learning_rate_follows_the_schedule(tmp_path):
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
-    overrides = ["method=supervised", "trainer.epochs=3", "trainer.eval_every=100"]
+    overrides = ["method=supervised", "trainer.epochs=3", "trainer.eval_every=100", "backbone.widths=[4,8]"]
     train(tmp_path / "run", overrides, stop_after=20)
     good = tensors(checkpoint.load(tmp_path / "run/checkpoints/last.pt")["model"])
     with pytest.raises(RunError, match=r"loss became nan at step 23;.*last good checkpoint.*optimizer.lr"):

@@ -1,10 +1,10 @@
 """A comparison as JSON: everything; fractions, not percent."""
 
-import json
 from typing import Any
 
 from ssl_cli.compare.formats.remarks import remarks
 from ssl_cli.compare.result import Comparison, Score
+from ssl_cli.system import plain_json
 
 
 def to_json(c: Comparison) -> str:
@@ -30,7 +30,7 @@ def to_json(c: Comparison) -> str:
         "notices": c.notices,
         "remarks": remarks(c),
     }
-    return json.dumps(content, indent=2) + "\n"
+    return plain_json.dumps(content, indent=2) + "\n"
 
 
 def _values(score: Score | None) -> dict[str, Any] | None:

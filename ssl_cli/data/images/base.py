@@ -26,7 +26,7 @@ class ImageData:
     labels: Tensor  # [N] int64; -1 = no human label
     classes: tuple[str, ...]  # names by label; () when there are no labels
     splits: dict[str, Tensor]  # "train", "val", "test": disjoint sorted int64 positions; val and test may be empty
-    factors: dict[str, Tensor] = field(default_factory=dict)  # name -> [N] float32: numeric targets, where known
+    factors: dict[str, Tensor] = field(default_factory=dict)  # name -> [N] floats, NaN = not known: targets
     files: tuple[str, ...] = ()  # [N] paths, where images come from files
     skipped: int = 0  # broken files that were left out
     note: str = ""  # one line for the user: how the source was read

@@ -10,11 +10,17 @@ import torch
 from ssl_cli.data.images.base import ImageData
 from ssl_cli.data.images.files.decode import survey
 from ssl_cli.data.images.files.layout import list_images
+from ssl_cli.data.images.files.names import as_text
 from ssl_cli.data.images.files.storage import store
-from ssl_cli.data.images.files.targets import read_targets
+from ssl_cli.data.images.files.targets import Targets, read_targets
 from ssl_cli.errors import UserError, did_you_mean
 
-CHOICES = {"layout": ("auto", "splits", "classes", "flat"), "on_error": ("stop", "skip"), "channels": ("auto", 1, 3)}
+CHOICES = {
+    "layout": ("auto", "splits", "classes", "flat"),
+    "on_error": ("stop", "skip"),
+    "channels": ("auto", 1, 3),
+    "reading": (1, 2),
+}
 
 
 def load(
@@ -26,15 +32,17 @@ def load(
     storage_limit: int = 4 << 30,
     cache_dir: str | None = None,
     targets: str | None = None,
-    target_columns: Sequence[str] | None = None,
+    target_columns: Sequence[str] | str | None = None,
     file_column: str | None = None,
+    reading: int = 1,
 ) -> ImageData:
     """Load a folder of images.
 
     Layouts: ``splits``, folders train/ [val/] [test/] [unlabelled/] with one folder per class inside; ``classes``, one
-    folder per class; ``flat``, a folder or a tree of them without labels. ``auto`` finds out which, and the note says
-    so. Images beside class folders, and those in a folder ``unlabelled``, have no label. Fewer than two classes are no
-    labels. Where there is val/ and no test/, it serves as the test split.
+    folder per class; ``flat``, a folder or a tree of them without labels. ``auto`` finds out which, or asks where more
+    than one is possible; the note says what was found, and what was left out. Images beside class folders, and those in
+    a folder ``unlabelled``, have no label. Fewer than two classes are no labels. Where there is val/ and no test/, it
+    serves as the test split.
 
     Args:
         root: the folder.
@@ -44,26 +52,28 @@ def load(
         on_error: at a broken file, ``stop`` or ``skip`` it.
         storage_limit: bytes of decoded images that are held in memory; more are memory-mapped.
         cache_dir: where the mapped files lie; by default the user's cache directory.
-        targets: a CSV file with numbers to predict, see `targets.read_targets`; they become the factors.
+        targets: a table of numbers to predict, see `targets.read_targets`; they become the factors.
         target_columns: which of its columns; None: those that are numbers.
         file_column: its column with the file names, relative to ``root``; None: the first.
+        reading: version of the rules for ``layout``: 2, or 1 for runs of the time before there was a second.
 
     Raises:
-        UserError: if there is no such folder, no image in it, a layout that does not fit, or a broken image.
+        UserError: if there is no such folder, no image in it, a layout that does not fit or is not the only one, or a
+            broken image.
     """
-    _check_choices({"layout": layout, "on_error": on_error, "channels": channels})
+    _check_choices({"layout": layout, "on_error": on_error, "channels": channels, "reading": reading})
     if storage_size != "auto" and (not isinstance(storage_size, int) or storage_size < 1):
         raise UserError(f"dataset.storage_size={storage_size} is neither a number of pixels nor auto")
     folder = _existing(root)
-    listing = list_images(folder, layout)
+    listing = list_images(folder, layout, reading)
     if not listing.entries:
         raise UserError(f"dataset.root={root} has no image in it ({listing.note})")
 
     names, labels, splits = zip(*listing.entries, strict=True)
-    factors = {}
+    table = Targets({}, "")
     if targets is not None:  # before the images: a mistake in it should not wait for them
-        columns = [target_columns] if isinstance(target_columns, str) else target_columns
-        factors = read_targets(Path(targets).expanduser(), names, columns, file_column)
+        chosen = _texts(target_columns), None if file_column is None else str(file_column)
+        table = read_targets(Path(str(targets)).expanduser(), names, *chosen)
     files = [os.fspath(folder / name) for name in names]
     auto_size, auto_channels = survey(files) if "auto" in (storage_size, channels) else (0, 0)
     images, broken = store(
@@ -76,11 +86,10 @@ def load(
         Path(cache_dir).expanduser() if cache_dir else None,
     )
     kept = [i for i in range(len(files)) if i not in broken]
-    factors = {name: values[kept] for name, values in factors.items()}
     classes = tuple(sorted({label for label in labels if label is not None}))
     number = {None: -1} | {name: i for i, name in enumerate(classes)}
     return ImageData(
-        name=folder.resolve().name,
+        name=as_text(folder.resolve().name),
         images=images,
         labels=torch.tensor([number[labels[i]] for i in kept]),
         classes=classes,
@@ -88,11 +97,18 @@ def load(
             split: torch.tensor([row for row, i in enumerate(kept) if splits[i] == split], dtype=torch.int64)
             for split in sorted({"train", *splits})
         },
-        factors=factors,
+        factors={name: values[kept] for name, values in table.values.items()},
         files=tuple(files[i] for i in kept),
         skipped=len(broken),
-        note=listing.note,
+        note="; ".join(filter(None, (listing.note, table.note))),
     )
+
+
+def _texts(names: Any) -> list[str] | None:
+    """Return names as texts, whatever they look like: a column may be called 2019."""
+    if names is None:
+        return None
+    return [str(name) for name in (names if isinstance(names, (list, tuple)) else [names])]
 
 
 def _check_choices(settings: Mapping[str, Any]) -> None:

@@ -61,7 +61,7 @@ def load(
         )
     kind, arguments = SETS[name]
     source = getattr(torchvision.datasets, kind)
-    place = Path(root).expanduser() if root else user_cache_dir() / "datasets"
+    place = Path(root).expanduser() if root else user_cache_dir(lasting=True) / "datasets"
 
     def read(where: Path, download: bool = False) -> dict[str, Any]:
         return {split: source(where, download=download, **kwargs) for split, kwargs in arguments.items()}

@@ -24,6 +24,7 @@ class FeatureCache:
     directory: Path
     hits: int = 0
     misses: int = 0
+    failure: OSError | None = None  # of the last attempt to keep some
 
     def get(self, key: str, compute: Callable[[], Tensor]) -> Tensor:
         """Return the features [n, d] of that name; if there are none, or damaged ones, compute and keep them."""
@@ -36,13 +37,24 @@ class FeatureCache:
         features = compute()
         self.misses += 1
         if features.numel() * 4 <= LIMIT:
-            with contextlib.suppress(OSError):  # a full disk or a run of somebody else's: they are computed again
+            try:
                 self.directory.mkdir(exist_ok=True)
                 buffer = io.BytesIO()
                 np.savez(buffer, features=features.numpy())
                 replace(file, buffer.getvalue())
                 self._shrink(file)
+            except OSError as error:  # a full disk or a run of somebody else's: they are computed again
+                self.failure = error
         return features
+
+    def told(self) -> str:
+        """Return one line about what was kept and what was found, or nothing where neither was tried."""
+        if self.failure is not None:
+            return f"the features are not kept: cannot write {self.directory}: {self.failure.strerror}"
+        if not self.hits + self.misses:
+            return ""
+        how = "features computed and kept in" if self.misses else "features from cache:"
+        return f"{how} {self.directory} ({self.size() / 2**20:.1f} MiB)"
 
     def size(self) -> int:
         """Return how many bytes are kept."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ssl_cli.augment.colour import to_input
 from ssl_cli.backbones.base import evaluating
+from ssl_cli.probes.progress import tracked
 
 # Largest side of an image whose pixels serve as features: at 32, a logistic regression on CIFAR takes minutes on a CPU.
 PIXELS_SIDE = 16
@@ -39,9 +40,8 @@ def extract(
     """
     if not len(positions):
         return torch.empty(0, backbone.dim)
-    return features_of(
-        backbone, (to_input(images[batch].to(device), mean, std) for batch in positions.cpu().split(batch_size))
-    )
+    batches = tracked(positions.cpu().split(batch_size))
+    return features_of(backbone, (to_input(images[batch].to(device), mean, std) for batch in batches))
 
 
 def features_of(backbone: nn.Module, batches: Iterable[Tensor]) -> Tensor:
@@ -75,8 +75,8 @@ def pixels(images: Tensor, positions: Tensor, batch_size: int = 4096) -> Tensor:
 
 def scale(features: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and deviation of each feature, [d]; of one that never changes 1, for it can tell nothing."""
-    std = features.std(0, correction=0)
-    return features.mean(0), torch.where(std > 1e-6, std, 1.0)
+    mean, std = features.mean(0), features.std(0, correction=0)
+    return mean, torch.where(std > 1e-6 * mean.abs().clamp(min=1), std, 1.0)  # less is rounding
 
 
 def fingerprint(module: nn.Module) -> str:

@@ -55,7 +55,7 @@ def regression(predicted: Tensor, truth: Tensor, baseline: Tensor, period: float
 
     Args:
         predicted: [G, n] float64, one row a draw of the training images.
-        truth: [n] float64.
+        truth: [n] float64, not all equal.
         baseline: [G, n] float64, the mean of the training targets.
         period: of a circular target: errors are the shorter way round, the mean is the circular one.
 
@@ -72,6 +72,7 @@ def regression(predicted: Tensor, truth: Tensor, baseline: Tensor, period: float
         angle = truth * (2 * torch.pi / period)
         centre = torch.atan2(angle.sin() @ weights, angle.cos() @ weights) * (period / (2 * torch.pi))
         spread = (distance(truth[:, None], centre, period).square() * weights).sum(0)
+    spread = torch.where(spread > 1e-12 * spread[0], spread, torch.nan)  # a resample of equal values has no R2
     errors, of_mean = distance(predicted, truth, period), distance(baseline, truth, period)
     values = {
         "r2": 1 - errors.square() @ weights / spread,

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_cli.errors import UserError
+from ssl_cli.probes.progress import tracked
 
 MOMENTUM = 0.9
 
@@ -60,7 +61,7 @@ class Heads:
         """Train for ``steps`` batches: step -> features [G or 1, B, d] and labels [G or 1, B]."""
         parameters = self.weights + self.biases
         velocity = [torch.zeros_like(p) for p in parameters]
-        for step in range(steps):
+        for step in tracked(range(steps)):
             x, y = batch(step)
             logits = self(x)
             y = y[:, None].expand(logits.shape[:3])

@@ -3,6 +3,7 @@
 import numpy as np
 
 FEWEST = 6  # images that make a picture
+ROUNDING = 1e-6  # unit vectors that differ by less are one: scikit-learn divides by their spread, and crashes
 
 
 def pca(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -15,14 +16,17 @@ def pca(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def tsne(features: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Return t-SNE [n, 2] (van der Maaten & Hinton 2008) of the cosine between features.
+    """Return t-SNE [n, 2] (van der Maaten & Hinton 2008) of the cosine between features; of equal ones one place.
 
     Perplexity 30, or less of few images. Distances between far clusters mean nothing, neighbourhoods do.
     """
     from sklearn.manifold import TSNE
 
+    unit = _unit(features)
+    if np.ptp(unit, axis=0).max() <= ROUNDING:
+        return np.zeros((len(unit), 2), np.float32)
     perplexity = min(30.0, (len(features) - 1) / 3)
-    return TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(_unit(features))
+    return TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(unit)
 
 
 def umap(features: np.ndarray, seed: int = 0) -> np.ndarray:

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ssl_cli.data.images.files.names import as_text
 from ssl_cli.pretext.preview import drawn
 from ssl_cli.report.figures import embedding, maps, style
 from ssl_cli.report.figures.inspection import Inspection
@@ -88,7 +89,7 @@ def page_points(seen: Inspection, drawings: list[Drawing]) -> tuple[dict[str, An
     uri, columns = sprite([seen.data.images[i] for i in seen.at], side)
     words = []
     for i in seen.at.tolist():
-        file = Path(seen.data.files[i]).name if seen.data.files else f"image {i}"
+        file = as_text(Path(seen.data.files[i]).name) if seen.data.files else f"image {i}"
         name = _name(seen.data, i)
         words.append(f"{name} · {plain(file, 30)}" if name else plain(file, 30))
     return {"side": side, "columns": columns, "rows": -(-len(words) // columns), "images": words, "maps": placed}, uri

@@ -1,10 +1,12 @@
 """Decoded images in a file: what one command has decoded the next one has at once, and more than memory should hold."""
 
 import contextlib
+import functools
 import json
 import os
 import shutil
 import sys
+import tempfile
 import time
 import warnings
 import zlib
@@ -15,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ssl_cli.data.images.files.names import as_text
 from ssl_cli.data.images.files.pool import Batches, Broken
 from ssl_cli.errors import UserError
 from ssl_cli.system import atomic
@@ -73,8 +76,31 @@ def mapped(path: Path, batches: Batches, shape: tuple[int, int, int, int]) -> tu
     return _open(path) or _unreadable(path)
 
 
-def user_cache_dir() -> Path:
-    """Return the directory for what this program can make or fetch again, by the platform's custom."""
+def user_cache_dir(lasting: bool = False) -> Path:
+    """Return the directory for what this program can make or fetch again, by the platform's custom.
+
+    For a user without a home (neither HOME nor an entry in the list of users) it ends with the process.
+
+    Args:
+        lasting: whether what is put there must be found again.
+
+    Raises:
+        UserError: it must, and there is no home.
+    """
+    try:
+        return _at_home()
+    except RuntimeError as error:
+        if lasting:
+            raise UserError("there is no home directory to keep the data set in; write dataset.root=DIR") from error
+        return Path(_temporary().name)
+
+
+@functools.cache
+def _temporary() -> tempfile.TemporaryDirectory:
+    return tempfile.TemporaryDirectory(prefix="ssl-cache-")
+
+
+def _at_home() -> Path:
     if sys.platform == "darwin":
         base = Path.home() / "Library/Caches"
     elif sys.platform == "win32":
@@ -85,9 +111,8 @@ def user_cache_dir() -> Path:
 
 
 def shown(path: Path | str) -> str:
-    """Return a path as text that can always be printed, on one line: without bytes that are no text, or controls."""
-    text = os.fsencode(path).decode("utf-8", "replace")
-    return "".join(character if character.isprintable() else "\ufffd" for character in text)
+    """Return a path as text that can always be printed, on one line; see `names.as_text`."""
+    return as_text(path)
 
 
 def _open(path: Path) -> tuple[Tensor, Broken] | None:

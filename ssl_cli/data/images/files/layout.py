@@ -1,77 +1,99 @@
 """How a folder of images is read: which of its files are images, of which class and split. Decodes nothing."""
 
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from ssl_cli.data.images.files.cache import shown
-from ssl_cli.data.images.files.decode import suffixes
+from ssl_cli.data.images.files import first_layout
+from ssl_cli.data.images.files.guess import guessed
+from ssl_cli.data.images.files.names import as_text, composed, few, last
+from ssl_cli.data.images.files.split_names import assigned, is_split, meaning
+from ssl_cli.data.images.files.tree import Entry, Listing, Tree
 from ssl_cli.errors import UserError
 
-SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-UNLABELLED = ("unlabelled", "unlabeled")
-Entry = tuple[str, str | None, str]  # file name relative to the root, class (None = unlabelled), split
 
-
-@dataclass(frozen=True)
-class Listing:
-    """The images of a folder, and a line for the user on how it was read."""
-
-    entries: list[Entry]
-    note: str
-
-
-def list_images(root: Path, layout: str) -> Listing:
+def list_images(root: Path, layout: str, reading: int) -> Listing:
     """List the images below a folder.
 
     Args:
         root: the folder.
         layout: ``splits``, ``classes``, ``flat``, or ``auto`` to find out (see ``folder.load``).
+        reading: version of the rules: 1 or 2.
 
     Raises:
-        UserError: if a folder cannot be read, ``splits`` is asked for where there is no train/, or val/ or test/ has
-            a class that train/ has not.
+        UserError: a folder cannot be read; ``auto`` finds more than one meaning; two folders are the same split, or
+            have one name in Unicode; ``splits`` finds no train; val or test has a class that train has not.
     """
-    tree = _Tree(root)
-    folders = tree.folders("")
-    splits = {name: split for key, split in SPLITS.items() for name in folders if name.lower() == key}
-    if layout == "auto":
-        if "train" in splits.values():
-            layout = "splits"
-        else:
-            classes = sum(tree.has_images(name) for name in folders)
-            layout = "classes" if classes >= 2 and not tree.has_images("") else "flat"
-
+    if reading == 1:
+        return first_layout.list_images(root, layout)
+    tree = Tree(root)
+    top, notes = _top(tree, layout)
+    layout = guessed(tree, top) if layout == "auto" else layout
     if layout == "splits":
-        if "train" not in splits.values():
-            raise UserError(
-                f"dataset.layout=splits needs a folder named train in {shown(root)}; write dataset.layout=auto"
-            )
-        entries = [entry for name, split in splits.items() for entry in _by_class(tree, name, split)]
-        for name in folders:
-            if name.lower() in UNLABELLED:
-                entries += [(file, None, "train") for file in tree.images_below(name)]
-        entries, notes = _checked(entries)
-        notes.insert(0, f"read as split folders ({', '.join(splits)})")
+        entries, found = _by_split(tree, top)
     elif layout == "classes":
-        entries, notes = _checked(_by_class(tree, "", "train"))
-        notes.insert(0, "read as one folder per class")
+        entries, found = _by_class(tree, top, "train")
+        entries, checked = _checked(entries)
+        found = ["read as one folder per class", *found, *checked]
     else:
-        entries = [(file, None, "train") for file in tree.images_below("")]
-        notes = ["read as images without labels"]
-    if tree.ignored:
-        notes.append(f"{len(tree.ignored)} other files ignored")
-    return Listing(entries, "; ".join(notes))
+        entries, found = [(file, None, "train") for file in tree.images_below(top)], ["read as images without labels"]
+    return Listing(entries, "; ".join([*notes, *found, *tree.notes()]))
 
 
-def _by_class(tree: "_Tree", folder: str, split: str) -> list[Entry]:
+def _top(tree: Tree, layout: str) -> tuple[str, list[str]]:
+    """Return the folder that is read: the root, or the only folder with images in it; and a note on that."""
+    inside = tree.inside("")
+    if layout == "flat" or tree.images_in("") or len(inside) != 1 or meaning(last(inside[0])):
+        return "", []
+    return inside[0], [f"looked through the outer folder {as_text(inside[0])}"]
+
+
+def _by_split(tree: Tree, top: str) -> tuple[list[Entry], list[str]]:
+    """Read the folders that are splits; what is beside them is left out and named."""
+    folders = tree.folders(top)
+    splits = assigned(filter(is_split, folders))
+    if "train" not in splits.values():
+        raise UserError(
+            f"dataset.layout=splits needs a folder named train in {as_text(tree.root / top)}; write dataset.layout=auto"
+        )
+    entries, notes = [], []
+    for folder, split in splits.items():
+        found, more = _by_class(tree, folder, split)
+        entries += found
+        notes += more if found else [f"{as_text(folder)} has no image"]
+    if "train" not in {split for _, _, split in entries}:
+        raise UserError(
+            f"no image to train on in {as_text(tree.root / top)} ({'; '.join([*notes, *tree.notes()])}); put some into "
+            "train, or write dataset.layout=flat"
+        )
+    for folder in folders:
+        if meaning(last(folder)) == "unlabelled":
+            entries += [(file, None, "train") for file in tree.images_below(folder)]
+    entries, checked = _checked(entries)
+    names = (as_text(f) if last(f) == split else f"{as_text(f)} as {split}" for f, split in splits.items())
+    notes = [f"read as split folders ({', '.join(names)})", *notes, *checked]
+    others = [folder for folder in tree.inside(top) if meaning(last(folder)) is None]
+    if others or tree.images_in(top):
+        notes.append(f"left out beside them: {tree.counted(others, tree.images_in(top))}")
+    return entries, notes
+
+
+def _by_class(tree: Tree, folder: str, split: str) -> tuple[list[Entry], list[str]]:
     """Each first-level folder is a class, with all that is below it; images beside them have none."""
-    entries = [(file, None, split) for file in tree.images_in(folder)]
-    for name in tree.folders(folder):
-        label = None if name.lower() in UNLABELLED else shown(name)
-        entries += [(file, label, split) for file in tree.images_below(f"{folder}/{name}" if folder else name)]
-    return entries
+    loose, names, empty = tree.images_in(folder), {}, []
+    entries: list[Entry] = [(file, None, split) for file in loose]
+    for inner in tree.folders(folder):
+        label, files = composed(as_text(last(inner))), tree.images_below(inner)
+        if label in names:
+            raise UserError(
+                f"two folders in {as_text(tree.root / folder)} have one name, which Unicode writes in two ways: "
+                f"{ascii(last(names[label]))} and {ascii(last(inner))}; rename one"
+            )
+        names[label] = inner
+        entries += [(file, None if meaning(label) == "unlabelled" else label, split) for file in files]
+        empty += [] if files else [as_text(inner)]
+    notes = [f"folders without an image: {few(empty)}"] if empty else []
+    if loose and len(names) > len(empty):
+        notes.append(f"without a class, beside the folders: {tree.counted([], loose)}")
+    return entries, notes
 
 
 def _checked(entries: list[Entry]) -> tuple[list[Entry], list[str]]:
@@ -81,8 +103,8 @@ def _checked(entries: list[Entry]) -> tuple[list[Entry], list[str]]:
     for file, label, split in entries:
         if label is not None and label not in known:
             raise UserError(
-                f"class '{label}' of {split} ({shown(file)}) is not in train, which has "
-                f"{', '.join(sorted(known)) or 'no class folders'}; rename it, or use no labels: dataset.layout=flat"
+                f"class '{label}' of {split} ({as_text(file)}) is not in train, which has "
+                f"{few(sorted(known)) or 'no class folders'}; rename it, or use no labels: dataset.layout=flat"
             )
     if len(known) < 2:
         if known:
@@ -95,51 +117,3 @@ def _checked(entries: list[Entry]) -> tuple[list[Entry], list[str]]:
         notes.append("val is used as the test split, and a new val is carved from train")
         used = [(file, label, "test" if split == "val" else split) for file, label, split in used]
     return used, notes
-
-
-class _Tree:
-    """A directory tree: names in a stable order, hidden ones left out, every linked folder visited once."""
-
-    def __init__(self, root: Path):
-        self.root = root
-        self.suffixes = suffixes()
-        self.ignored: set[str] = set()  # files that are no images by their name
-
-    def folders(self, folder: str) -> list[str]:
-        return next(self._walk(folder))[0]
-
-    def images_in(self, folder: str) -> list[str]:
-        return next(self._walk(folder))[1]
-
-    def has_images(self, folder: str) -> bool:
-        return bool(self.images_in(folder))
-
-    def images_below(self, folder: str) -> list[str]:
-        return [file for _, files in self._walk(folder) for file in files]
-
-    def _walk(self, folder: str) -> Iterator[tuple[list[str], list[str]]]:
-        """Yield, from ``folder`` downwards, the names of a folder's folders and its images relative to the root."""
-
-        def refuse(error: OSError) -> None:
-            raise UserError(f"cannot read the folder {shown(error.filename)}: {error.strerror}")
-
-        seen = set()  # real paths, as links may make loops
-        for path, folders, files in os.walk(self.root / folder, followlinks=True, onerror=refuse):
-            real = os.path.realpath(path)
-            folders[:] = [] if real in seen else sorted(name for name in folders if _visible(name))
-            if real in seen:
-                continue
-            seen.add(real)
-            here = Path(os.path.relpath(path, self.root))
-            images = []
-            for name in sorted(filter(_visible, files)):
-                file = here / name
-                if file.suffix.lower() in self.suffixes:
-                    images.append(os.fspath(file))
-                else:
-                    self.ignored.add(os.fspath(file))
-            yield folders, images
-
-
-def _visible(name: str) -> bool:
-    return not name.startswith(".") and name != "__MACOSX"

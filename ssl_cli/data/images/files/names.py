@@ -1,0 +1,50 @@
+"""File names as text: the same in every format that is written, never equal for two names, and reversible."""
+
+import os
+import re
+import unicodedata
+from collections.abc import Iterable
+
+FEW = 6  # names in a line
+
+# What no table, log or terminal should get as it is: bytes that are no UTF-8, controls, marks that turn the direction.
+_HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_ESCAPED = "25|[01][0-9A-F]|7F|[89A-F][0-9A-F]"
+
+
+def as_text(name: str | os.PathLike) -> str:
+    """Return a file name as text that UTF-8 can hold, on one line.
+
+    A byte that is no UTF-8, and each byte of a control, becomes ``%`` and two hexadecimal digits. A ``%`` that could be
+    taken for such an escape becomes ``%25``, so that no two names have the same text. All other names stay as they are.
+    """
+    text = os.fsencode(name).decode("utf-8", "surrogateescape")
+    text = re.sub(f"%(?={_ESCAPED})", "%25", text)
+    return _HARMFUL.sub(lambda found: _percent(found[0].encode("utf-8", "surrogateescape")), text)
+
+
+def as_name(text: str) -> str:
+    """Return the file name that `as_text` has made a text of; Python opens the file by it."""
+    escaped = re.compile(f"%({_ESCAPED})".encode())
+    return os.fsdecode(escaped.sub(lambda found: bytes([int(found[1], 16)]), text.encode()))
+
+
+def composed(text: str) -> str:
+    """Return a text in Unicode's composed form (NFC): two ways to write the same name become equal."""
+    return unicodedata.normalize("NFC", text)
+
+
+def last(path: str) -> str:
+    """Return the last part of a path with forward slashes."""
+    return path.rpartition("/")[2]
+
+
+def few(names: Iterable[str]) -> str:
+    """Join names, the first few of many."""
+    names = list(names)
+    more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
+    return ", ".join(names[:FEW]) + more
+
+
+def _percent(octets: bytes) -> str:
+    return "".join(f"%{octet:02X}" for octet in octets)
