@@ -6,6 +6,7 @@ import shutil
 import signal
 from pathlib import Path
 
+import composition  # noqa: F401
 import pytest
 from command_line import CommandLine, Outcome, light
 from filelock import FileLock

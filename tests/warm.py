@@ -6,26 +6,32 @@ torch: its forks tell whether a command imports that. Where there is no fork (Wi
 
 import json
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import pkgutil
 import signal
 import subprocess
 import sys
 import traceback
+import unittest.mock
 from pathlib import Path
 
 import ssl_cli
 
+HERE = Path(__file__).parent
 FORKS = "forkserver" in multiprocessing.get_all_start_methods()
 CONTEXT = multiprocessing.get_context("forkserver" if FORKS else "spawn")
 OURS = [module.name for module in pkgutil.walk_packages(ssl_cli.__path__, "ssl_cli.") if "__main__" not in module.name]
 OTHERS = ["torch._dynamo", "torchvision", "sklearn.datasets", "rich.table", "matplotlib.pyplot"]
 if FORKS:  # an optimizer imports the first of the others, which takes seconds
-    CONTEXT.set_forkserver_preload([*OURS, *OTHERS])
+    CONTEXT.set_forkserver_preload([*OURS, *OTHERS, "primed"])
 COMMANDS = [f"ssl_cli.commands.{name}" for name in ("train", "probe", "embed", "export", "views")]
 
 
 def start(target, *args, **kwargs) -> multiprocessing.Process:
+    if FORKS:
+        with unittest.mock.patch.dict(os.environ, PYTHONPATH=str(HERE)):  # of `primed`, which takes it back
+            multiprocessing.forkserver.ensure_running()
     process = CONTEXT.Process(target=target, args=args, kwargs=kwargs)
     process.start()
     return process
@@ -101,7 +107,9 @@ class Light:
 
 def serve() -> None:
     """Import, then fork a child for each order that comes as a line."""
-    sys.path.remove(str(Path(__file__).parent))  # as an installed script has it
+    import primed  # noqa: F401
+
+    sys.path.remove(str(HERE))  # as an installed script has it
     for name in ("ssl_cli.config.compose", *COMMANDS):
         __import__(name)
     for line in sys.stdin:
