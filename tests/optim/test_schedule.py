@@ -3,7 +3,9 @@ import subprocess
 import sys
 
 import pytest
+from experiments import composed
 
+from ssl_cli.config.check import check
 from ssl_cli.errors import UserError
 from ssl_cli.optim.schedule import (
     Constant,
@@ -98,3 +100,10 @@ def test_effective_lr():
 def test_the_module_is_free_of_torch():
     code = "import sys, ssl_cli.optim.schedule; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["constant", "cosine", "step", "seven_sixteenths"])
+def test_every_schedule_takes_every_form_of_a_warm_up(name):
+    for warmup in ("2%", "5 epochs", "0"):
+        config = composed("train", [f"schedule={name}", f"schedule.warmup={warmup}"])
+        check(config, composed("train", [f"schedule={name}"]), "train")
