@@ -76,9 +76,10 @@ def decode(
     try:
         with _opened(path, reading) as image:
             colour, side, pages = image.mode not in _GREY, min(image.size), _pages(image)
-            orientation = _orientation(image) if _is_left_turned(image, reading) else 1
             mode, plain = "L" if channels == 1 else "RGB", image.mode in _FEW_LEVELS
             found = depth.read(image, path) if reading > 1 else None
+            image = image if found or reading == 1 else _with_scaled_key(image)
+            orientation = _orientation(image) if _is_left_turned(image, reading) else 1  # loads a PNG
             if found is not None:
                 levels, values, clipped = depth.scaled(found, ranges)
                 square = _deep_square(levels, size, mode)
@@ -157,7 +158,10 @@ def _opened(path: str, reading: int) -> Image.Image | Tiff:
     if not stat.S_ISREG(Path(path).stat().st_mode):
         raise ValueError("not a regular file")  # opening a pipe would wait for its writer for ever
     try:
-        return Image.open(path)
+        image = Image.open(path)
+        if reading > 1:
+            image.filename = ""  # else Pillow 13 maps an uncompressed TIFF that it turns with its sides exchanged
+        return image
     except UnidentifiedImageError:
         if reading == 1 or not is_tiff(path):
             raise
@@ -214,7 +218,7 @@ def _eight_bit(image: Image.Image, reading: int) -> Image.Image:
         if values.min() >= 0 and values.max() <= 1:
             values = values * 255
     elif image.mode in _WITH_ALPHA or "transparency" in image.info:
-        image = (image if reading == 1 else _with_scaled_key(image)).convert("RGBA")
+        image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     else:
         return image
