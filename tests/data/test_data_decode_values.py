@@ -1,5 +1,6 @@
 """What the values of pixels mean: depth, sign, floats, orientation and transparency, by exact grey levels."""
 
+import json
 import struct
 import zlib
 
@@ -7,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps, TiffImagePlugin
 
+from ssl_cli.data import dataset
 from ssl_cli.data.images import folder
 from ssl_cli.data.images.files import decode, depth, pool
+from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError
 
 RAMP = np.arange(256).reshape(16, 16)  # every grey level once
@@ -287,3 +290,25 @@ class TestDataSet:
     def test_a_range_that_is_none(self, tmp_path, value_range):
         with pytest.raises(UserError, match=r"dataset\.value_range=.* is not \[low,high\]"):
             self.load(tmp_path, value_range=value_range)
+
+    def test_other_images_get_the_range_that_a_model_was_trained_on(self, tmp_path):
+        """By themselves the dark ones would be as bright."""
+        for name, values in {"trained/a.tif": RAMP * 16, "dark/a.tif": RAMP, "floats/a.tif": RAMP / 257}.items():
+            (tmp_path / name).parent.mkdir()
+            save(tmp_path / name, values, "<f4" if "floats" in name else "<u2")
+        trained = self.load(tmp_path / "trained")
+        assert trained.value_range == {"integer": [0, 4095]}
+        info = DataInfo("trained", 1, 16, (), 1, 1, 0, (0.5,), (0.5,), value_range=trained.value_range)
+        assert DataInfo.from_dict(json.loads(json.dumps(info.to_dict()))) == info
+        node = {"_target_": "ssl_cli.data.images.folder.load", "reading": 2, "storage_size": 16, "channels": 1}
+        node |= {"labels": "all", "val_fraction": 0, "test_fraction": 0, "split_seed": 0, "value_range": None}
+
+        def levels(name, **more):
+            typed = [f"dataset.{key}={value}" for key, value in more.items()]
+            data, _ = dataset.load_fitting({**node, "root": str(tmp_path / name), **more}, info, typed)
+            return data.images[0, 0].numpy()
+
+        assert np.array_equal(levels("trained"), trained.images[0, 0])
+        assert np.array_equal(levels("dark"), np.round(RAMP * 255 / 4095))
+        assert np.array_equal(levels("dark", value_range=[0, 510]), np.round(RAMP / 2))
+        assert np.array_equal(levels("floats"), np.round(RAMP * 255 / 257))

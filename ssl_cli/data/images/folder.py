@@ -12,7 +12,7 @@ import torch
 from ssl_cli.data.images.base import ImageData
 from ssl_cli.data.images.files import sights
 from ssl_cli.data.images.files.decode import pixels_allowed, survey
-from ssl_cli.data.images.files.depth import Range
+from ssl_cli.data.images.files.depth import Ranges
 from ssl_cli.data.images.files.layout import list_images
 from ssl_cli.data.images.files.names import as_text
 from ssl_cli.data.images.files.storage import store
@@ -38,7 +38,7 @@ def load(
     targets: str | None = None,
     target_columns: Sequence[str] | str | None = None,
     file_column: str | None = None,
-    value_range: Sequence[float] | None = None,
+    value_range: Sequence[float] | Mapping[str, Sequence[float]] | None = None,
     max_pixels: int | None = None,
     reading: int = 1,
 ) -> ImageData:
@@ -62,7 +62,8 @@ def load(
         target_columns: which of its columns; None: those that are numbers.
         file_column: its column with the file names, relative to ``root``; None: the first.
         value_range: [low, high], the values that become 0 and 255 in files of more than 8 bits; None: the depth that a
-            file states, else one range for all files that state none (see `depth.ranges`).
+            file states, else one range for all files that state none (see `depth.ranges`). A mapping of ``integer``,
+            ``float`` or ``all`` to [low, high]: what another data set has.
         max_pixels: of a file; None: what Pillow deems safe.
         reading: version of the rules for ``layout`` and for the values of pixels: 2, or 1 for runs of the time before
             there was a second.
@@ -74,7 +75,7 @@ def load(
     _check_choices({"layout": layout, "on_error": on_error, "channels": channels, "reading": reading})
     if storage_size != "auto" and (not isinstance(storage_size, int) or storage_size < 1):
         raise UserError(f"dataset.storage_size={storage_size} is neither a number of pixels nor auto")
-    values = _checked_range(value_range)
+    known = _checked_ranges(value_range)
     folder = _existing(root)
     listing = list_images(folder, layout, reading)
     if not listing.entries:
@@ -100,7 +101,7 @@ def load(
         on_error,
         storage_limit,
         Path(cache_dir).expanduser() if cache_dir else None,
-        values,
+        known,
         max_pixels,
         reading,
     )
@@ -121,18 +122,22 @@ def load(
         factors={name: values[kept] for name, values in table.values.items()},
         files=tuple(files[i] for i in kept),
         skipped=len(broken),
+        value_range=sights.ranges(seen) or None,
         note="; ".join(filter(None, (listing.note, table.note, *sights.facts(seen)))),
     )
 
 
-def _checked_range(value_range: Any) -> Range | None:
+def _checked_ranges(value_range: Any) -> Ranges:
     if value_range is None:
-        return None
-    numbers = list(value_range) if isinstance(value_range, Sequence) and not isinstance(value_range, str) else []
-    finite = all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers)
-    if len(numbers) == 2 and finite and numbers[0] < numbers[1]:
-        return float(numbers[0]), float(numbers[1])
-    raise UserError(f"dataset.value_range={value_range} is not [low,high], two numbers of which the first is lower")
+        return {}
+    ranges = value_range if isinstance(value_range, Mapping) else {"all": value_range}
+    for key, pair in ranges.items():
+        listed = key in ("all", "integer", "float") and isinstance(pair, Sequence) and len(pair) == 2
+        if not listed or not all(isinstance(n, (int, float)) and math.isfinite(n) for n in pair) or pair[0] >= pair[1]:
+            raise UserError(
+                f"dataset.value_range={value_range} is not [low,high], two numbers of which the first is lower"
+            )
+    return {key: (float(low), float(high)) for key, (low, high) in ranges.items()}
 
 
 def _texts(names: Any) -> list[str] | None:

@@ -106,7 +106,7 @@ def _open(path: Path) -> Stored | None:
 
 
 def _told(told: dict) -> tuple[Broken, Sights]:
-    seen = Counter({Seen(*s[:4], tuple(s[4]) if s[4] else None, s[5]): count for s, count in told["seen"]})
+    seen = Counter({Seen(*s[:4], tuple(s[4]) if s[4] else None, *s[5:]): count for s, count in told["seen"]})
     return {int(i): reason for i, reason in told["broken"].items()}, seen
 
 

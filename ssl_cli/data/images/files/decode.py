@@ -46,6 +46,7 @@ class Seen(NamedTuple):
     few: bool  # fewer than 16 levels as stored, although the format is not one of black and white or of a palette
     clipped: float  # share of values outside of the range, in steps of 0.01
     values: Range | None  # that became 0 and 255; None: 8 bits
+    source: str  # of this range, see `depth.scaled`; "": 8 bits
     pages: int  # or frames; the first is taken
 
 
@@ -81,10 +82,10 @@ def decode(
             image = image if found or reading == 1 else _with_scaled_key(image)
             orientation = _orientation(image) if _is_left_turned(image, reading) else 1  # loads a PNG
             if found is not None:
-                levels, values, clipped = depth.scaled(found, ranges)
+                levels, source, values, clipped = depth.scaled(found, ranges)
                 square = _deep_square(levels, size, mode)
             else:
-                values, clipped = None, 0.0
+                source, values, clipped = "", None, 0.0
                 image.draft(None, (2 * size, 2 * size))  # lets large JPEG files be decoded at a fraction of their size
                 image = _eight_bit(image, reading)
                 image = image.convert(mode) if image.mode != mode else image
@@ -97,7 +98,7 @@ def decode(
     if orientation in _UPRIGHT:  # the centre square turns onto itself, so the small image may be turned
         square = square.transpose(_UPRIGHT[orientation])
     few = not plain and square.getcolors(FEW_LEVELS - 1) is not None
-    seen = Seen(side, colour, few, math.ceil(100 * clipped) / 100, values, pages)
+    seen = Seen(side, colour, few, math.ceil(100 * clipped) / 100, values, source, pages)
     return np.asarray(square).reshape(size, size, channels).transpose(2, 0, 1), seen
 
 

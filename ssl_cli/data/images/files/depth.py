@@ -10,6 +10,7 @@ from ssl_cli.data.images.files.tiff import Tiff
 
 Range = tuple[float, float]  # the values that become 0 and 255
 Ranges = Mapping[str, Range]  # "integer", "float" -> what all such files have; "all" -> what the user has set
+STATED = "stated"  # in place of these: by the file
 _FLOATS = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))  # conventions of floating-point images
 _USED = 0.25  # share of a convention's range that the data must use; else their own range is taken
 _LOW_BYTES = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L", "RGB;16L": "RGB;16B", "RGBA;16L": "RGBA;16B"}
@@ -94,17 +95,18 @@ def _chosen(kind: str, low: float, high: float) -> Range:
     return (low, high) if low < high else (min(low, 0.0), max(high, 1.0))
 
 
-def scaled(deep: Deep, known: Ranges) -> tuple[np.ndarray, Range, float]:
+def scaled(deep: Deep, known: Ranges) -> tuple[np.ndarray, str, Range, float]:
     """Bring values to 0..255.
 
     Returns:
-        [H, W, 1 or 3] float32, transparent pixels laid over white; the range that was used; and the share of the opaque
-        values that lie outside of it, or are not finite.
+        [H, W, 1 or 3] float32, transparent pixels laid over white; whose range was used (a key of ``known``, or
+        ``STATED``) and which; and the share of the opaque values that lie outside of it, or are not finite.
 
     Raises:
         UnknownRange: the file states no depth, and no range is known for its kind.
     """
-    found = known.get("all") or deep.stated or known.get(deep.kind)
+    source = "all" if "all" in known else STATED if deep.stated else deep.kind
+    found = deep.stated if source == STATED else known.get(source)
     if found is None:
         raise UnknownRange
     low, high = found
@@ -117,7 +119,7 @@ def scaled(deep: Deep, known: Ranges) -> tuple[np.ndarray, Range, float]:
         levels = 255 - levels
     if deep.opaque is not None:
         levels = 255 + (levels - 255) * deep.opaque[..., None]
-    return levels.astype(np.float32), found, float(outside.mean())
+    return levels.astype(np.float32), source, found, float(outside.mean())
 
 
 def _stated(tags: Mapping, dtype: np.dtype) -> Range | None:

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 import numpy as np
 
 from ssl_cli.data.images.files.decode import FEW_LEVELS, Seen, stored_size
-from ssl_cli.data.images.files.depth import Range
+from ssl_cli.data.images.files.depth import STATED, Range
 
 CLIPPED = 0.1  # share of values outside of the range from which this is a mistake
 SIZE_OFF = 1.125  # ratio of the median of all files to that of a sample from which it is worth a line
@@ -26,6 +26,11 @@ def facts(seen: Counter[Seen]) -> list[str]:
         files = sum(many.values())
         lines.append(f"{files} file{'s' * (files != 1)} of several pages or frames ({pages}): the first is taken")
     return lines
+
+
+def ranges(seen: Counter[Seen]) -> dict[str, list[float]]:
+    """Return the ranges that were found out or set; with them, other files get the same grey levels."""
+    return {one.source: list(one.values) for one in seen if one.source not in ("", STATED)}
 
 
 def warnings(seen: Counter[Seen], auto_size: int | None, auto_channels: int | None) -> list[str]:

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ import torch
 from ssl_cli.data.images.files import cache
 from ssl_cli.data.images.files.cache import Stored
 from ssl_cli.data.images.files.decode import DECODE_VERSION, pixels_allowed
-from ssl_cli.data.images.files.depth import Range, Ranges, UnknownRange
+from ssl_cli.data.images.files.depth import Ranges, UnknownRange
 from ssl_cli.data.images.files.pool import Batches, decode_all, find_ranges
 from ssl_cli.errors import UserError
 
@@ -29,7 +30,7 @@ def store(
     on_error: str = "stop",
     storage_limit: int = 4 << 30,
     cache_dir: Path | None = None,
-    value_range: Range | None = None,
+    known: Ranges = MappingProxyType({}),
     max_pixels: int | None = None,
     reading: int = 2,
 ) -> Stored:
@@ -43,7 +44,7 @@ def store(
         on_error: what a broken file does: ``stop`` (raise) or ``skip``.
         storage_limit: bytes; more than this is not held in memory but mapped from the cache file.
         cache_dir: where cache files lie; by default the user's cache directory.
-        value_range: what becomes 0 and 255 in files of more than 8 bits; None: found out, see `depth`.
+        known: what becomes 0 and 255 in files of more than 8 bits; what is not known is found out, see `depth`.
         max_pixels: of a file; None: Pillow's limit.
         reading: version of the rules of decoding.
 
@@ -55,7 +56,7 @@ def store(
         UserError: for a broken file, if no file could be decoded, or if the disk is too small for a file to be mapped.
     """
     shape = (len(names), channels, size, size)
-    how = f"{DECODE_VERSION}.{reading} {size} {channels} {value_range} {max_pixels}"
+    how = f"{DECODE_VERSION}.{reading} {size} {channels} {sorted(known.items())} {max_pixels}"
     path = (cache_dir or cache.user_cache_dir() / "images") / _key(root, names, how)
     files = [os.fspath(root / name) for name in names]
 
@@ -67,9 +68,9 @@ def store(
 
     with pixels_allowed(max_pixels):
         try:
-            images, broken, seen = made({"all": value_range} if value_range else {})
+            images, broken, seen = made(known)
         except UnknownRange:
-            images, broken, seen = made(find_ranges(files))
+            images, broken, seen = made({**find_ranges(files), **known})
     if broken and on_error == "stop":  # a cache written by a run that skipped them
         i = min(broken)
         raise _broken_error(root / names[i], broken[i])
