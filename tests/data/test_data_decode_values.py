@@ -160,6 +160,34 @@ def test_colours_of_16_bits_keep_what_pillow_drops(tmp_path):
         assert np.array_equal(levels, np.round(values * 16 * 255 / 4095).transpose(2, 0, 1))
 
 
+def test_grey_of_16_bits_with_transparency(tmp_path):
+    alpha = np.where(RAMP < 128, 65535, 0)
+    file = png(tmp_path / "a.png", np.stack([RAMP * 16, alpha], -1), 4, 16)
+    assert np.array_equal(stored(file)[0][0], np.where(RAMP < 128, np.round(RAMP * 16 * 255 / 2047), 255))
+    assert decode.survey([str(file)]) == (16, 1)
+
+
+def test_depths_that_pillow_does_not_write(tmp_path):
+    whole = tiff(tmp_path / "a.tif", (RAMP * 16843009).astype("<u4")[..., None])
+    assert np.array_equal(stored(whole)[0][0], RAMP)
+    pairs = (RAMP.reshape(-1, 2) * 2).astype(int)
+    packed = np.stack([pairs[:, 0] >> 4, (pairs[:, 0] & 15) << 4 | pairs[:, 1] >> 8, pairs[:, 1] & 255], -1)
+    twelve = tiff(tmp_path / "b.tif", packed.astype("u1").reshape(16, 24, 1), t256=16, t258=12)
+    assert pool.find_ranges([str(twelve)]) == {}
+    assert np.array_equal(stored(twelve)[0][0], np.round(RAMP * 2 * 255 / 4095))
+    signed = tiff(tmp_path / "c.tif", (RAMP - 128).astype("i1")[..., None])
+    assert np.array_equal(stored(signed)[0][0], RAMP)
+    (tmp_path / "d.pgm").write_bytes(b"P5 16 16 4095\n" + (RAMP * 2).astype(">u2").tobytes())
+    assert np.abs(stored(tmp_path / "d.pgm")[0][0] - RAMP * 2 * 255 / 4095).max() <= 0.51
+
+
+def test_values_that_are_no_numbers_are_black_or_white(tmp_path):
+    values = RAMP / 255
+    values[0, :3] = np.nan, np.inf, -np.inf
+    (levels,) = stored(save(tmp_path / "a.tif", values, "<f4"))
+    assert levels[0, 0, :4].tolist() == [0, 255, 0, 3] and np.array_equal(levels[0, 1:], RAMP[1:])
+
+
 @pytest.mark.parametrize("dtype", ["u1", "<u2", "<f4"])
 def test_min_is_white(tmp_path, dtype):
     scale = {"u1": 1, "<u2": 257, "<f4": 1 / 255}[dtype]
@@ -234,7 +262,7 @@ class TestDataSet:
         assert np.array_equal(data.images[1, 0], np.round(RAMP / 2)) and np.array_equal(data.images[0, 0], RAMP)
         assert capsys.readouterr().err == ""
         self.load(tmp_path, value_range=[0, 2040])
-        assert "warning: 50% of the values of 1 images are outside of 0..2040; write" in capsys.readouterr().err
+        assert "warning: 50% of the values of 1 of 2 images are outside of 0..2040; write" in capsys.readouterr().err
 
     def test_few_grey_levels_are_a_warning(self, tmp_path, capsys):
         values = RAMP.copy()

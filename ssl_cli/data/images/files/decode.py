@@ -76,7 +76,7 @@ def decode(
     """
     try:
         with _opened(path, reading) as image:
-            colour, side, pages = image.mode not in _GREY, min(image.size), _pages(image)
+            colour, side, pages = _in_colour(image, reading), min(image.size), _pages(image)
             mode, plain = "L" if channels == 1 else "RGB", image.mode in _FEW_LEVELS
             found = depth.read(image, path) if reading > 1 else None
             image = image if found or reading == 1 else _with_scaled_key(image)
@@ -122,7 +122,7 @@ def survey(files: Sequence[str], reading: int = 2) -> tuple[int, int]:
         try:
             with _opened(files[i], reading) as image:
                 sides.append(min(image.size))
-                grey.append(image.mode in _GREY)
+                grey.append(not _in_colour(image, reading))
         except Exception:  # a broken file is reported when it is decoded
             continue
     if not sides:
@@ -167,6 +167,10 @@ def _opened(path: str, reading: int) -> Image.Image | Tiff:
         if reading == 1 or not is_tiff(path):
             raise
         return Tiff(path)
+
+
+def _in_colour(image: Image.Image | Tiff, reading: int) -> bool:
+    return image.mode not in _GREY and (reading == 1 or not depth.is_grey_alpha(image))
 
 
 def _pages(image: Image.Image | Tiff) -> int:

@@ -1,6 +1,6 @@
 """Images of more than 8 bits a value: one range of values for the whole data set becomes 0..255. Imports no torch."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,8 @@ Ranges = Mapping[str, Range]  # "integer", "float" -> what all such files have; 
 STATED = "stated"  # in place of these: by the file
 _FLOATS = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))  # conventions of floating-point images
 _USED = 0.25  # share of a convention's range that the data must use; else their own range is taken
-_LOW_BYTES = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L", "RGB;16L": "RGB;16B", "RGBA;16L": "RGBA;16B"}
+_SWAPPED = {f"{mode};16{a}": f"{mode};16{b}" for mode in ("RGB", "RGBA", "RGBX") for a, b in ("BL", "LB")}
+_GREY_ALPHA = "LA;16B"  # Pillow makes it RGBA
 _FULL_16 = ("PPM", "JPEG2000")  # whose values Pillow brings to 16 bits, by the depth that the file states
 _BITS, _MAX_VALUE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 281, 262, 339  # tags of TIFF
 
@@ -42,15 +43,16 @@ def read(image: Image.Image | Tiff, path: str) -> Deep | None:
         values, opaque = image.read()
         kind = "float" if values.dtype.kind == "f" else "integer"
         return Deep(kind, values, opaque, _stated(image.tags, values.dtype), image.tags.get(_PHOTOMETRIC) == 0)
-    if image.mode in ("RGB", "RGBA") and (low := _low_bytes(image, path)) is not None:
-        values = np.asarray(image).astype(np.uint16) * 256 + low
-        key = image.info.get("transparency")
-        opaque = values[..., 3] / 65535 if image.mode == "RGBA" else None if key is None else (values != key).any(-1)
-        return Deep("integer", values[..., :3], opaque)
-    if not image.mode.startswith(("I", "F")):
-        return None
+    if (values := _sixteen_bits(image, path)) is not None:
+        colours, key = values.shape[2] - 1 + values.shape[2] % 2, image.info.get("transparency")
+        opaque = None if key is None else (values != key).any(-1)
+        return Deep("integer", values[..., :colours], values[..., -1] / 65535 if values.shape[2] > colours else opaque)
     tags = getattr(image, "tag_v2", {})
     bits, signed = _first(tags, _BITS), _first(tags, _SAMPLE_FORMAT, 1) != 1
+    if image.mode == "L" and signed:
+        return Deep("integer", np.asarray(image).view(np.int8)[..., None])
+    if not image.mode.startswith(("I", "F")):
+        return None
     inverted = tags.get(_PHOTOMETRIC) == 0
     values = np.asarray(image)
     if image.mode == "F":
@@ -110,16 +112,19 @@ def scaled(deep: Deep, known: Ranges) -> tuple[np.ndarray, str, Range, float]:
     if found is None:
         raise UnknownRange
     low, high = found
-    values = deep.values.astype(np.float64)
-    outside = ~((values >= low) & (values <= high))  # NaN is outside, too
+    levels = deep.values.astype(np.float32 if deep.values.dtype.itemsize <= 2 else np.float64)  # exact for integers
+    outside = ~((levels >= low) & (levels <= high))  # NaN is outside, too
     if deep.opaque is not None:
         outside &= (deep.opaque > 0)[..., None]
-    levels = np.nan_to_num((values.clip(low, high) - low) * (255 / (high - low)))
+    np.nan_to_num(levels, copy=False, nan=low, posinf=high, neginf=low)
+    levels.clip(low, high, out=levels)  # in place: there are pictures of gigabytes
+    levels -= low
+    levels *= 255 / (high - low)
     if deep.inverted:
         levels = 255 - levels
     if deep.opaque is not None:
         levels = 255 + (levels - 255) * deep.opaque[..., None]
-    return levels.astype(np.float32), source, found, float(outside.mean())
+    return levels.astype(np.float32, copy=False), source, found, float(outside.mean())
 
 
 def _stated(tags: Mapping, dtype: np.dtype) -> Range | None:
@@ -143,24 +148,41 @@ def _first(tags: Mapping, tag: int, default: int = 0) -> int:
     return value[0] if isinstance(value, tuple) else value
 
 
-def _low_bytes(image: Image.Image, path: str) -> np.ndarray | None:
-    """Return the low bytes of an image of 16 bits a colour, of which Pillow keeps the high ones; None for others.
+def is_grey_alpha(image: Image.Image | Tiff) -> bool:
+    """Return whether an image that is not loaded is grey, of 16 bits, with transparency; its mode is RGBA."""
+    return _GREY_ALPHA in _raw_modes(image)
 
-    Read with the bytes in the wrong order, what Pillow keeps are the low ones.
+
+def _sixteen_bits(image: Image.Image, path: str) -> np.ndarray | None:
+    """Return all bits [H, W, samples] of an image of 16 bits and several samples a pixel, None for any other.
+
+    Pillow keeps the high bytes. Read with the bytes in the wrong order, what it keeps are the low ones.
     """
-    if not _swapped(image):
+    raw = _raw_modes(image)
+    if raw == {_GREY_ALPHA}:
+        octets = _read_as(path, lambda _: "RGBA").astype(np.uint16)
+        return octets[..., ::2] * 256 + octets[..., 1::2]
+    if not raw or not raw <= set(_SWAPPED):
         return None
-    with Image.open(path) as again:
-        again.tile = _swapped(again)
-        return np.asarray(again)
+    return np.asarray(image).astype(np.uint16) * 256 + _read_as(path, _SWAPPED.get)
 
 
-def _swapped(image: Image.Image) -> list:
-    tiles = []
-    for tile in getattr(image, "tile", ()):
-        args = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
-        if (other := _LOW_BYTES.get(args[0])) is None:
-            return []
-        args = (other, *args[1:]) if isinstance(tile[3], tuple) else other
-        tiles.append(type(tile)((*tile[:3], args)) if type(tile) is tuple else type(tile)(*tile[:3], args))
-    return tiles
+def _raw_modes(image: Image.Image | Tiff) -> set[str]:
+    return {_arguments(tile)[0] for tile in getattr(image, "tile", ())}
+
+
+def _arguments(tile: tuple) -> tuple:
+    return tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+
+
+def _read_as(path: str, raw_mode: Callable[[str], str]) -> np.ndarray:
+    """Return the bytes of an image whose samples Pillow is told to be others."""
+    with Image.open(path) as image:
+        tiles = []
+        for tile in image.tile:
+            first, *others = _arguments(tile)
+            arguments = (raw_mode(first), *others) if isinstance(tile[3], tuple) else raw_mode(first)
+            parts = (*tile[:3], arguments)
+            tiles.append(parts if type(tile) is tuple else type(tile)(*parts))  # of Pillow before 11.1: tuples
+        image.tile = tiles
+        return np.asarray(image)

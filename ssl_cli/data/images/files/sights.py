@@ -8,6 +8,7 @@ from ssl_cli.data.images.files.decode import FEW_LEVELS, Seen, stored_size
 from ssl_cli.data.images.files.depth import STATED, Range
 
 CLIPPED = 0.1  # share of values outside of the range from which this is a mistake
+RARE = 0.02  # share of the images below which files of one range are no warning
 SIZE_OFF = 1.125  # ratio of the median of all files to that of a sample from which it is worth a line
 
 
@@ -50,18 +51,20 @@ def as_text(values: Range) -> str:
 
 
 def _levels(seen: Counter[Seen]) -> list[str]:
-    groups, lines = defaultdict(Counter), []
+    groups, lines, total = defaultdict(Counter), [], seen.total()
     for one, count in seen.items():
         groups[one.values][one] += count
     for values, group in groups.items():
-        total, advice = group.total(), "write dataset.value_range=[low,high] of the values that matter"
+        advice = "write dataset.value_range=[low,high] of the values that matter"
         few = sum(count for one, count in group.items() if one.few)
-        clipped = sum(one.clipped * count for one, count in group.items()) / total
-        if few > total / 2:
+        clipped = sum(one.clipped * count for one, count in group.items()) / group.total()
+        if few > group.total() / 2 and few > RARE * total:
             what = f" (values {as_text(values)} become 0..255); {advice}" if values else "; ssl views shows them"
             lines.append(f"{_of(few, total)} have fewer than {FEW_LEVELS} grey levels{what}")
-        if clipped > CLIPPED:
-            lines.append(f"{clipped:.0%} of the values of {total} images are outside of {as_text(values)}; {advice}")
+        if clipped > CLIPPED and group.total() > RARE * total:
+            lines.append(
+                f"{clipped:.0%} of the values of {_of(group.total(), total)} are outside of {as_text(values)}; {advice}"
+            )
     return lines
 
 
