@@ -274,9 +274,10 @@ class TestDataSet:
             "write dataset.value_range=[low,high] of the values that matter\n"
         )
         self.load(tmp_path, value_range=[0, 255])
+        Image.fromarray((RAMP % 12).astype("u1")).save(tmp_path / "a.tif")
+        assert "warning: all 1 images have fewer than 16 levels" in self.load(tmp_path).note
         Image.fromarray(RAMP > 99).save(tmp_path / "a.tif")  # black and white: meant
-        self.load(tmp_path)
-        assert capsys.readouterr().err == ""
+        assert "fewer" not in self.load(tmp_path).note and capsys.readouterr().err == ""
 
     def test_what_a_sample_decides_is_checked_on_every_file(self, tmp_path, capsys, monkeypatch):
         monkeypatch.setattr(decode, "SAMPLE", 2)  # the first and the last

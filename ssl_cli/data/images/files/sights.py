@@ -21,6 +21,9 @@ def facts(seen: Counter[Seen]) -> list[str]:
     ranges.pop(None, None)
     for values, count in sorted(ranges.items()):
         lines.append(f"values {as_text(values)} become 0..255 in {_of(count, total)}")
+    flat = sum(count for one, count in seen.items() if one.few and one.values is None)
+    if flat > total / 2:  # no setting would change it
+        lines.append(f"warning: {_of(flat, total)} have fewer than {FEW_LEVELS} levels")
     many = {one: count for one, count in seen.items() if one.pages > 1}
     if many:
         pages = sum(one.pages * count for one, count in many.items())
@@ -58,9 +61,9 @@ def _levels(seen: Counter[Seen]) -> list[str]:
         advice = "write dataset.value_range=[low,high] of the values that matter"
         few = sum(count for one, count in group.items() if one.few)
         clipped = sum(one.clipped * count for one, count in group.items()) / group.total()
-        if few > group.total() / 2 and few > RARE * total:
-            what = f" (values {as_text(values)} become 0..255); {advice}" if values else "; ssl views shows them"
-            lines.append(f"{_of(few, total)} have fewer than {FEW_LEVELS} grey levels{what}")
+        if values and few > group.total() / 2 and few > RARE * total:
+            what = f"fewer than {FEW_LEVELS} grey levels (values {as_text(values)} become 0..255)"
+            lines.append(f"{_of(few, total)} have {what}; {advice}")
         if clipped > CLIPPED and group.total() > RARE * total:
             lines.append(
                 f"{clipped:.0%} of the values of {_of(group.total(), total)} are outside of {as_text(values)}; {advice}"
