@@ -113,7 +113,7 @@ def _loader(data: str, size: int):
     from ssl_cli.data.loader import Loader
 
     root, names = _listing(data)
-    images, _ = storage.store(root, names, size, 3)
+    images, *_ = storage.store(root, names, size, 3)
     positions, steps = torch.arange(len(images)), len(images) // BATCH
     setting = {"batch_size": BATCH, "steps_per_epoch": steps, "seed": 0, "device": torch.device("cpu")}
     return Loader(images, torch.zeros(len(images), dtype=torch.int64), positions, **setting)

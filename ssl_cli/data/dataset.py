@@ -38,10 +38,10 @@ def load(config: Mapping[str, Any]) -> ImageData:
 def load_fitting(
     node: dict[str, Any], info: DataInfo, typed: Sequence[str] = (), key: str = "dataset"
 ) -> tuple[ImageData, str]:
-    """Load a data set with the size and channels that a model was trained on.
+    """Load a data set with the size, the channels and the range of values that a model was trained on.
 
     Args:
-        node: the data set's settings; ``storage_size`` and ``channels``, where it has them, are set.
+        node: the data set's settings; ``storage_size``, ``channels`` and ``value_range``, where it has them, are set.
         info: of the run.
         typed: overrides of the command line; those of ``key`` keep their say.
         key: where the node stands in the config.
@@ -55,6 +55,8 @@ def load_fitting(
     wanted = {"storage_size": info.image_size, "channels": info.channels}
     set_by_user = {item.lstrip("+~").split("=")[0] for item in typed}
     fitted = {name: value for name, value in wanted.items() if name in node and f"{key}.{name}" not in set_by_user}
+    if info.value_range and f"{key}.value_range" not in set_by_user and node.get("value_range", 0) is None:
+        fitted["value_range"] = info.value_range  # a key of the node: a set of other images than files has none
     data = load({**node, **fitted})
     refused = [name for name in wanted if f"{key}.{name}" in set_by_user]
     if refused and (data.channels, data.image_size) != (info.channels, info.image_size):

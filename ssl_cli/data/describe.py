@@ -26,6 +26,7 @@ def describe(data: ImageData, node: DictConfig) -> tuple[DataInfo, Tensor]:
         labelled=len(labelled),
         mean=mean,
         std=std,
+        value_range=data.value_range,
         splits=split_fingerprint(data),
     )
     return info, labelled

@@ -20,6 +20,7 @@ class DataInfo:
     labelled: int  # of those, how many a method may see the label of
     mean: tuple[float, ...]  # per channel, of pixels in [0, 1], on the train split
     std: tuple[float, ...]
+    value_range: dict[str, list[float]] | None = None  # as in `ImageData`: of files of more than 8 bits
     splits: str = ""  # fingerprint of which images are in which split, with their labels
 
     @property

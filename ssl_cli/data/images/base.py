@@ -29,6 +29,7 @@ class ImageData:
     factors: dict[str, Tensor] = field(default_factory=dict)  # name -> [N] floats, NaN = not known: targets
     files: tuple[str, ...] = ()  # [N] paths, where images come from files
     skipped: int = 0  # broken files that were left out
+    value_range: dict[str, list[float]] | None = None  # "integer", "float", "all" -> what became 0 and 255
     note: str = ""  # one line for the user: how the source was read
 
     @property

@@ -1,6 +1,8 @@
 """The user's own images: a folder, in whatever of the usual layouts it has."""
 
+import math
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,9 @@ from typing import Any
 import torch
 
 from ssl_cli.data.images.base import ImageData
-from ssl_cli.data.images.files.decode import survey
+from ssl_cli.data.images.files import sights
+from ssl_cli.data.images.files.decode import pixels_allowed, survey
+from ssl_cli.data.images.files.depth import Ranges
 from ssl_cli.data.images.files.layout import list_images
 from ssl_cli.data.images.files.names import as_text
 from ssl_cli.data.images.files.storage import store
@@ -34,6 +38,8 @@ def load(
     targets: str | None = None,
     target_columns: Sequence[str] | str | None = None,
     file_column: str | None = None,
+    value_range: Sequence[float] | Mapping[str, Sequence[float]] | None = None,
+    max_pixels: int | None = None,
     reading: int = 1,
 ) -> ImageData:
     """Load a folder of images.
@@ -55,7 +61,12 @@ def load(
         targets: a table of numbers to predict, see `targets.read_targets`; they become the factors.
         target_columns: which of its columns; None: those that are numbers.
         file_column: its column with the file names, relative to ``root``; None: the first.
-        reading: version of the rules for ``layout``: 2, or 1 for runs of the time before there was a second.
+        value_range: [low, high], the values that become 0 and 255 in files of more than 8 bits; None: the depth that a
+            file states, else one range for all files that state none (see `depth.ranges`). A mapping of ``integer``,
+            ``float`` or ``all`` to [low, high]: what another data set has.
+        max_pixels: of a file; None: what Pillow deems safe.
+        reading: version of the rules for ``layout`` and for the values of pixels: 2, or 1 for runs of the time before
+            there was a second.
 
     Raises:
         UserError: if there is no such folder, no image in it, a layout that does not fit or is not the only one, or a
@@ -64,6 +75,7 @@ def load(
     _check_choices({"layout": layout, "on_error": on_error, "channels": channels, "reading": reading})
     if storage_size != "auto" and (not isinstance(storage_size, int) or storage_size < 1):
         raise UserError(f"dataset.storage_size={storage_size} is neither a number of pixels nor auto")
+    known = _checked_ranges(value_range)
     folder = _existing(root)
     listing = list_images(folder, layout, reading)
     if not listing.entries:
@@ -75,16 +87,26 @@ def load(
         chosen = _texts(target_columns), None if file_column is None else str(file_column)
         table = read_targets(Path(str(targets)).expanduser(), names, *chosen)
     files = [os.fspath(folder / name) for name in names]
-    auto_size, auto_channels = survey(files) if "auto" in (storage_size, channels) else (0, 0)
-    images, broken = store(
+    auto_size = auto_channels = None
+    if "auto" in (storage_size, channels):
+        with pixels_allowed(max_pixels):
+            found = survey(files, reading)
+        auto_size = found[0] if storage_size == "auto" else None
+        auto_channels = found[1] if channels == "auto" else None
+    images, broken, seen = store(
         folder,
         names,
-        auto_size if storage_size == "auto" else storage_size,
-        auto_channels if channels == "auto" else channels,
+        auto_size or storage_size,
+        auto_channels or channels,
         on_error,
         storage_limit,
         Path(cache_dir).expanduser() if cache_dir else None,
+        known,
+        max_pixels,
+        reading,
     )
+    for line in sights.warnings(seen, auto_size, auto_channels):
+        print(f"warning: {line}", file=sys.stderr)
     kept = [i for i in range(len(files)) if i not in broken]
     classes = tuple(sorted({label for label in labels if label is not None}))
     number = {None: -1} | {name: i for i, name in enumerate(classes)}
@@ -100,8 +122,22 @@ def load(
         factors={name: values[kept] for name, values in table.values.items()},
         files=tuple(files[i] for i in kept),
         skipped=len(broken),
-        note="; ".join(filter(None, (listing.note, table.note))),
+        value_range=sights.ranges(seen) or None,
+        note="; ".join(filter(None, (listing.note, table.note, *sights.facts(seen)))),
     )
+
+
+def _checked_ranges(value_range: Any) -> Ranges:
+    if value_range is None:
+        return {}
+    ranges = value_range if isinstance(value_range, Mapping) else {"all": value_range}
+    for key, pair in ranges.items():
+        listed = key in ("all", "integer", "float") and isinstance(pair, Sequence) and len(pair) == 2
+        if not listed or not all(isinstance(n, (int, float)) and math.isfinite(n) for n in pair) or pair[0] >= pair[1]:
+            raise UserError(
+                f"dataset.value_range={value_range} is not [low,high], two numbers of which the first is lower"
+            )
+    return {key: (float(low), float(high)) for key, (low, high) in ranges.items()}
 
 
 def _texts(names: Any) -> list[str] | None:

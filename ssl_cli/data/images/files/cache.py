@@ -10,6 +10,7 @@ import tempfile
 import time
 import warnings
 import zlib
+from collections import Counter
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,30 +18,32 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ssl_cli.data.images.files.decode import Seen
 from ssl_cli.data.images.files.names import as_text
-from ssl_cli.data.images.files.pool import Batches, Broken
+from ssl_cli.data.images.files.pool import Batches, Broken, Sights
 from ssl_cli.errors import UserError
 from ssl_cli.system import atomic
 
+Stored = tuple[Tensor, Broken, Sights]  # [N - broken, C, H, W] uint8; what was left out, and what was seen
 SUPERSEDED = 3600.0  # seconds after which the cache of what a folder was goes when the folder is decoded again
 
 
-def load(path: Path) -> tuple[Tensor, Broken] | None:
+def load(path: Path) -> Stored | None:
     """Read ``path``.npy into memory and check it; None where there is no cache, or a damaged one."""
     try:
         told = json.loads(path.with_suffix(".json").read_text())
         images = np.load(path.with_suffix(".npy"))
         if zlib.crc32(images) != told["crc32"]:
             return None
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
-    return torch.from_numpy(images), _broken(told)
+    return torch.from_numpy(images), *_told(told)
 
 
-def keep(path: Path, images: np.ndarray, broken: Broken) -> None:
+def keep(path: Path, images: np.ndarray, broken: Broken, seen: Sights) -> None:
     """Write what is in memory for the next command. Where that is impossible, the work goes on without it."""
     try:
-        _write(path, iter([(images, broken)]), images.shape)
+        _write(path, iter([(images, broken, seen)]), images.shape)
     except OSError as error:
         print(
             f"note: the decoded images cannot be kept in {shown(path.parent)} ({error.strerror or error}), so the next "
@@ -49,7 +52,7 @@ def keep(path: Path, images: np.ndarray, broken: Broken) -> None:
         )
 
 
-def mapped(path: Path, batches: Batches, shape: tuple[int, int, int, int]) -> tuple[Tensor, Broken]:
+def mapped(path: Path, batches: Batches, shape: tuple[int, int, int, int]) -> Stored:
     """Map ``path``.npy; write it first, from ``batches``, if it is not there. ``path``.json tells what it leaves out.
 
     Args:
@@ -58,7 +61,7 @@ def mapped(path: Path, batches: Batches, shape: tuple[int, int, int, int]) -> tu
         shape: (N, C, H, W), where N also counts the images that may turn out to be broken.
 
     Returns:
-        [N - broken, C, H, W] uint8, mapped read only; and what was left out.
+        [N - broken, C, H, W] uint8, mapped read only; what was left out, and what was seen.
 
     Raises:
         UserError: if the disk is too small or cannot be written.
@@ -115,23 +118,24 @@ def shown(path: Path | str) -> str:
     return as_text(path)
 
 
-def _open(path: Path) -> tuple[Tensor, Broken] | None:
+def _open(path: Path) -> Stored | None:
     """Map what the cache holds; None where it is absent or cut short."""
     try:
         told = json.loads(path.with_suffix(".json").read_text())
         images = np.load(path.with_suffix(".npy"), mmap_mode="r")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's about read-only arrays
-            return torch.from_numpy(images), _broken(told)
-    except (OSError, ValueError, KeyError, EOFError):
+            return torch.from_numpy(images), *_told(told)
+    except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
 
 
-def _broken(told: dict) -> Broken:
-    return {int(i): reason for i, reason in told["broken"].items()}
+def _told(told: dict) -> tuple[Broken, Sights]:
+    seen = Counter({Seen(*s[:4], tuple(s[4]) if s[4] else None, *s[5:]): count for s, count in told["seen"]})
+    return {int(i): reason for i, reason in told["broken"].items()}, seen
 
 
-def _unreadable(path: Path) -> tuple[Tensor, Broken]:
+def _unreadable(path: Path) -> Stored:
     raise UserError(f"the image cache {shown(path)}.npy was written and cannot be mapped; write dataset.cache_dir=DIR")
 
 
@@ -142,18 +146,19 @@ def _write(path: Path, batches: Batches, shape: tuple[int, ...]) -> None:
     free = shutil.disk_usage(path.parent).free
     if free < needed:
         raise OSError(f"only {free / 1e9:.2f} GB are free")
-    broken, filled, checksum = {}, 0, 0
+    broken, seen, filled, checksum = {}, Counter(), 0, 0
     with atomic.replacing(path.with_suffix(".npy")) as file:
         _write_header(file, (filled, *shape[1:]))
-        for rows, unread in batches:
+        for rows, unread, sights in batches:
             rows = np.ascontiguousarray(rows)
             file.write(rows.data)
             checksum = zlib.crc32(rows, checksum)
             filled += len(rows)
             broken |= unread
+            seen += sights
         file.seek(0)
         _write_header(file, (filled, *shape[1:]))  # numpy pads headers so that the first axis may grow in place
-    told = {"broken": broken, "crc32": checksum}
+    told = {"broken": broken, "seen": list(seen.items()), "crc32": checksum}
     atomic.write_json(path.with_suffix(".json"), told)  # last: where it is, the pair is whole
     _remove_superseded(path)
 

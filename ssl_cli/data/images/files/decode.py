@@ -1,16 +1,28 @@
 """One image file, of any mode that Pillow reads -> one square uint8 array. Imports no torch."""
 
+import contextlib
+import math
+import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-DECODE_VERSION = 1  # part of the cache's key: raise it when the pixels that `decode` returns change
+from ssl_cli.data.images.files import depth
+from ssl_cli.data.images.files.depth import Range, Ranges
+from ssl_cli.data.images.files.tiff import Tiff, is_tiff
+
+DECODE_VERSION = 2  # part of the cache's key: raise it when the pixels that `decode` returns change
+FEW_LEVELS = 16
 SAMPLE = 256  # files whose headers decide the automatic size and channels
 _WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
+_FEW_LEVELS = ("1", "P", "PA")  # modes in which few levels are meant
 _GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+_KEY_BITS = {"1": 1, "L;2": 2, "L;4": 4}  # how Pillow calls grey PNG files of fewer than 8 bits
 _UPRIGHT = {  # EXIF orientation -> what undoes it
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -26,38 +38,80 @@ class BrokenImage(Exception):
     """A file that cannot be decoded; the message is the reason, in a few words."""
 
 
-def decode(path: str, size: int, channels: int) -> np.ndarray:
+class Seen(NamedTuple):
+    """What the decoding of a file found out; many files have an equal one."""
+
+    side: int  # the shorter one, in pixels
+    colour: bool
+    few: bool  # fewer than 16 levels as stored, although the format is not one of black and white or of a palette
+    clipped: float  # share of values outside of the range, in steps of 0.01
+    values: Range | None  # that became 0 and 255; None: 8 bits
+    source: str  # of this range, see `depth.scaled`; "": 8 bits
+    pages: int  # or frames; the first is taken
+
+
+def decode(
+    path: str, size: int, channels: int, ranges: Ranges = MappingProxyType({}), reading: int = 2
+) -> tuple[np.ndarray, Seen]:
     """Decode one file.
 
     The shorter side becomes ``size`` pixels (bicubic, antialiased) and the centre square is kept. The EXIF orientation
-    is applied, transparency is laid over white, an animation gives its first frame. 16-bit grey values are divided by
-    257; floating-point ones are multiplied by 255 if all lie in [0, 1] and clipped to [0, 255] otherwise.
+    is applied, transparency is laid over white, an animation gives its first frame. Files of more than 8 bits a value
+    have their range brought to [0, 255], see `depth`.
+
+    Args:
+        path: the file.
+        size: pixels.
+        channels: 1 or 3.
+        ranges: of files that state no depth.
+        reading: version of the rules: 2, or 1, by which 16-bit grey values are divided by 257, floating-point ones are
+            multiplied by 255 if all lie in [0, 1], and a TIFF is turned twice.
 
     Returns:
-        [channels, size, size] uint8.
+        [channels, size, size] uint8, and what was seen.
 
     Raises:
         BrokenImage: for whatever reason Pillow has (truncated, not an image, more pixels than it deems safe, ...).
+        UnknownRange: the file states no depth, and ``ranges`` has none for it.
     """
     try:
-        if not stat.S_ISREG(Path(path).stat().st_mode):
-            raise ValueError("not a regular file")  # opening a pipe would wait for its writer for ever
-        with Image.open(path) as image:
-            orientation = _orientation(image)
-            image.draft(None, (2 * size, 2 * size))  # lets large JPEG files be decoded at a fraction of their size
-            image = _eight_bit(image)
-            mode = "L" if channels == 1 else "RGB"
-            image = image.convert(mode) if image.mode != mode else image
-            image.load()
+        with _opened(path, reading) as image:
+            colour, side, pages = _in_colour(image, reading), min(image.size), _pages(image)
+            mode, plain = "L" if channels == 1 else "RGB", image.mode in _FEW_LEVELS
+            found = depth.read(image, path) if reading > 1 else None
+            image = image if found or reading == 1 else _with_scaled_key(image)
+            orientation = _orientation(image) if _is_left_turned(image, reading) else 1  # loads a PNG
+            if found is not None:
+                levels, source, values, clipped = depth.scaled(found, ranges)
+                square = _deep_square(levels, size, mode)
+            else:
+                source, values, clipped = "", None, 0.0
+                image.draft(None, (2 * size, 2 * size))  # lets large JPEG files be decoded at a fraction of their size
+                image = _eight_bit(image, reading)
+                image = image.convert(mode) if image.mode != mode else image
+                image.load()
+                square = image if image.size == (size, size) else _square(image, size)
+    except depth.UnknownRange:
+        raise
     except Exception as error:  # decoders of damaged files raise nearly anything
         raise BrokenImage(_reason(path, error)) from error
-    square = image if image.size == (size, size) else _square(image, size)
     if orientation in _UPRIGHT:  # the centre square turns onto itself, so the small image may be turned
         square = square.transpose(_UPRIGHT[orientation])
-    return np.asarray(square).reshape(size, size, channels).transpose(2, 0, 1)
+    few = not plain and square.getcolors(FEW_LEVELS - 1) is not None
+    seen = Seen(side, colour, few, math.ceil(100 * clipped) / 100, values, source, pages)
+    return np.asarray(square).reshape(size, size, channels).transpose(2, 0, 1), seen
 
 
-def survey(files: Sequence[str]) -> tuple[int, int]:
+def look(path: str) -> tuple[str, float, float] | None:
+    """Return the kind and the extreme values of a file that states no depth; None for any other, and a broken one."""
+    try:
+        with _opened(path, reading=2) as image:
+            return depth.extremes(depth.read(image, path))
+    except Exception:  # it is reported when it is decoded
+        return None
+
+
+def survey(files: Sequence[str], reading: int = 2) -> tuple[int, int]:
     """Return what suits the files, from the headers of at most 256 of them, evenly spaced.
 
     Returns:
@@ -66,23 +120,81 @@ def survey(files: Sequence[str]) -> tuple[int, int]:
     sides, grey = [], []
     for i in np.unique(np.linspace(0, len(files) - 1, min(len(files), SAMPLE)).round().astype(int)):
         try:
-            if not Path(files[i]).is_file():
-                continue
-            with Image.open(files[i]) as image:
+            with _opened(files[i], reading) as image:
                 sides.append(min(image.size))
-                grey.append(image.mode in _GREY)
+                grey.append(not _in_colour(image, reading))
         except Exception:  # a broken file is reported when it is decoded
             continue
     if not sides:
         return 32, 3
-    return int(np.clip(np.median(sides), 16, 64)), 1 if all(grey) else 3
+    return stored_size(sides), 1 if all(grey) else 3
+
+
+def stored_size(sides: Sequence[int]) -> int:
+    """Return the median shorter side, kept within 16..64 pixels."""
+    return int(np.clip(np.median(sides), 16, 64))
 
 
 def suffixes() -> frozenset[str]:
     """Return the file name endings (lower case, with the dot) of the image formats that Pillow decodes by itself."""
     extensions = Image.registered_extensions()
     foreign = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}  # opened only with the help of other programs
-    return frozenset(ext for ext, name in extensions.items() if name in Image.OPEN and name not in foreign)
+    opened = {*Image.OPEN, "MPO"} - foreign  # MPO is opened as a JPEG
+    return frozenset(ext for ext, name in extensions.items() if name in opened)
+
+
+@contextlib.contextmanager
+def pixels_allowed(limit: int | None) -> Iterator[None]:
+    """Let Pillow open pictures of up to ``limit`` pixels; None leaves its own limit."""
+    before = Image.MAX_IMAGE_PIXELS
+    if limit is not None:
+        Image.MAX_IMAGE_PIXELS = (limit + 1) // 2  # Pillow warns from here, and refuses from twice as many
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+def _opened(path: str, reading: int) -> Image.Image | Tiff:
+    if not stat.S_ISREG(Path(path).stat().st_mode):
+        raise ValueError("not a regular file")  # opening a pipe would wait for its writer for ever
+    try:
+        image = Image.open(path)
+        if reading > 1:
+            image.filename = ""  # else Pillow 13 maps an uncompressed TIFF that it turns with its sides exchanged
+        return image
+    except UnidentifiedImageError:
+        if reading == 1 or not is_tiff(path):
+            raise
+        return Tiff(path)
+
+
+def _in_colour(image: Image.Image | Tiff, reading: int) -> bool:
+    return image.mode not in _GREY and (reading == 1 or not depth.is_grey_alpha(image))
+
+
+def _pages(image: Image.Image | Tiff) -> int:
+    if image.format == "MPO":  # the others are the same picture, from another angle or smaller
+        return 1
+    try:
+        return image.n_frames if getattr(image, "is_animated", False) else 1
+    except Exception:  # damage behind the first page
+        return 1
+
+
+def _is_left_turned(image: Image.Image | Tiff, reading: int) -> bool:
+    """Return whether the image stays as its orientation tag says when it is loaded; Pillow turns a TIFF upright."""
+    return reading == 1 or image.format != "TIFF" or isinstance(image, Tiff)
+
+
+def _deep_square(levels: np.ndarray, size: int, mode: str) -> Image.Image:
+    """Resize levels [H, W, 1 or 3] float32 in 0..255 before they are rounded to 8 bits."""
+    if levels.shape[2] == 3 and mode == "L":
+        levels = levels @ np.array([[0.299], [0.587], [0.114]], np.float32)
+    planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in levels.transpose(2, 0, 1)]
+    planes = [plane if plane.size == (size, size) else _square(plane, size) for plane in planes]
+    planes = [Image.fromarray(np.asarray(plane).round().clip(0, 255).astype(np.uint8)) for plane in planes]
+    return Image.merge("RGB", planes * (3 // len(planes))) if mode == "RGB" else planes[0]
 
 
 def _square(image: Image.Image, size: int) -> Image.Image:
@@ -93,18 +205,20 @@ def _square(image: Image.Image, size: int) -> Image.Image:
     return image.resize((size, size), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: Image.Image | Tiff) -> int:
+    if isinstance(image, Tiff):
+        return image.orientation
     try:
         return image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # damaged metadata does not make the pixels useless
         return 1
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
+def _eight_bit(image: Image.Image, reading: int) -> Image.Image:
     """Bring an image of any mode to one that converts to L and RGB without loss of range or transparency."""
-    if image.mode.startswith("I"):  # 16-bit grey, which Pillow also opens as 32-bit integers
+    if reading == 1 and image.mode.startswith("I"):
         values = np.asarray(image).astype(np.float64) / 257
-    elif image.mode == "F":
+    elif reading == 1 and image.mode == "F":
         values = np.nan_to_num(np.asarray(image).astype(np.float64))
         if values.min() >= 0 and values.max() <= 1:
             values = values * 255
@@ -116,7 +230,23 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     return Image.fromarray(values.round().clip(0, 255).astype(np.uint8))
 
 
+def _with_scaled_key(image: Image.Image) -> Image.Image:
+    """Bring the transparent grey level of a PNG of 1, 2 or 4 bits to the 8 bits that Pillow brings the pixels to."""
+    key, bits = image.info.get("transparency"), _KEY_BITS.get(image.tile[0][3] if image.tile else "")
+    if image.format != "PNG" or bits is None or not isinstance(key, int):
+        return image
+    image = image.convert("L", dither=Image.Dither.NONE) if image.mode == "1" else image
+    image.load()
+    image.info["transparency"] = key * 255 // (2**bits - 1)
+    return image
+
+
 def _reason(path: str, error: Exception) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        pixels = int(re.search(r"\d+", str(error))[0])
+        return (
+            f"{pixels:,} pixels, more than Pillow deems safe; if you trust the file, write dataset.max_pixels={pixels}"
+        )
     if isinstance(error, UnidentifiedImageError):
         return "the file is empty" if Path(path).stat().st_size == 0 else "not an image, or damaged at its beginning"
     if isinstance(error, OSError) and error.strerror:

@@ -6,14 +6,17 @@ import os
 import signal
 import sys
 import warnings
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
-from ssl_cli.data.images.files.decode import BrokenImage, decode
+from ssl_cli.data.images.files.decode import BrokenImage, Seen, decode, look
+from ssl_cli.data.images.files.depth import Ranges, ranges
 from ssl_cli.errors import RunError
 from ssl_cli.system.cpus import usable_cpus
 from ssl_cli.system.terminal import Progress, clock
@@ -22,33 +25,55 @@ BATCH = 64  # files per task
 MANY = 2048  # files from which processes are worth their start
 PR_SET_PDEATHSIG = 1  # sys/prctl.h
 Broken = dict[int, str]  # position of a file that could not be decoded -> the reason
-Batches = Iterator[tuple[np.ndarray, Broken]]  # [n, C, H, W] uint8, and what is missing among them
+Sights = Counter[Seen]  # of all files that could be
+Batches = Iterator[tuple[np.ndarray, Broken, Sights]]  # [n, C, H, W] uint8, and what is missing among them
+T = TypeVar("T")
 
 
-def decode_all(files: Sequence[str], size: int, channels: int) -> Batches:
+def decode_all(files: Sequence[str], size: int, channels: int, known: Ranges, reading: int) -> Batches:
     """Yield the images of ``files`` in their order and in batches, with the broken files among them.
+
+    Args:
+        files: paths.
+        size: see `decode.decode`, as for the rest.
+        channels: 1 or 3.
+        known: ranges of values.
+        reading: version of the rules.
 
     Raises:
         RunError: a decoding process was killed.
+        UnknownRange: a file is met whose range is not among the known.
     """
+    work = partial(_decode_batch, size=size, channels=channels, known=known, reading=reading)
+    for start, (rows, broken, seen) in _in_batches(files, work, "decoding images"):
+        yield rows, {start + i: reason for i, reason in broken.items()}, seen
+
+
+def find_ranges(files: Sequence[str]) -> Ranges:
+    """Look at all files that state no depth: one range for those of integers, one for those of floats."""
+    batches = _in_batches(files, _look_batch, "looking for the range of values")
+    return ranges(found for _, batch in batches for found in batch)
+
+
+def _in_batches(files: Sequence[str], work: Callable[[Sequence[str]], T], what: str) -> Iterator[tuple[int, T]]:
+    """Yield the position of each batch's first file, and what ``work`` returns for the batch."""
     starts = iter(range(0, len(files), BATCH))
     workers = usable_cpus()
     pending = deque()
-    total, done = len(files), 0
+    total = len(files)
     with Progress(total, every=10.0, after=1.0, stderr=True) as progress, _pool(workers, len(files)) as pool:
         try:
             while True:
                 while len(pending) < 4 * workers and (start := next(starts, None)) is not None:
                     # Not all at once: whoever takes the batches may be slower than the workers.
-                    task = pool.submit(_decode_batch, files[start : start + BATCH], size, channels)
-                    pending.append((start, task))
+                    pending.append((start, pool.submit(work, files[start : start + BATCH])))
                 if not pending:
                     return
                 start, task = pending.popleft()
-                rows, broken = task.result()
-                done += len(rows) + len(broken)
-                progress.show(done, f"decoding images: {done:,} of {total:,}, {clock(progress.left(done))} left")
-                yield rows, {start + i: reason for i, reason in broken.items()}
+                result = task.result()
+                done = min(start + BATCH, total)
+                progress.show(done, f"{what}: {done:,} of {total:,}, {clock(progress.left(done))} left")
+                yield start, result
         except BrokenProcessPool as error:
             raise RunError(
                 "a process that decoded images was killed, perhaps for want of memory; write a smaller "
@@ -58,16 +83,27 @@ def decode_all(files: Sequence[str], size: int, channels: int) -> Batches:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _decode_batch(files: Sequence[str], size: int, channels: int) -> tuple[np.ndarray, Broken]:
-    rows, broken = [], {}
+def _decode_batch(
+    files: Sequence[str], size: int, channels: int, known: Ranges, reading: int
+) -> tuple[np.ndarray, Broken, Sights]:
+    rows, broken, seen = [], {}, Counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's about odd metadata
         for i, file in enumerate(files):
             try:
-                rows.append(decode(file, size, channels))
+                row, sight = decode(file, size, channels, known, reading)
             except BrokenImage as error:
                 broken[i] = str(error)
-    return np.stack(rows) if rows else np.empty((0, channels, size, size), np.uint8), broken
+            else:
+                rows.append(row)
+                seen[sight] += 1
+    return np.stack(rows) if rows else np.empty((0, channels, size, size), np.uint8), broken, seen
+
+
+def _look_batch(files: Sequence[str]) -> list[tuple[str, float, float]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return [found for found in map(look, files) if found is not None]
 
 
 def _pool(workers: int, files: int) -> Executor:

@@ -4,16 +4,19 @@ import contextlib
 import hashlib
 import os
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ssl_cli.data.images.files import cache
-from ssl_cli.data.images.files.decode import DECODE_VERSION
-from ssl_cli.data.images.files.pool import Batches, Broken, decode_all
+from ssl_cli.data.images.files.cache import Stored
+from ssl_cli.data.images.files.decode import DECODE_VERSION, pixels_allowed
+from ssl_cli.data.images.files.depth import Ranges, UnknownRange
+from ssl_cli.data.images.files.pool import Batches, decode_all, find_ranges
 from ssl_cli.errors import UserError
 
 KEEP_FROM = 1.0  # seconds of decoding that are worth a cache file
@@ -27,7 +30,10 @@ def store(
     on_error: str = "stop",
     storage_limit: int = 4 << 30,
     cache_dir: Path | None = None,
-) -> tuple[Tensor, Broken]:
+    known: Ranges = MappingProxyType({}),
+    max_pixels: int | None = None,
+    reading: int = 2,
+) -> Stored:
     """Decode files to one tensor, or read what an earlier call has decoded.
 
     Args:
@@ -38,54 +44,67 @@ def store(
         on_error: what a broken file does: ``stop`` (raise) or ``skip``.
         storage_limit: bytes; more than this is not held in memory but mapped from the cache file.
         cache_dir: where cache files lie; by default the user's cache directory.
+        known: what becomes 0 and 255 in files of more than 8 bits; what is not known is found out, see `depth`.
+        max_pixels: of a file; None: Pillow's limit.
+        reading: version of the rules of decoding.
 
     Returns:
-        [N - broken, channels, size, size] uint8, read only, in the order of ``names``; and the position and reason of
-        each file that was left out.
+        [N - broken, channels, size, size] uint8, read only, in the order of ``names``; the position and reason of each
+        file that was left out; and what was seen in the others.
 
     Raises:
         UserError: for a broken file, if no file could be decoded, or if the disk is too small for a file to be mapped.
     """
     shape = (len(names), channels, size, size)
-    path = (cache_dir or cache.user_cache_dir() / "images") / _key(root, names, size, channels)
-    batches = _sound(root, names, decode_all([os.fspath(root / name) for name in names], size, channels), on_error)
-    if np.prod(shape, dtype=np.int64) <= storage_limit:
-        images, broken = cache.load(path) or _in_memory(path, batches, shape)
-    else:
-        images, broken = cache.mapped(path, batches, shape)
+    how = f"{DECODE_VERSION}.{reading} {size} {channels} {sorted(known.items())} {max_pixels}"
+    path = (cache_dir or cache.user_cache_dir() / "images") / _key(root, names, how)
+    files = [os.fspath(root / name) for name in names]
+
+    def made(ranges: Ranges) -> Stored:
+        batches = _sound(root, names, decode_all(files, size, channels, ranges, reading), on_error)
+        if np.prod(shape, dtype=np.int64) <= storage_limit:
+            return cache.load(path) or _in_memory(path, batches, shape)
+        return cache.mapped(path, batches, shape)
+
+    with pixels_allowed(max_pixels):
+        try:
+            images, broken, seen = made(known)
+        except UnknownRange:
+            images, broken, seen = made({**find_ranges(files), **known})
     if broken and on_error == "stop":  # a cache written by a run that skipped them
         i = min(broken)
         raise _broken_error(root / names[i], broken[i])
     if not len(images):
         raise UserError(f"none of the {len(names)} images in {cache.shown(root)} can be read; the first: {broken[0]}")
-    return images, broken
+    return images, broken, seen
 
 
 def _sound(root: Path, names: Sequence[str], batches: Batches, on_error: str) -> Batches:
     """Pass the batches on; with ``on_error="stop"`` end at the first broken file."""
-    for rows, broken in batches:
+    for rows, broken, seen in batches:
         if broken and on_error == "stop":
             i = min(broken)
             raise _broken_error(root / names[i], broken[i])
-        yield rows, broken
+        yield rows, broken, seen
 
 
-def _in_memory(path: Path, batches: Batches, shape: tuple[int, int, int, int]) -> tuple[Tensor, Broken]:
+def _in_memory(path: Path, batches: Batches, shape: tuple[int, int, int, int]) -> Stored:
     """Decode into memory, and keep the result for the next command where that took long enough to be felt."""
     began = time.monotonic()
-    images, broken, filled = np.empty(shape, np.uint8), {}, 0
-    for rows, unread in batches:
+    images, broken, seen, filled = np.empty(shape, np.uint8), {}, Counter(), 0
+    for rows, unread, sights in batches:
         images[filled : filled + len(rows)] = rows
         filled += len(rows)
         broken |= unread
+        seen += sights
     if time.monotonic() - began >= KEEP_FROM:
-        cache.keep(path, images[:filled], broken)
-    return torch.from_numpy(images[:filled]), broken
+        cache.keep(path, images[:filled], broken, seen)
+    return torch.from_numpy(images[:filled]), broken, seen
 
 
-def _key(root: Path, names: Sequence[str], size: int, channels: int) -> str:
+def _key(root: Path, names: Sequence[str], how: str) -> str:
     """Name what the stored pixels depend on, without reading any image: PLACE-CONTENT, of which only one is kept."""
-    place = hashlib.sha256(f"{DECODE_VERSION} {size} {channels} ".encode() + os.fsencode(root.resolve()))
+    place = hashlib.sha256(f"{how} ".encode() + os.fsencode(root.resolve()))
     content = hashlib.sha256()
     for name in names:
         content.update(os.fsencode(name) + b"\0")
