@@ -126,7 +126,7 @@ def check(config: DictConfig) -> None:
     if config.trainer.get("max_time") is not None:
         parse_time(config.trainer.max_time)
     root = config.dataset.get("root")
-    if root is not None and not Path(str(root)).exists() and not config.dataset.get("download", False):
+    if root is not None and not Path(str(root)).expanduser().exists() and not config.dataset.get("download", False):
         raise UserError(f"dataset.root={root} does not exist; write dataset.root=DIR with the directory of the images")
 
 

@@ -22,7 +22,8 @@ from omegaconf.errors import OmegaConfBaseException
 from ssl_cli.config import schema
 from ssl_cli.config.explain import explain, explain_missing
 from ssl_cli.config.jobs import Done, EndOfSweep, Jobs, existing_directories
-from ssl_cli.config.paths import conf_dir
+from ssl_cli.config.paths import conf_dir, config_dirs
+from ssl_cli.config.texts import texts_as_texts
 from ssl_cli.errors import RunError, UserError, did_you_mean
 
 # The flags of Hydra that make sense here; --experimental-rerun is left out, because it loads a pickle.
@@ -59,6 +60,8 @@ def run_app(
     """
     conf = conf_dir()
     flags, settings = _flags_and_settings(command, args)
+    sweep = not {"-m", "--multirun"}.isdisjoint(flags)
+    settings = texts_as_texts(settings, command, sweep, [conf, *config_dirs(flags)])
     store = ConfigStore.instance()
     store.store(name=f"_{command}_schema", node=schema.SCHEMAS[command])
     _search_upwards(store)

@@ -9,7 +9,8 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from ssl_cli.config import check
-from ssl_cli.config.paths import group_names
+from ssl_cli.config.paths import config_dirs, group_names
+from ssl_cli.config.words import word
 from ssl_cli.errors import did_you_mean
 
 PLUG_INS = {"hydra/sweeper": ("optuna",), "hydra/launcher": ("joblib",)}  # of Hydra, each an extra of ssl
@@ -33,7 +34,7 @@ def explain_missing(error: MissingConfigException, conf: Path, command: str, fla
         return f"there is no {group} '{option}'{did_you_mean(option, options)} ({group} is one of {', '.join(options)})"
     if group:
         return f"there is no config '{missing}'; the groups are {', '.join(group_names(conf))}"
-    places = [Path(value) for flag, value in zip(flags, flags[1:], strict=False) if flag in ("--config-dir", "-cd")]
+    places = config_dirs(flags)
     names = [command, *sorted(file.stem for place in places for file in place.glob("*.yaml"))]
     if not missing:
         return "--config-path would take the place of the configs of ssl; write --config-dir DIR, which adds to them"
@@ -70,8 +71,16 @@ def explain(error: Exception, command: str) -> str:
         key = getattr(error, "full_key", None)
         return f"{f'{key}: ' if key else ''}{str(error).splitlines()[0]}"
     if isinstance(error, OverrideParseException):
-        return f"cannot read '{error.override}'; write KEY=VALUE, with quotes around brackets and spaces"
+        return _unreadable(str(error.override))
     return text
+
+
+def _unreadable(override: str) -> str:
+    """Return how to type a setting that Hydra's grammar cannot read."""
+    key, equals, value = override.partition("=")
+    if not equals or not re.fullmatch(r"[+~]*[\w.@/$-]+", key):
+        return f"cannot read '{override}'; write KEY=VALUE"
+    return f"cannot read '{override}'; if the value is a text, write {word(key, value)}"
 
 
 def _unknown_key(full_key: str, parent: object, command: str) -> str:
