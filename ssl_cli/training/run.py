@@ -3,7 +3,6 @@
 import contextlib
 import os
 import platform
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from ssl_cli.config.stored import blaming_config
+from ssl_cli.config.words import command
 from ssl_cli.errors import RunError, UserError, is_of_disk
 from ssl_cli.runs.directory import ReadOnlyRunDir, RunDir, resume_command
 from ssl_cli.runs.environment import environment
@@ -190,9 +190,9 @@ def conclude(experiment: Any, run_dir: RunDir, results: list[dict], seconds: flo
     else:
         print("The images have no labels, so nothing was measured: no kNN, no linear probe.")
     print(f"trained in {clock(seconds)}; run: {run_dir.path}")
-    own = "" if results else " dataset=folder dataset.root=LABELLED_DIR"
-    print(f"next: ssl probe ckpt={shlex.quote(str(run_dir.path))} probe=linear{own}")
-    print(f"look: ssl report {shlex.quote(str(run_dir.path))}")
+    own = {} if results else {"dataset": "folder", "dataset.root": "LABELLED_DIR"}
+    print(f"next: {command('ssl', 'probe', ckpt=run_dir.path, probe='linear', **own)}")
+    print(f"look: {command('ssl', 'report', run_dir.path)}")
 
 
 def budget_record(experiment: Any) -> dict[str, Any]:
