@@ -113,6 +113,7 @@ class ProbeConfig:
     trusted_modules: list[str] = setting([])
     probe: Any = MISSING
     dataset: Any = None
+    root: str | None = setting(None, text=True)
     augment: Any = None
     layer: int | None = setting(None, limit=">= 1")
     keep_features: bool = True
@@ -128,6 +129,7 @@ class EmbedConfig:
     split: str = "all"
     trusted_modules: list[str] = setting([])
     dataset: Any = None
+    root: str | None = setting(None, text=True)
     augment: Any = None
     layer: int | None = setting(None, limit=">= 1")
     trainer: DeviceConfig = field(default_factory=DeviceConfig)

@@ -33,6 +33,7 @@ def execute(job: Job, created: Callable[[Path], None] = lambda path: None) -> in
     if config.trainer.keep_memory:
         keep_freed_memory()
     from ssl_cli.distributed.group import first_alone, rank, world_size
+    from ssl_cli.setup.own_images import check_same_files, files_by_split, kept_splits
     from ssl_cli.setup.plan import plan
     from ssl_cli.setup.prepare import prepare  # torch comes in here
 
@@ -49,6 +50,8 @@ def execute(job: Job, created: Callable[[Path], None] = lambda path: None) -> in
                 experiment = prepare(config, resuming=resumable)
             if resumed:
                 check_resumable(resumed, experiment)
+                if experiment.data.files:
+                    check_same_files(experiment.data, config.dataset.root, kept_splits(run_dir.path))
         for term, value in plan(experiment, job.target):
             print(f"{term:>17}  {value}")
         if config.trainer.dry_run:
@@ -66,6 +69,8 @@ def execute(job: Job, created: Callable[[Path], None] = lambda path: None) -> in
             run_dir.log(f"resumed at step {resumed['progress']['step'] if resumed else 0}")
             tell_of_changes(run_dir, config)
             tell_of_ranks(run_dir, world_size())
+        if experiment.data.files and kept_splits(run_dir.path) is None:
+            run_dir.write("splits.json", files_by_split(experiment.data, config.dataset.root))
         created(run_dir.path)
         return train_and_measure(experiment, run_dir, resumed, job, stop)
 
