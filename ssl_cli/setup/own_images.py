@@ -1,5 +1,6 @@
-"""The images that a run was trained on, wherever they are now: known again by file name and size."""
+"""The images that a run was trained on, wherever they are now: known again by file name and content."""
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,14 +17,18 @@ from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError
 from ssl_cli.runs.catalog import read_json
 
-FILE = "splits.json"  # {"train": {"ant/1.png": 734, ...}, "val": ..., "test": ...}: names below the root, bytes
-Splits = Mapping[str, Mapping[str, int]]
+FILE = "splits.json"  # {"train": {"ant/1.png": "734-1f3a...", ...}, "val": ..., "test": ...}: below the root, `content`
+PIECE = 4096  # bytes that are read at the beginning, the middle and the end of a file
+COMPARED = 1000  # files whose pieces are compared before a run's images are used again; of the others only the size
+Splits = Mapping[str, Mapping[str, str]]
 
 
-def files_by_split(data: ImageData, root: str) -> dict[str, dict[str, int]]:
-    """Return what `FILE` holds: of each split the files, by their names below ``root``, and their bytes."""
+def files_by_split(data: ImageData, root: str) -> dict[str, dict[str, str]]:
+    """Return what `FILE` holds: of each split the files, by their names below ``root``, and what they are
+    known by: `content`.
+    """
     return {
-        split: {os.path.relpath(data.files[i], Path(root).expanduser()): _size(data.files[i]) for i in at.tolist()}
+        split: {_below(root, data.files[i]): content(data.files[i]) for i in at.tolist()}
         for split, at in data.splits.items()
     }
 
@@ -36,10 +41,15 @@ def kept_splits(run: Path) -> Splits | None:
 
 
 def check_same_files(data: ImageData, root: str, kept: Splits | None) -> None:
-    """Raise ``UserError`` where files have the names that the run's had, and another size."""
-    before = {name: size for files in (kept or {}).values() for name, size in files.items()}
-    now = {name: size for files in files_by_split(data, root).values() for name, size in files.items()} if kept else {}
-    changed = sorted(name for name in now.keys() & before.keys() if now[name] != before[name])
+    """Raise ``UserError`` where files have the names that the run's had, and another content."""
+    before = {name: known for files in (kept or {}).values() for name, known in files.items()}
+    here = {name: file for file in data.files if (name := _below(root, file)) in before}
+    closely = set(sorted(here)[:: -(-len(here) // COMPARED)]) if here else set()
+    changed = [
+        name
+        for name, file in sorted(here.items())
+        if before[name] != (content(file) if name in closely else f"{_size(file)}-{before[name].partition('-')[2]}")
+    ]
     if changed:
         raise UserError(
             f"{len(changed)} of the {len(before)} images in {root} have the names of those that the run was trained on "
@@ -77,7 +87,7 @@ def own_images(node: dict[str, Any], info: DataInfo, run: Path) -> tuple[ImageDa
             f"dataset.root=DIR, or measure these as other images: {other}"
         )
     check_same_files(data, root, kept)
-    row = {os.path.relpath(file, Path(root).expanduser()): i for i, file in enumerate(data.files)}
+    row = {_below(root, file): i for i, file in enumerate(data.files)}
     splits = {
         split: torch.tensor(sorted(row[name] for name in kept[split] if name in row), dtype=torch.int64)
         for split in ("train", "val", "test")
@@ -93,7 +103,7 @@ def own_images(node: dict[str, Any], info: DataInfo, run: Path) -> tuple[ImageDa
 
 
 def without_trained(data: ImageData, own: dict[str, Any], info: DataInfo, run: Path) -> tuple[ImageData, str]:
-    """Leave out of the test split what the run was trained on; the same files are known by name and size.
+    """Leave out of the test split what the run was trained on, whatever it is called there.
 
     Args:
         data: images of a data set that was named beside the run.
@@ -109,7 +119,7 @@ def without_trained(data: ImageData, own: dict[str, Any], info: DataInfo, run: P
     """
     seen = _trained(own, info, run) if data.files else set()
     test = data.splits["test"]
-    known = torch.tensor([_key(data.files[i]) in seen for i in test.tolist()] if seen else [], dtype=torch.bool)
+    known = torch.tensor([content(data.files[i]) in seen for i in test.tolist()] if seen else [], dtype=torch.bool)
     if not known.any():
         return data, ""
     if known.all():
@@ -123,10 +133,10 @@ def without_trained(data: ImageData, own: dict[str, Any], info: DataInfo, run: P
     return replace(data, splits={**data.splits, "test": test[~known]}), note
 
 
-def _trained(own: dict[str, Any], info: DataInfo, run: Path) -> set[tuple[str, int]]:
-    """Return name and size of the files that a run was trained on; of an older run, if these images are its own."""
+def _trained(own: dict[str, Any], info: DataInfo, run: Path) -> set[str]:
+    """Return the `content` of the files that a run was trained on; of an older run, if these images are its own."""
     if (kept := kept_splits(run)) is not None:
-        return {(Path(name).name, size) for name, size in kept["train"].items()}
+        return set(kept["train"].values())
     if own.get("root") is None or "layout" not in own:
         return set()
     try:
@@ -134,7 +144,7 @@ def _trained(own: dict[str, Any], info: DataInfo, run: Path) -> set[tuple[str, i
     except UserError:  # it was of another kind of folder
         return set()
     own_splits = split_fingerprint(data) == info.splits
-    return {_key(data.files[i]) for i in data.splits["train"].tolist()} if own_splits else set()
+    return {content(data.files[i]) for i in data.splits["train"].tolist()} if own_splits else set()
 
 
 def stored_node(node: dict[str, Any], run: Path, root: str | None) -> dict[str, Any]:
@@ -155,8 +165,18 @@ def stored_node(node: dict[str, Any], run: Path, root: str | None) -> dict[str, 
     return {**node, "root": str(Path(root).expanduser().absolute())}
 
 
-def _key(file: str) -> tuple[str, int]:
-    return Path(file).name, _size(file)
+def content(file: str) -> str:
+    """Return what a file is known by under any name: its bytes, and a digest of its beginning, middle and end."""
+    size, digest = _size(file), hashlib.sha256()
+    with Path(file).open("rb") as opened:
+        for start in (0, size // 2, max(size - PIECE, 0)):
+            opened.seek(start)
+            digest.update(opened.read(PIECE))
+    return f"{size}-{digest.hexdigest()[:16]}"
+
+
+def _below(root: str, file: str) -> str:
+    return os.path.relpath(file, Path(root).expanduser())
 
 
 def _size(file: str) -> int:

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+import torch
 from experiments import composed
 from omegaconf import OmegaConf
 
@@ -76,6 +77,21 @@ def test_what_was_trained_on_is_not_tested_on(seen, older):
     left, note = without_trained(carved, node, info, run)
     assert f"{len(trained)} of the {len(carved.splits['test'])} test images" in note
     assert names(left, "test") == names(carved, "test") - trained
+
+
+def test_an_image_is_known_under_another_name_and_others_of_its_name_and_size_are_not(seen, image_folder):
+    node, info, before, run = seen
+    (image_folder / "new").mkdir()
+    trained = [before.files[i] for i in before.splits["train"].tolist()]
+    renamed, other = image_folder / "new/renamed.png", image_folder / "new" / trained[1].rpartition("/")[2]
+    shutil.copy(trained[0], renamed)
+    pixels = bytearray(image_folder.joinpath(trained[1]).read_bytes())
+    other.write_bytes(bytes(pixels[:-3] + b"end"))
+    data = type(before)(
+        **{**vars(before), "files": (str(renamed), str(other)), "splits": {"test": torch.tensor([0, 1])}}
+    )
+    left, note = without_trained(data, node, info, run)
+    assert left.splits["test"].tolist() == [1] and "1 of the 2 test images" in note
 
 
 def test_where_all_were_trained_on_there_is_nothing_to_test_on(seen):
