@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from ssl_cli import __version__
 from ssl_cli.config.compose import run_app
+from ssl_cli.config.words import word
 from ssl_cli.errors import UserError
 from ssl_cli.runs.catalog import checkpoint_file, unused_path
 
@@ -49,7 +50,8 @@ def run(config: DictConfig) -> int:
 def check_out(out: Path) -> None:
     """Raise ``UserError`` for a file that is there, or not named as what it will be."""
     if out.suffix != ".safetensors":
-        raise UserError(f"out={out} does not end in .safetensors; write out={out.stem or 'FILE'}.safetensors")
+        named = word("out", f"{out.stem or 'FILE'}.safetensors")
+        raise UserError(f"out={out} does not end in .safetensors; write {named}")
     if out.exists():
         raise UserError(f"{out} exists; nothing was overwritten: write another out=FILE.safetensors")
 

@@ -61,7 +61,7 @@ the settings people change most
   ckpt=RUN                   a run directory, a checkpoint file, `last` or `best` (see ssl runs --help)
   probe=linear               the downstream task
   dataset=NAME               another data set than the run's own
-  dataset.root=DIR           where its images are (beside dataset=NAME)
+  dataset.root=DIR           where its images are; without dataset=NAME: where the run's own images are now
   dataset.labels=all         the labels that may be used (beside dataset=NAME)
   probe.labels=[1/class,all] label budgets
   probe.draws=10             draws of few labels
@@ -82,7 +82,7 @@ examples
 the settings people change most
   ckpt=RUN                   a run directory, a checkpoint file, `last` or `best` (see ssl runs --help)
   dataset=NAME               another data set than the run's own
-  dataset.root=DIR           where its images are (beside dataset=NAME)
+  dataset.root=DIR           where its images are; without dataset=NAME: where the run's own images are now
   out=FILE                   FILE.npz, FILE.csv or FILE.parquet; default RUN/embeddings/DATASET.npz
   split=all                  all, train, val or test
   layer=null                 block of the backbone, from 1 at the input; null: its end

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from ssl_cli.compare.sweep import show_sweep
 from ssl_cli.config.build import instantiate
 from ssl_cli.config.check import check_fit
+from ssl_cli.config.chosen import moved_root
 from ssl_cli.config.compose import run_app
 from ssl_cli.config.jobs import Done, searches, sweep_command
 from ssl_cli.config.paths import conf_dir
@@ -73,6 +74,7 @@ def run(deferred: Deferred, config: DictConfig) -> int | Done:
     if config.init is not None and run_dir is None:
         config = with_init(config)
     check(config)
+    config = with_absolute_paths(config, ("root", "cache_dir") if run_dir else ("root", "targets", "cache_dir"))
     if hydra_config.mode == RunMode.MULTIRUN and place.adopted():
         raise UserError("the ranks of torchrun or srun do one run together; for a sweep: ssl train -m launcher=NAME")
     chosen = any("run.dir=" in item for item in hydra_config.overrides.hydra)
@@ -126,8 +128,17 @@ def check(config: DictConfig) -> None:
     if config.trainer.get("max_time") is not None:
         parse_time(config.trainer.max_time)
     root = config.dataset.get("root")
-    if root is not None and not Path(str(root)).exists() and not config.dataset.get("download", False):
+    if root is not None and not Path(str(root)).expanduser().exists() and not config.dataset.get("download", False):
         raise UserError(f"dataset.root={root} does not exist; write dataset.root=DIR with the directory of the images")
+
+
+def with_absolute_paths(config: DictConfig, keys: Sequence[str]) -> DictConfig:
+    """Return the config with paths of the data set that hold from any directory: a run may be used from another."""
+    config = config.copy()
+    for key in keys:
+        if isinstance(path := config.dataset.get(key), str):
+            config.dataset[key] = str(Path(path).expanduser().absolute())
+    return config
 
 
 def with_init(config: DictConfig) -> DictConfig:
@@ -142,4 +153,8 @@ def with_init(config: DictConfig) -> DictConfig:
 
     from ssl_cli.setup.initial import initialised
 
-    return initialised(config, typed, chosen)
+    config = initialised(config, typed, chosen)
+    if "dataset" not in chosen:
+        env = RunDir(Path(config.init).parent.parent).env
+        config.dataset = moved_root(OmegaConf.to_container(config.dataset, resolve=True), env)
+    return config

@@ -6,6 +6,8 @@ from typing import Any
 from ssl_cli.compare.cells import Column, Row
 from ssl_cli.compare.entries import Entry
 from ssl_cli.compare.groups import Group
+from ssl_cli.config.chosen import dataset_settings
+from ssl_cli.config.words import command
 from ssl_cli.errors import UserError
 
 # Of a row's settings: chosen by the fit for one model, or a remark, so not part of the protocol.
@@ -17,9 +19,10 @@ def check_data(entries: Sequence[Entry]) -> None:
     first = entries[0]
     for e in entries:
         if e.dataset != first.dataset:
+            again = command("ssl", "probe", "ckpt=RUN", **dataset_settings(first.data, first.dataset))
             raise UserError(
                 f"{first.path} was measured on {first.dataset}, {e.path} on {e.dataset}: numbers on different data "
-                f"cannot be compared; measure both on one data set (ssl probe ckpt=RUN dataset={first.dataset}) and "
+                f"cannot be compared; measure both on one data set ({again}) and "
                 "compare these probes, or compare the runs of each data set separately"
             )
     known = [e for e in entries if e.splits]
@@ -88,9 +91,9 @@ def _refusal(at: Column, first: Entry, a: dict[str, Any], second: Entry, b: dict
         remedy = "leave this column out with --probe or --labels"
     else:
         settable = f"\n{key}:" in file.read_text(encoding="utf-8") and key in a
-        value = f" 'probe.{key}={a[key]}'".replace("'probe.", "probe.") if settable else ""
+        value = {f"probe.{key}": a[key]} if settable else {}
         runs = [second] if settable else [first, second]
-        again = " and ".join(f"ssl probe ckpt={e.path} probe={probe}{value}" for e in runs)
+        again = " and ".join(command("ssl", "probe", ckpt=e.model, probe=probe, **value) for e in runs)
         remedy = f"measure alike ({again}) and compare the probes, or choose other columns with --probe or --labels"
     of = f" of {target}" if target else ""
     return f"{probe}{of} with {labels} labels was not measured alike: {key} is {said}; {remedy}"

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from ssl_cli.config.chosen import moved_root
 from ssl_cli.config.moved import with_new_names
 from ssl_cli.config.schema import HOUSEKEEPING
 from ssl_cli.errors import UserError
@@ -31,6 +32,13 @@ class Entry:
     seconds: float | None = None  # of training
     images_seen: int | None = None
     collapsed: bool = False
+    data: dict[str, Any] = field(default_factory=dict)  # settings of the data set that it was measured on
+    run: Path | None = None  # whose model it is; None where it is gone
+
+    @property
+    def model(self) -> Path:
+        """What ``ckpt=`` takes for this model."""
+        return self.run or self.path
 
 
 def collect(paths: Sequence[Path]) -> tuple[list[Entry], list[tuple[str, str]]]:
@@ -90,11 +98,13 @@ def _read(directory: Path) -> Entry | tuple[str, str]:
     rows = [row for row in content.get("results") or [] if _is_row(row)]
     if not rows:
         return str(directory), "nothing was measured: there were no labels, or too few"
-    config = _flat(_yaml(run / "config.yaml")) if run else {}
+    stored = _yaml(run / "config.yaml") if run else {}
+    config, data = _flat(stored), stored.get("dataset")
     same_data = not config or content.get("dataset") == summary.get("dataset")
     splits = content.get("splits") or (summary.get("splits") if same_data else "") or ""
     if not is_run:
-        probed = _flat(_yaml(directory / "config.yaml"))
+        probed = _flat(settings := _yaml(directory / "config.yaml"))
+        data = settings.get("dataset") or data
         config |= {k: v for k, v in probed.items() if k in ("dataset.labels", "dataset.label_seed")}
         checkpoint = Path(content.get("checkpoint", "last.pt")).name
         if checkpoint != "last.pt":
@@ -110,6 +120,8 @@ def _read(directory: Path) -> Entry | tuple[str, str]:
         seconds=summary.get("seconds"),
         images_seen=summary.get("images_seen"),
         collapsed=bool(summary.get("collapsed")),
+        data=moved_root(data, (read_json(run / "env.json") if run else None) or {}),
+        run=run,
     )
 
 

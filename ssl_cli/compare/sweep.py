@@ -6,6 +6,8 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from ssl_cli.config.words import command
+
 
 class SweepSummary(Callback):
     """Compares the jobs when all have ended: what `ssl compare` says of the sweep."""
@@ -41,4 +43,4 @@ def show_sweep(directory: Path) -> None:
         print(f"not in one table: {error}")
     finished = sum(run["state"] in ("finished", "collapsed") for run in runs)
     print(f"sweep: {directory} ({finished} of {len(runs)} jobs finished)")
-    print(f"next: ssl compare {directory} --against NAME")
+    print(f"next: {command('ssl', 'compare', directory, '--against', 'NAME')}")

@@ -10,6 +10,8 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from ssl_cli.config.limits import WRITTEN, is_limit, within
 from ssl_cli.config.schema import ANNOTATIONS, CHOICES, GROUPS, SCHEMAS, TrainerConfig
+from ssl_cli.config.texts import SEVERAL, declared
+from ssl_cli.config.words import word
 from ssl_cli.errors import UserError, did_you_mean
 
 MEANT = {
@@ -45,7 +47,10 @@ def check(config: DictConfig, defaults: DictConfig, command: str) -> None:
         names = plain[group].get(key, []) if isinstance(plain.get(group), Mapping) else []
         if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
             raise UserError(f"{group}.{key}={names} is not a list of names of what a pretext gives; write [views], say")
+    texts = dict(_annotated_texts(plain))
     for key, value in _leaves(plain):
+        if key in texts:
+            _check_text(key, value, texts[key])
         if value == MISSING or value == "":
             raise UserError(f"{key} is not set; write {key}={MEANT.get(key, 'VALUE')}")
         _check_type(key, value, reference.get(key))
@@ -143,6 +148,23 @@ def _check_type(key: str, value: Any, default: Any) -> None:
         raise UserError(f"{key}={shown} is not {expected}; the default is {key}={default}")
     if isinstance(value, float) and not math.isfinite(value):
         raise UserError(f"{key}={value} is not a finite number")
+
+
+def _check_text(key: str, value: Any, kind: str) -> None:
+    """Refuse what a YAML file has as a number, or true, for a path or a name; typed ones are texts already."""
+    values = value if kind == SEVERAL and isinstance(value, list) else [value]
+    if wrong := [item for item in values if item is not None and not isinstance(item, str)]:
+        raise UserError(
+            f"{key}={wrong[0]} is {type(wrong[0]).__name__} in a file, not a text; write it there in quotes, "
+            f"'{wrong[0]}', or type {word(key, str(wrong[0]))}"
+        )
+
+
+def _annotated_texts(node: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(node, Mapping):
+        yield from ((f"{prefix}{key}", kind) for key, kind in declared(node).items())
+        for key, value in node.items():
+            yield from _annotated_texts(value, f"{prefix}{key}.")
 
 
 def _check_limits(plain: Mapping, schema: type) -> None:

@@ -5,6 +5,7 @@ Hydra composes the config, makes the run directory and runs sweeps; the command 
 
 import contextlib
 import os
+import re
 import shlex
 import sys
 import tempfile
@@ -22,7 +23,8 @@ from omegaconf.errors import OmegaConfBaseException
 from ssl_cli.config import schema
 from ssl_cli.config.explain import check_marks, explain, explain_missing
 from ssl_cli.config.jobs import Done, EndOfSweep, Jobs, existing_directories
-from ssl_cli.config.paths import conf_dir
+from ssl_cli.config.paths import conf_dir, config_dirs
+from ssl_cli.config.texts import texts_as_texts
 from ssl_cli.errors import RunError, UserError, did_you_mean
 
 # The flags of Hydra that make sense here; --experimental-rerun is left out, because it loads a pickle.
@@ -32,6 +34,7 @@ FLAGS = (
     *("--hydra-help", "--shell-completion", "-sc"),
 )
 ALONE = ("--resolve", "--run", "-r", "--multirun", "-m", "--hydra-help", "--shell-completion", "-sc")  # take no value
+OWN_IMAGES = ("probe", "embed")  # commands that look at a run's own images where no data set is chosen
 SHOWS = {
     **dict.fromkeys(("--cfg", "-c"), ("job", "hydra", "all")),
     **dict.fromkeys(("--info", "-i"), ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")),
@@ -60,6 +63,10 @@ def run_app(
     conf = conf_dir()
     flags, settings = _flags_and_settings(command, args)
     check_marks(conf, flags)
+    sweep = not {"-m", "--multirun"}.isdisjoint(flags)
+    settings = texts_as_texts(settings, command, sweep, [conf, *config_dirs(flags)])
+    if not {"-cn", "--config-name"} & set(flags):
+        settings = own_places(command, settings)
     store = ConfigStore.instance()
     store.store(name=f"_{command}_schema", node=schema.SCHEMAS[command])
     _search_upwards(store)
@@ -83,6 +90,22 @@ def run_app(
                 ) from error
             raise UserError(_about_composing(error, command, args)) from error
         return jobs.status()
+
+
+def own_places(command: str, settings: Sequence[str]) -> list[str]:
+    """Let ``dataset.root=DIR`` without ``dataset=NAME`` say where a run's own images are.
+
+    For ``ssl probe`` and ``ssl embed`` that is ``root=DIR``. Beside ``resume=`` and ``init=`` the settings that say
+    where images are need not be those of the default data set.
+    """
+    keys = {item.lstrip("+").split("=")[0] for item in settings if not item.endswith("=null")}
+    if "dataset" in keys:
+        return list(settings)
+    if command in OWN_IMAGES:
+        return [re.sub(r"^\+*dataset\.root=", "root=", item) for item in settings]
+    places = tuple(f"{key}=" for key in schema.PLACES)
+    of_a_run = command == "train" and not keys.isdisjoint(("resume", "init"))
+    return [f"++{item}" if of_a_run and item.startswith(places) else item for item in settings]
 
 
 @contextlib.contextmanager

@@ -10,7 +10,8 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from ssl_cli.config import check
-from ssl_cli.config.paths import group_names
+from ssl_cli.config.paths import config_dirs, group_names
+from ssl_cli.config.words import word
 from ssl_cli.errors import UserError, did_you_mean
 
 PLUG_INS = {"hydra/sweeper": ("optuna",), "hydra/launcher": ("joblib",)}  # of Hydra, each an extra of ssl
@@ -30,7 +31,7 @@ def explain_missing(error: MissingConfigException, conf: Path, command: str, fla
     options = [name for name in (error.options or []) if not name.startswith("_")]
     if option in PLUG_INS.get(group, ()):
         return f"{group}={option} is not installed: pip install 'ssl-cli[{option}]'"
-    places = _user_places(flags)
+    places = config_dirs(flags)
     for file in (place / f"{missing}.yml" for place in places):
         if file.is_file():
             return f"{file} is not read, for its name must end in .yaml; rename it to {file.stem}.yaml"
@@ -54,7 +55,7 @@ def check_marks(conf: Path, flags: Sequence[str]) -> None:
         conf: where the configs of ssl are; a directory of the user's is looked at where it has the same groups.
         flags: those of Hydra that were typed, each with its value after it.
     """
-    for place in _user_places(flags):
+    for place in config_dirs(flags):
         for pattern in ("*.yaml", *(f"{group}/*.yaml" for group in group_names(conf))):
             for file in place.glob(pattern):
                 if file.is_file() and _first_bytes(file) == codecs.BOM_UTF8:
@@ -64,10 +65,6 @@ def check_marks(conf: Path, flags: Sequence[str]) -> None:
 def _first_bytes(file: Path) -> bytes:
     with file.open("rb") as stream:
         return stream.read(len(codecs.BOM_UTF8))
-
-
-def _user_places(flags: Sequence[str]) -> list[Path]:
-    return [Path(value) for flag, value in zip(flags, flags[1:], strict=False) if flag in ("--config-dir", "-cd")]
 
 
 def explain(error: Exception, command: str) -> str:
@@ -97,8 +94,16 @@ def explain(error: Exception, command: str) -> str:
         key = getattr(error, "full_key", None)
         return f"{f'{key}: ' if key else ''}{str(error).splitlines()[0]}"
     if isinstance(error, OverrideParseException):
-        return f"cannot read '{error.override}'; write KEY=VALUE, with quotes around brackets and spaces"
+        return _unreadable(str(error.override))
     return text
+
+
+def _unreadable(override: str) -> str:
+    """Return how to type a setting that Hydra's grammar cannot read."""
+    key, equals, value = override.partition("=")
+    if not equals or not re.fullmatch(r"[+~]*[\w.@/$-]+", key):
+        return f"cannot read '{override}'; write KEY=VALUE"
+    return f"cannot read '{override}'; if the value is a text, write {word(key, value)}"
 
 
 def _unknown_key(full_key: str, parent: object, command: str) -> str:

@@ -4,7 +4,6 @@ import copy
 import json
 import os
 import re
-import shlex
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ssl_cli.config import check, schema
 from ssl_cli.config.explain import explain
+from ssl_cli.config.words import command, setting, without_quotes
 from ssl_cli.errors import RunError, UserError, is_of_disk, one_line
 
 
@@ -163,12 +163,12 @@ def sweep_command(sweep_dir: Path) -> str:
     """Return what to type to go on with a sweep: what is finished is left, what was begun goes on."""
     typed = [arg for arg in sys.argv[1:] if not arg.startswith("hydra.sweep.dir=")]
     shown = sweep_dir.relative_to(Path.cwd()) if sweep_dir.is_relative_to(Path.cwd()) else sweep_dir
-    return shlex.join([*sys.argv[0].split(), *typed, f"hydra.sweep.dir={shown}"])
+    return command(*sys.argv[0].split(), *typed, setting("hydra.sweep.dir", shown))
 
 
 def existing_directories(args: Sequence[str]) -> set[Path]:
     """Return the directories that were there before Hydra makes its own, as far as it could mean them."""
-    chosen = [Path(arg.split("=", 1)[1]) for arg in args if arg.startswith("hydra.") and ".dir=" in arg]
+    chosen = [Path(without_quotes(arg.split("=", 1)[1])) for arg in args if arg.startswith("hydra.") and ".dir=" in arg]
     paths = [Path("outputs"), *Path("outputs").glob("*"), *chosen, *(p for c in chosen for p in c.parents)]
     return {path.resolve() for path in paths if path.is_dir()}
 

@@ -1,5 +1,6 @@
 """Where the YAML files are, and which groups they make."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -13,3 +14,8 @@ def conf_dir() -> Path:
 def group_names(conf: Path) -> list[str]:
     """Return the config groups on disk."""
     return sorted(path.name for path in conf.iterdir() if path.is_dir())
+
+
+def config_dirs(flags: Sequence[str]) -> list[Path]:
+    """Return the directories of the user's own configs, from Hydra's flags."""
+    return [Path(value) for flag, value in zip(flags, flags[1:], strict=False) if flag in ("--config-dir", "-cd")]

@@ -1,14 +1,15 @@
 """What a config must be before anything heavy is imported: types, ranges, and parts that fit together.
 
 The program's own settings are typed here; their values and meanings are in ``conf/``. Plug-ins (data sets, methods)
-are plain YAML: their types are those of their defaults, their ranges stand beside them under ``_limits_``.
+are plain YAML: their types are those of their defaults, their ranges stand beside them under ``_limits_``,
+and which of them are texts whatever they look like (paths, columns) under ``_texts_``.
 """
 
 from dataclasses import dataclass, field
 from typing import Any
 
 # Keys of a plug-in's YAML that speak to the program, not to the plug-in.
-ANNOTATIONS = ("_limits_", "_needs_", "_gives_")
+ANNOTATIONS = ("_limits_", "_texts_", "_needs_", "_gives_")
 
 
 MISSING: Any = "???"  # as OmegaConf writes it, whose import this module can do without
@@ -21,6 +22,7 @@ def setting(
     choices: tuple[str, ...] = (),
     resumable: bool = False,
     identifies: bool = True,
+    text: bool = False,
 ) -> Any:
     """Declare a setting of the program: all that is known of it stands here.
 
@@ -32,8 +34,9 @@ def setting(
             nothing of what is learned from.
         identifies: whether it makes another model. If not (where and how it was computed), it names no directory of a
             sweep and sets no line of ``ssl compare`` apart.
+        text: whether it is a path or a name, and so a text whatever it looks like: ``2024``, ``1e3``, ``a=b``.
     """
-    about: dict[str, Any] = {"choices": choices, "resumable": resumable, "identifies": identifies}
+    about: dict[str, Any] = {"choices": choices, "resumable": resumable, "identifies": identifies, "text": text}
     about |= {} if limit is None else {"limit": limit}
     if isinstance(default, (list, dict)):
         return field(default_factory=lambda: type(default)(default), metadata=about)
@@ -79,9 +82,9 @@ class TrainConfig:
     """``ssl train``. Values and meanings: ``conf/train.yaml``."""
 
     seed: int = setting(limit="0 <= x < 4294967296")
-    name: str = setting(identifies=False)
-    resume: str | None = setting(None, identifies=False)
-    init: str | None = setting(None)
+    name: str = setting(identifies=False, text=True)
+    resume: str | None = setting(None, identifies=False, text=True)
+    init: str | None = setting(None, text=True)
     trusted_modules: list[str] = setting([], identifies=False)
     dataset: Any = setting()
     augment: Any = setting()
@@ -107,10 +110,11 @@ class DeviceConfig:
 class ProbeConfig:
     """``ssl probe``. Values and meanings: ``conf/probe.yaml``."""
 
-    ckpt: str = MISSING
+    ckpt: str = setting(text=True)
     trusted_modules: list[str] = setting([])
     probe: Any = MISSING
     dataset: Any = None
+    root: str | None = setting(None, text=True)
     augment: Any = None
     layer: int | None = setting(None, limit=">= 1")
     keep_features: bool = True
@@ -121,11 +125,12 @@ class ProbeConfig:
 class EmbedConfig:
     """``ssl embed``. Values and meanings: ``conf/embed.yaml``."""
 
-    ckpt: str = MISSING
-    out: str | None = None
+    ckpt: str = setting(text=True)
+    out: str | None = setting(None, text=True)
     split: str = "all"
     trusted_modules: list[str] = setting([])
     dataset: Any = None
+    root: str | None = setting(None, text=True)
     augment: Any = None
     layer: int | None = setting(None, limit=">= 1")
     trainer: DeviceConfig = field(default_factory=DeviceConfig)
@@ -135,8 +140,8 @@ class EmbedConfig:
 class ExportConfig:
     """``ssl export``. Values and meanings: ``conf/export.yaml``."""
 
-    ckpt: str = MISSING
-    out: str | None = None
+    ckpt: str = setting(text=True)
+    out: str | None = setting(None, text=True)
     trusted_modules: list[str] = setting([])
 
 

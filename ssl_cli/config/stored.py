@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ssl_cli.config import check, schema
 from ssl_cli.config.moved import MOVED, with_new_names
 from ssl_cli.config.paths import conf_dir
+from ssl_cli.config.words import word
 from ssl_cli.errors import RunError, UserError
 
 # What a config that somebody else wrote may name without being trusted, beside what the YAML files of ssl itself name:
@@ -100,7 +101,7 @@ def _check_target(target: Any, trusted: tuple[str, ...]) -> None:
         return
     raise UserError(
         f"the checkpoint's config names {text[:200]}, which is not a plug-in of ssl and could run any code; "
-        f"if you trust it, write 'trusted_modules=[{text.split('.')[0][:60]}]'"
+        f"if you trust it, write {word('trusted_modules', [text.split('.')[0][:60]])}"
     )
 
 

@@ -35,6 +35,12 @@ def load(config: Mapping[str, Any]) -> ImageData:
     return replace(data, splits=full)
 
 
+def stored_as(node: Mapping[str, Any], info: DataInfo) -> dict[str, Any]:
+    """Return the settings of a data set with the size and channels of a run's images, where it has such settings."""
+    wanted = {"storage_size": info.image_size, "channels": info.channels}
+    return {key: wanted.get(key, value) for key, value in node.items()}
+
+
 def load_fitting(
     node: dict[str, Any], info: DataInfo, typed: Sequence[str] = (), key: str = "dataset"
 ) -> tuple[ImageData, str]:

@@ -1,11 +1,12 @@
 """The report of one run: what there is, and a line for what is missing."""
 
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ssl_cli.config.chosen import dataset_settings, moved_root
+from ssl_cli.config.words import command
 from ssl_cli.errors import RunError, UserError
 from ssl_cli.report import results
 from ssl_cli.report.figures import confusion, curves, style
@@ -97,7 +98,7 @@ def _facts(run: RunFiles) -> list[tuple[str, Any]]:
 
 def _state_notes(run: RunFiles) -> list[str]:
     """Return what the reader must know of a run that did not simply finish."""
-    resume = f"ssl train resume={shlex.quote(str(run.path))}"
+    resume = command("ssl", "train", resume=run.path)
     notes = {
         "interrupted": f"The run was stopped before its end. To resume it: {resume}",
         "killed": f"The run was killed before its end. To resume it: {resume}",
@@ -127,7 +128,7 @@ def _results(run: RunFiles) -> Results:
         why = {"finished": unlabelled, "collapsed": unlabelled, "failed": "the run has failed"}
         notes = [f"No results: {why.get(run.state, 'test is scored once, at the end')}."]
     elif not any(row.get("ci") for row in rows):
-        again = f"ssl probe ckpt={shlex.quote(str(run.path))} probe=linear"
+        again = command("ssl", "probe", ckpt=run.path, probe="linear")
         notes = [f"No intervals: an older ssl measured this run. To measure it again: {again}"]
     own = results.table(rows, results.caption(rows)) if rows else None
     probed = [(name, result, result["results"]) for name, result in run.probes if result.get("results")]
@@ -153,11 +154,14 @@ def _efficiency(run: RunFiles, directory: Path) -> tuple[Drawing | None, list[st
         return None, [f"No curve over the number of labels: {why}."] if run.results else []
     if near or run.method == REFERENCE:
         return drawing, []
-    data = "" if run.dataset == "digits" else f" dataset={run.dataset}"
-    add = f"ssl train -m method=supervised{data} dataset.labels=1/class,10/class,all"
-    return drawing, [
-        f"No supervised run on these images is nearby, so none is drawn beside this one. To add one: {add}"
-    ]
+    note = "No supervised run on these images is nearby, so none is drawn beside this one. To add one: "
+    return drawing, [note + supervised_command(run)]
+
+
+def supervised_command(run: RunFiles) -> str:
+    """Return what to type for the supervised runs that this one is held against."""
+    data = dataset_settings(moved_root(run.config.get("dataset"), run.env), run.dataset)
+    return command("ssl", "train", "-m", "method=supervised", "dataset.labels=1/class,10/class,all", **data)
 
 
 def _learned(

@@ -1,7 +1,6 @@
 """The report of several runs: their comparison, their curves, and links to their own reports."""
 
 import re
-import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from urllib.parse import quote
 
 from ssl_cli.compare.metrics import METRICS
 from ssl_cli.compare.table import header, score_text
+from ssl_cli.config.words import command
 from ssl_cli.errors import UserError
 from ssl_cli.report import results
 from ssl_cli.report.figures import curves, style
@@ -114,8 +114,8 @@ def _report(run: RunFiles) -> Path:
 
 def _without_report(runs: Sequence[RunFiles]) -> list[str]:
     without = [run for run in runs if not _report(run).is_file()]
-    hint = "{} of {} runs have no report of their own. To write one: ssl report {}"
-    return [hint.format(len(without), len(runs), shlex.quote(str(without[0].path)))] if without else []
+    hint = "{} of {} runs have no report of their own. To write one: {}"
+    return [hint.format(len(without), len(runs), command("ssl", "report", without[0].path))] if without else []
 
 
 def _headline_name(row: dict[str, Any]) -> str:

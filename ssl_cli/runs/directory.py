@@ -1,6 +1,5 @@
 """The run directory: what a run leaves behind, and how it is found and read again."""
 
-import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from ssl_cli.config.words import command, word
 from ssl_cli.errors import UserError
 from ssl_cli.runs.catalog import find_run, read_json
 from ssl_cli.runs.config_file import read_config
@@ -59,7 +59,7 @@ class RunDir:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise UserError(
                 f"{path} exists and is not empty; nothing was overwritten: write another hydra.run.dir, "
-                f"or resume={path} to go on with a run"
+                f"or {word('resume', path)} to go on with a run"
             )
 
     @classmethod
@@ -125,8 +125,8 @@ class ReadOnlyRunDir(RunDir):
 def resume_command(run_dir: RunDir, config: DictConfig | None = None) -> str:
     """Return what to type to go on with a run."""
     trusted = config.get("trusted_modules") if config is not None else None
-    module = f" 'trusted_modules=[{','.join(trusted)}]'" if trusted else ""
-    return f"ssl train resume={shlex.quote(str(run_dir.path))}{module}"
+    module = {"trusted_modules": list(trusted)} if trusted else {}
+    return command("ssl", "train", resume=run_dir.path, **module)
 
 
 def record_failure(output_dir: Path, error: str, overrides: list[str]) -> None:

@@ -110,6 +110,8 @@ def count_steps(config: DictConfig, train_size: int) -> tuple[int, int]:
         UserError: a batch is larger than the train split.
     """
     trainer = config.trainer
+    if train_size < 2:
+        raise UserError(f"the train split has {train_size} image{'s' * (train_size != 1)}, and a batch at least 2")
     if trainer.batch_size > train_size:
         raise UserError(
             f"trainer.batch_size={trainer.batch_size} is more than the {train_size} images of the train split; "

@@ -10,13 +10,14 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from ssl_cli.config.stored import blaming_config, stored_config
-from ssl_cli.data.dataset import load, load_fitting
+from ssl_cli.data.dataset import load_fitting
 from ssl_cli.data.describe import describe
 from ssl_cli.data.images.base import ImageData
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError
 from ssl_cli.methods.base import Method
 from ssl_cli.runs import checkpoint
+from ssl_cli.setup.own_images import own_images, stored_node, without_trained
 from ssl_cli.setup.parts import build_method
 from ssl_cli.system.device import choose_device, set_threads
 
@@ -104,7 +105,8 @@ def open_checkpoint(file: Path, config: DictConfig, typed: Sequence[str] = ()) -
 
     Args:
         file: the checkpoint.
-        config: has ``dataset`` (None: the run's own), ``trainer`` (device, threads), ``trusted_modules``.
+        config: has ``dataset`` (None: the run's own), ``root`` (where that is now), ``trainer`` (device, threads),
+            ``trusted_modules``.
         typed: overrides of the command line: what the user has set of the images is not changed.
 
     Raises:
@@ -118,25 +120,23 @@ def open_checkpoint(file: Path, config: DictConfig, typed: Sequence[str] = ()) -
     if run_config.trainer.channels_last:  # as it was measured at the end of the run, to the last bit
         method = method.to(memory_format=torch.channels_last)
 
+    run, stored = file.parent.parent, OmegaConf.to_container(run_config.dataset, resolve=True)
     other = config.dataset is not None
-    node = config.dataset if other else run_config.dataset
+    node = config.dataset if other else OmegaConf.create(stored_node(stored, run, config.get("root")))
     if other:
         data, note = load_fitting(OmegaConf.to_container(node, resolve=True), info, typed)
+        data, left_out = without_trained(data, {**stored, "root": node.get("root")}, info, run)
+        note += f"\n{left_out}" if left_out else ""
     else:
         with blaming_config(file):
-            data, note = load(OmegaConf.to_container(node, resolve=True)), ""
+            data, note = own_images(OmegaConf.to_container(node), info, run)
         if data.shape != info.shape:
             raise UserError(
                 f"{file} was trained on images of {info.shape}, but its config gives {data.shape}: it is not what the "
                 "run has written"
             )
     seen, labelled = describe(data, node)
-    if not other and seen.splits != info.splits:
-        raise UserError(
-            f"the images of {info.name} are not those that the run was trained on, so its test split could hold images "
-            "that it has seen; bring them back, or name the new ones: dataset=NAME dataset.root=DIR"
-        )
-    if other and data.name == info.name and seen.splits != info.splits:
+    if other and not left_out and data.name == info.name and seen.splits != info.splits:
         note += ", some of these test images perhaps among them, for the splits are not the run's"
     step = rebuilt.state["progress"]["step"]
     return OpenedCheckpoint(file, step, run_config, info, method, node, data, labelled, device, note)

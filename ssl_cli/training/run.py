@@ -3,7 +3,6 @@
 import contextlib
 import os
 import platform
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from ssl_cli.config.stored import blaming_config
+from ssl_cli.config.words import command
 from ssl_cli.errors import RunError, UserError, is_of_disk
 from ssl_cli.runs.directory import ReadOnlyRunDir, RunDir, resume_command
 from ssl_cli.runs.environment import environment
@@ -33,6 +33,7 @@ def execute(job: Job, created: Callable[[Path], None] = lambda path: None) -> in
     if config.trainer.keep_memory:
         keep_freed_memory()
     from ssl_cli.distributed.group import first_alone, rank, world_size
+    from ssl_cli.setup.own_images import check_same_files, files_by_split, kept_splits
     from ssl_cli.setup.plan import plan
     from ssl_cli.setup.prepare import prepare  # torch comes in here
 
@@ -49,6 +50,8 @@ def execute(job: Job, created: Callable[[Path], None] = lambda path: None) -> in
                 experiment = prepare(config, resuming=resumable)
             if resumed:
                 check_resumable(resumed, experiment)
+                if experiment.data.files:
+                    check_same_files(experiment.data, config.dataset.root, kept_splits(run_dir.path))
         for term, value in plan(experiment, job.target):
             print(f"{term:>17}  {value}")
         if config.trainer.dry_run:
@@ -66,6 +69,8 @@ def execute(job: Job, created: Callable[[Path], None] = lambda path: None) -> in
             run_dir.log(f"resumed at step {resumed['progress']['step'] if resumed else 0}")
             tell_of_changes(run_dir, config)
             tell_of_ranks(run_dir, world_size())
+        if experiment.data.files and kept_splits(run_dir.path) is None:
+            run_dir.write("splits.json", files_by_split(experiment.data, config.dataset.root))
         created(run_dir.path)
         return train_and_measure(experiment, run_dir, resumed, job, stop)
 
@@ -190,9 +195,9 @@ def conclude(experiment: Any, run_dir: RunDir, results: list[dict], seconds: flo
     else:
         print("The images have no labels, so nothing was measured: no kNN, no linear probe.")
     print(f"trained in {clock(seconds)}; run: {run_dir.path}")
-    own = "" if results else " dataset=folder dataset.root=LABELLED_DIR"
-    print(f"next: ssl probe ckpt={shlex.quote(str(run_dir.path))} probe=linear{own}")
-    print(f"look: ssl report {shlex.quote(str(run_dir.path))}")
+    own = {} if results else {"dataset": "folder", "dataset.root": "LABELLED_DIR"}
+    print(f"next: {command('ssl', 'probe', ckpt=run_dir.path, probe='linear', **own)}")
+    print(f"look: {command('ssl', 'report', run_dir.path)}")
 
 
 def budget_record(experiment: Any) -> dict[str, Any]:

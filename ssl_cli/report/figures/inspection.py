@@ -14,6 +14,7 @@ from ssl_cli.data.images.base import ImageData, split_fingerprint
 from ssl_cli.errors import UserError
 from ssl_cli.pretext.base import Pretext
 from ssl_cli.probes.frozen.features import extract
+from ssl_cli.setup.own_images import stored_node
 from ssl_cli.setup.parts import build_pretext
 from ssl_cli.setup.restore import rebuild_newest
 from ssl_cli.system.device import choose_device
@@ -64,8 +65,7 @@ def inspect_run(run: Path, root: str | None, trusted: list[str], tell: Callable[
     rebuilt = rebuild_newest(run, trusted)
     config, info = rebuilt.config, rebuilt.info
     node = OmegaConf.to_container(config.dataset, resolve=True)
-    if root is not None:
-        node["root"] = root
+    node = stored_node(node, run, root)
     tell(f"images of {info.name}")
     with blaming_config(run / "checkpoints"):
         data, pretext = load(node), build_pretext(config, info)

@@ -1,0 +1,183 @@
+"""The images that a run was trained on, wherever they are now: known again by file name and content."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ssl_cli.config.chosen import dataset_settings, moved_root
+from ssl_cli.config.words import command
+from ssl_cli.data.dataset import load, stored_as
+from ssl_cli.data.images.base import ImageData, split_fingerprint
+from ssl_cli.data.info import DataInfo
+from ssl_cli.errors import UserError
+from ssl_cli.runs.catalog import read_json
+
+FILE = "splits.json"  # {"train": {"ant/1.png": "734-1f3a...", ...}, "val": ..., "test": ...}: below the root, `content`
+PIECE = 4096  # bytes that are read at the beginning, the middle and the end of a file
+COMPARED = 1000  # files whose pieces are compared before a run's images are used again; of the others only the size
+Splits = Mapping[str, Mapping[str, str]]
+
+
+def files_by_split(data: ImageData, root: str) -> dict[str, dict[str, str]]:
+    """Return what `FILE` holds: of each split the files, by their names below ``root``, and what they are
+    known by: `content`.
+    """
+    return {
+        split: {_below(root, data.files[i]): content(data.files[i]) for i in at.tolist()}
+        for split, at in data.splits.items()
+    }
+
+
+def kept_splits(run: Path) -> Splits | None:
+    """Return what `files_by_split` wrote into a run's directory; None for an older run, or one without files."""
+    content = read_json(run / FILE)
+    whole = content and all(isinstance(content.get(split), dict) for split in ("train", "val", "test"))
+    return content if whole else None
+
+
+def check_same_files(data: ImageData, root: str, kept: Splits | None) -> None:
+    """Raise ``UserError`` where files have the names that the run's had, and another content."""
+    before = {name: known for files in (kept or {}).values() for name, known in files.items()}
+    here = {name: file for file in data.files if (name := _below(root, file)) in before}
+    closely = set(sorted(here)[:: -(-len(here) // COMPARED)]) if here else set()
+    changed = [
+        name
+        for name, file in sorted(here.items())
+        if before[name] != (content(file) if name in closely else f"{_size(file)}-{before[name].partition('-')[2]}")
+    ]
+    if changed:
+        raise UserError(
+            f"{len(changed)} of the {len(before)} images in {root} have the names of those that the run was trained on "
+            f"but another content ({changed[0]}, say); bring these back: dataset.root=DIR"
+        )
+
+
+def own_images(node: dict[str, Any], info: DataInfo, run: Path) -> tuple[ImageData, str]:
+    """Load a run's own images with its own splits, also where they have moved, or some of them are gone.
+
+    Args:
+        node: the run's settings of the data set; ``root`` is where the images are now.
+        info: what the run knew of them.
+        run: its directory.
+
+    Returns:
+        The images, and a line that says what is not as it was, or ``""``.
+
+    Raises:
+        UserError: they are others, and which of them the run was trained on is not known.
+    """
+    kept, root = kept_splits(run), node.get("root")
+    if root is not None and kept is not None:  # what is gone could change what is found out
+        node = stored_as(node, info)
+    data = load(node)
+    if split_fingerprint(data) == info.splits:
+        if root is not None and data.files:
+            check_same_files(data, root, kept)
+        return data, ""
+    if kept is None or root is None or not data.files or data.classes != info.classes:
+        other = command("ssl", "probe", ckpt=run, **dataset_settings(node, info.name))
+        raise UserError(
+            f"the images of {data.name} are not those that the run was trained on (their names, labels or number), so "
+            "its test split could hold images that it has seen; bring them back, and name their place with "
+            f"dataset.root=DIR, or measure these as other images: {other}"
+        )
+    check_same_files(data, root, kept)
+    row = {_below(root, file): i for i, file in enumerate(data.files)}
+    splits = {
+        split: torch.tensor(sorted(row[name] for name in kept[split] if name in row), dtype=torch.int64)
+        for split in ("train", "val", "test")
+    }
+    if not len(splits["train"]):
+        raise UserError(f"none of the images that the run was trained on is in {root}; write dataset.root=DIR")
+    found, before = sum(map(len, splits.values())), sum(map(len, kept.values()))
+    note = (
+        f"{data.name}: the run's own splits by file name: {before - found} of its {before} images are gone, and "
+        f"{len(data.files) - found} new ones are left out"
+    )
+    return replace(data, splits=splits), note
+
+
+def without_trained(data: ImageData, own: dict[str, Any], info: DataInfo, run: Path) -> tuple[ImageData, str]:
+    """Leave out of the test split what the run was trained on, whatever it is called there.
+
+    Args:
+        data: images of a data set that was named beside the run.
+        own: the run's settings of its own data set, with ``root`` set to that of ``data`` where it has one.
+        info: what the run knew of its images.
+        run: its directory.
+
+    Returns:
+        The images, and a line that says how many were left out, or ``""``.
+
+    Raises:
+        UserError: nothing is left to test on.
+    """
+    seen = _trained(own, info, run) if data.files else set()
+    test = data.splits["test"]
+    known = torch.tensor([content(data.files[i]) in seen for i in test.tolist()] if seen else [], dtype=torch.bool)
+    if not known.any():
+        return data, ""
+    if known.all():
+        moved = command("ssl", "probe", ckpt=run, **{"dataset.root": own.get("root")})
+        raise UserError(
+            f"the run was trained on all {len(test)} test images of {data.name}; for the test split that it has kept "
+            f"apart: {moved}"
+        )
+    count = int(known.sum())
+    note = f"{count} of the {len(test)} test images of {data.name} were trained on by the run: they are left out"
+    return replace(data, splits={**data.splits, "test": test[~known]}), note
+
+
+def _trained(own: dict[str, Any], info: DataInfo, run: Path) -> set[str]:
+    """Return the `content` of the files that a run was trained on; of an older run, if these images are its own."""
+    if (kept := kept_splits(run)) is not None:
+        return set(kept["train"].values())
+    if own.get("root") is None or "layout" not in own:
+        return set()
+    try:
+        data = load(own)
+    except UserError:  # it was of another kind of folder
+        return set()
+    own_splits = split_fingerprint(data) == info.splits
+    return {content(data.files[i]) for i in data.splits["train"].tolist()} if own_splits else set()
+
+
+def stored_node(node: dict[str, Any], run: Path, root: str | None) -> dict[str, Any]:
+    """Return a run's settings of its data set with ``root`` where the images are now.
+
+    Args:
+        node: as stored.
+        run: its directory.
+        root: as typed; None: where they were.
+
+    Raises:
+        UserError: the data set has no such place.
+    """
+    if root is None:
+        return moved_root(node, read_json(run / "env.json") or {})
+    if "root" not in node:
+        raise UserError("the run's images are in no folder; leave dataset.root away, or write dataset=NAME beside it")
+    return {**node, "root": str(Path(root).expanduser().absolute())}
+
+
+def content(file: str) -> str:
+    """Return what a file is known by under any name: its bytes, and a digest of its beginning, middle and end."""
+    size, digest = _size(file), hashlib.sha256()
+    with Path(file).open("rb") as opened:
+        for start in (0, size // 2, max(size - PIECE, 0)):
+            opened.seek(start)
+            digest.update(opened.read(PIECE))
+    return f"{size}-{digest.hexdigest()[:16]}"
+
+
+def _below(root: str, file: str) -> str:
+    return os.path.relpath(file, Path(root).expanduser())
+
+
+def _size(file: str) -> int:
+    return Path(file).stat().st_size

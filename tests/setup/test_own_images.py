@@ -1,0 +1,118 @@
+"""A run's own images are known again where they have moved; nothing that it was trained on is tested on."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from experiments import composed
+from omegaconf import OmegaConf
+
+from ssl_cli.data.dataset import load
+from ssl_cli.data.describe import describe
+from ssl_cli.errors import UserError
+from ssl_cli.setup.own_images import FILE, files_by_split, own_images, stored_node, without_trained
+
+
+def names(data, split):
+    return {data.files[i].rpartition("/")[2] + data.files[i].rpartition("/")[0][-3:] for i in data.splits[split]}
+
+
+@pytest.fixture
+def seen(image_folder, tmp_path):
+    """A run's settings of its data set, what it knew of that, the images, and its directory."""
+    config = composed("train", ["dataset=folder", f"dataset.root={image_folder}", "dataset.split_seed=5"])
+    node = OmegaConf.to_container(config.dataset, resolve=True)
+    data = load(node)
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / FILE).write_text(json.dumps(files_by_split(data, node["root"])))
+    return node, describe(data, config.dataset)[0], data, run
+
+
+def test_moved_and_renamed_it_has_its_splits(seen, image_folder, tmp_path):
+    node, info, before, run = seen
+    shutil.move(image_folder, tmp_path / "new, place=1")
+    after, note = own_images(stored_node(node, run, str(tmp_path / "new, place=1")), info, run)
+    assert note == "" and all(names(after, split) == names(before, split) for split in before.splits)
+
+
+def test_where_some_are_gone_and_some_are_new_the_rest_has_its_splits(seen, image_folder):
+    node, info, before, run = seen
+    (image_folder / "ant/3.png").unlink()
+    shutil.copy(image_folder / "ant/1.png", image_folder / "ant/new.png")
+    after, note = own_images(node, info, run)
+    assert "1 of its 36 images are gone, and 1 new ones are left out" in note
+    for split in before.splits:
+        assert names(after, split) == names(before, split) - {"3.pngant"}
+
+
+def test_other_images_of_the_same_names_are_not_its_own(seen, image_folder):
+    node, info, _, run = seen
+    shutil.copy(image_folder / "bee/3.png", image_folder / "ant/3.png")
+    with pytest.raises(UserError, match="1 of the 36 images .* another content .ant/3.png"):
+        own_images(node, info, run)
+
+
+def test_of_an_older_run_the_seed_says_which_they_are(seen, image_folder, tmp_path):
+    node, info, before, run = seen
+    (run / FILE).unlink()
+    (run / "env.json").write_text(json.dumps({"directory": str(tmp_path)}))
+    relative = stored_node({**node, "root": "images"}, run, None)
+    after, note = own_images(relative, info, run)
+    assert note == "" and names(after, "test") == names(before, "test")
+    (image_folder / "ant/3.png").unlink()
+    with pytest.raises(UserError, match="ssl probe ckpt=.*run dataset=folder dataset.root="):
+        own_images(relative, info, run)
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_what_was_trained_on_is_not_tested_on(seen, older):
+    node, info, before, run = seen
+    if older:
+        (run / FILE).unlink()
+    carved = load({**node, "split_seed": 0})  # as dataset=folder dataset.root=DIR carves it
+    trained = names(carved, "test") & names(before, "train")
+    assert trained
+    left, note = without_trained(carved, node, info, run)
+    assert f"{len(trained)} of the {len(carved.splits['test'])} test images" in note
+    assert names(left, "test") == names(carved, "test") - trained
+
+
+def test_an_image_is_known_under_another_name_and_others_of_its_name_and_size_are_not(seen, image_folder):
+    node, info, before, run = seen
+    (image_folder / "new").mkdir()
+    trained = [before.files[i] for i in before.splits["train"].tolist()]
+    renamed, other = image_folder / "new/renamed.png", image_folder / "new" / trained[1].rpartition("/")[2]
+    shutil.copy(trained[0], renamed)
+    pixels = bytearray(image_folder.joinpath(trained[1]).read_bytes())
+    other.write_bytes(bytes(pixels[:-3] + b"end"))
+    data = type(before)(
+        **{**vars(before), "files": (str(renamed), str(other)), "splits": {"test": torch.tensor([0, 1])}}
+    )
+    left, note = without_trained(data, node, info, run)
+    assert left.splits["test"].tolist() == [1] and "1 of the 2 test images" in note
+
+
+def test_where_all_were_trained_on_there_is_nothing_to_test_on(seen):
+    node, info, before, run = seen
+    swapped = type(before)(**{**vars(before), "splits": {**before.splits, "test": before.splits["train"][:3]}})
+    with pytest.raises(UserError, match=r"all 3 test images .* ssl probe ckpt=\S+ dataset.root="):
+        without_trained(swapped, node, info, run)
+
+
+def test_a_run_is_used_from_another_directory_and_after_a_move(ssl, image_folder):
+    small = ("trainer.epochs=1", "trainer.batch_size=8", "~probes.linear", "dataset.storage_size=16")
+    done = ssl("train", "dataset=folder", "dataset.root=images", *small, "hydra.run.dir=a run,1")
+    assert done.status == 0, done.err
+    stored = OmegaConf.load(ssl.cwd / "a run,1/config.yaml")
+    assert stored.dataset.root == str(image_folder)
+    shutil.move(image_folder, ssl.cwd / "moved=1")
+    gone = ssl("probe", "ckpt=a run,1", "probe=knn")
+    assert gone.status == 2 and "does not exist; write dataset.root=DIR" in gone.err
+    probed = ssl("probe", "ckpt=a run,1", "probe=knn", "dataset.root=moved=1")
+    assert probed.status == 0, probed.err
+    resumed = ssl("train", "resume=a run,1", "dataset.root=moved=1", "trainer.epochs=2")
+    assert resumed.status == 0, resumed.err
+    other = ssl("probe", "ckpt=a run,1", "probe=knn", "dataset=folder", "dataset.root=moved=1", "dataset.split_seed=3")
+    assert other.status == 0 and "were trained on by the run: they are left out" in other.out, other.err
