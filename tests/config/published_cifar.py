@@ -176,7 +176,7 @@ SMALL = {
             "pretext.all_four": True,
             **DECAYED_SGD,
             **under("optimizer", nesterov=True, momentum=0.9, scale="none", lr=0.1, weight_decay=5e-4),
-            **under("schedule", warmup=0, factor=0.2, milestones=["60 epochs", "120 epochs", "160 epochs"]),
+            **under("schedule", warmup="0%", factor=0.2, milestones=["60 epochs", "120 epochs", "160 epochs"]),
             **under("trainer", epochs=200, batch_size=128),
             "method.layers": 1,
         },

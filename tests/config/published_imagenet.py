@@ -219,7 +219,7 @@ IMAGENET_RECIPES = {
             **DECAYED_SGD,
             "optimizer.lr": 0.1,
             "optimizer.weight_decay": 1e-4,
-            **under("schedule", warmup=0, factor=0.1, milestones=["30 epochs", "60 epochs"]),
+            **under("schedule", warmup="0%", factor=0.1, milestones=["30 epochs", "60 epochs"]),
             **under("trainer", epochs=90, batch_size=256),
             "method.label_smoothing": 0.0,
         },

@@ -97,6 +97,7 @@ def test_torchrun_is_adopted(straight, summary):
     assert steps(run) == list(range(1, STEPS + 1))
 
 
+@pytest.mark.slow
 def test_a_killed_rank_stops_the_others_and_the_run_goes_on(straight, tmp_path, summary):
     process = spawned(tmp_path, *overrides("moco"), "hydra.run.dir=run")
     wait_for_step(tmp_path / "run", 6, process)

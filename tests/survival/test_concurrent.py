@@ -42,7 +42,7 @@ def arrive_together(directory, number, count):
     RunDir.create = create
 
 
-@pytest.mark.parametrize("count", [4, pytest.param(32, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [2, pytest.param(32, marks=pytest.mark.slow)])
 def test_runs_of_the_same_second_have_their_own_directories(tmp_path, count):
     argv = [*arguments("moco")[:-1], "trainer.epochs=1", "~probes.knn"]
     processes = [

@@ -148,8 +148,8 @@ def changed(before: dict, after: dict) -> dict:
 
 def test_changed_lines_and_configs_work_or_say_why_not(place):
     tries = Tries(place)
-    lines_of(tries, 16)
-    configs_of(tries, 3)
+    lines_of(tries, 10)
+    configs_of(tries, 2)
     tries.end()
 
 
