@@ -257,6 +257,8 @@ class TestDataSet:
         save(tmp_path / "b.png", RAMP * 16, "<u2")
         for _ in range(2):  # decoded, then read from the cache
             assert "values 0..4095 become 0..255 in 1 of 2 images" in self.load(tmp_path).note
+        first = self.load(tmp_path, reading=1)  # not what the other rules have kept
+        assert np.array_equal(first.images[1, 0], np.round(RAMP * 16 / 257)) and "values" not in first.note
         data = self.load(tmp_path, value_range=[0, 8160])
         assert "values 0..8160 become 0..255 in 1 of 2 images" in data.note
         assert np.array_equal(data.images[1, 0], np.round(RAMP / 2)) and np.array_equal(data.images[0, 0], RAMP)
