@@ -63,7 +63,7 @@ def test_a_checkpoint_whose_weights_do_not_fit_is_one_line_in_the_page(run, copy
 @pytest.mark.parametrize(
     ("group", "changed", "said"),
     [
-        ("dataset", {"root": 5}, "is not one that ssl can build"),
+        ("dataset", {"root": 5}, "is not what a run has written: dataset.root=5 is int in a file"),
         ("dataset", {"val_fraction": "much"}, "is not one that ssl can build"),
         ("pretext", {"unknown": 1}, "got an unexpected keyword argument 'unknown'"),
     ],
