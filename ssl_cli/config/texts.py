@@ -41,9 +41,11 @@ def kind_of(key: str, command: str, conf_dirs: Iterable[Path]) -> str | None:
     *parents, name = key.split(".")
     if not parents:
         return None
-    groups = {parents[0], parents[-1]} | ({"probe", "dataset"} if parents[0] in ("probe", "probes") else set())
+    groups = [parents[0], parents[-1]]
+    if parents[0] in ("probe", "probes"):  # probe.NAME or probes.linear.NAME; below that a data set of its own
+        groups = ["dataset"] if len(parents) > ("probe", "probes").index(parents[0]) + 1 else ["probe"]
     for directory in conf_dirs:
-        for group in sorted(groups):
+        for group in dict.fromkeys(groups):
             for file in sorted((directory / group).glob("*.y*ml")) if re.fullmatch(r"[\w-]+", group) else ():
                 if kind := _declared(file).get(name):
                     return kind
