@@ -57,7 +57,8 @@ def check(config: DictConfig, defaults: DictConfig, command: str) -> None:
     _check_limits(plain, schema)
     for key, allowed in CHOICES.items():
         if plain.get("trainer", {}).get(key, allowed[0]) not in allowed:
-            raise UserError(f"trainer.{key}={plain['trainer'][key]} is not one of {', '.join(allowed)}")
+            words = ", ".join(str(word).lower() if isinstance(word, bool) else word for word in allowed)
+            raise UserError(f"trainer.{key}={plain['trainer'][key]} is not one of {words}")
 
 
 def known_settings(command: str) -> list[str]:

@@ -19,7 +19,7 @@ def setting(
     default: Any = MISSING,
     *,
     limit: str | None = None,
-    choices: tuple[str, ...] = (),
+    choices: tuple[str | bool, ...] = (),
     resumable: bool = False,
     identifies: bool = True,
     text: bool = False,
@@ -29,7 +29,7 @@ def setting(
     Args:
         default: its value where the YAML files give none; a list or dictionary is made anew each time.
         limit: its range, as `ssl_cli.config.limits` reads it.
-        choices: the texts that it can be; none: any.
+        choices: the words that it can be; none: any.
         resumable: whether it may change beside ``resume=``: how long to train, where, how often to look and save;
             nothing of what is learned from.
         identifies: whether it makes another model. If not (where and how it was computed), it names no directory of a
@@ -68,6 +68,7 @@ class TrainerConfig:
     device: str = setting(choices=DEVICES, resumable=True, identifies=False)
     precision: str = setting(choices=PRECISIONS)
     channels_last: bool = setting()
+    compile: Any = setting("auto", choices=("auto", True, False), identifies=False)
     threads: int | None = setting(None, limit=">= 1", resumable=True, identifies=False)
     devices: int = setting(1, limit=">= 1", resumable=True, identifies=False)
     synchronise_norms: bool = setting(True)

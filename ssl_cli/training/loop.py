@@ -1,6 +1,7 @@
 """The training loop, read downwards: a step, then what falls due after it."""
 
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from ssl_cli.runs.directory import ReadOnlyRunDir, RunDir
 from ssl_cli.setup.prepare import Experiment
 from ssl_cli.system.signals import StopRequest
 from ssl_cli.system.terminal import Progress, clock
+from ssl_cli.training.compiled import compiled
 from ssl_cli.training.guard import GIVE_UP, Guard
 from ssl_cli.training.metrics import JsonLines, Metrics, SinceLastRow
 from ssl_cli.training.monitor import evaluate
@@ -35,6 +37,7 @@ class Training:
     run: RunDir
     state: TrainingState
     model: nn.Module  # the method as it is called: on several ranks, what averages its gradients
+    compiled: AbstractContextManager  # that a step runs in: there its parts may be compiled
     generator: torch.Generator  # of the pretext, on the CPU: the same draws on every device
     metrics: Metrics
     saver: Saver
@@ -105,11 +108,13 @@ def begin(e: Experiment, run: RunDir, resumed: dict[str, Any] | None) -> Trainin
     metrics = Metrics([] if isinstance(run, ReadOnlyRunDir) else [JsonLines(run.path / "metrics.jsonl")])
     metrics.drop_after(state.step)
     trace = run.path / "plots" / "trace.json" if trainer.profile else None
+    context, said = compiled(e.method, e.pretext, trainer.compile, e.device, e.total_steps)
     t = Training(
         e=e,
         run=run,
         state=state,
         model=data_parallel(e.method, trainer.synchronise_norms),
+        compiled=context,
         generator=torch.Generator(),
         metrics=metrics,
         saver=Saver(e, run),
@@ -120,6 +125,8 @@ def begin(e: Experiment, run: RunDir, resumed: dict[str, Any] | None) -> Trainin
         first_step=state.step,
         started=time.perf_counter() - state.seconds,
     )
+    if said:
+        t.progress.warn(said)
     e.method.train()
     if trainer.freeze_backbone:
         e.method.backbone.eval()  # the statistics of its norms, too
@@ -139,7 +146,8 @@ def train_step(t: Training) -> None:
     with t.watch.part("data"):
         batch = e.loader.batch(step)
     t.guard.before_step()
-    loss, outputs = gradients(t, batch)
+    with t.compiled:
+        loss, outputs = gradients(t, batch)
     with t.watch.part("optimizer"):
         t.state.step += 1
         if t.guard.accepts(loss):
