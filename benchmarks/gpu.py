@@ -1,4 +1,4 @@
-"""What `ssl` does on this machine's GPU, in the minutes there are: `python -m benchmarks.gpu --data DIR --out docs/gpu.md`.
+"""What `ssl` does on a GPU, in the minutes there are: `python -m benchmarks.gpu --data DIR --out docs/gpu.md`.
 
 Three parts, each printed as it comes and kept as JSON in outputs/benchmarks/gpu/:
   agree  the tests marked `gpu`: devices agree, runs resume, no step waits for the GPU
@@ -212,14 +212,17 @@ def train(options: argparse.Namespace, until: float) -> dict[str, Any]:
         epochs = max(5, int((limit - 40) * 0.85 * rate / 45_000))
         command += [f"trainer.epochs={epochs}", f"trainer.eval_every={max(1, epochs // 10)}", "trainer.compile=true"]
     began = time.monotonic()
-    done = subprocess.run(command, cwd=ROOT, check=False, timeout=max(60, limit + CLOSING))
+    try:
+        status = subprocess.run(command, cwd=ROOT, check=False, timeout=max(60, limit + CLOSING)).returncode
+    except subprocess.TimeoutExpired:  # what is there by now is kept
+        status = -1
     if not (run / "summary.json").exists():
         return {"failed": True, "summary": {}, "knn": [], "command": " ".join(command[3:]), "seconds": 0}
     summary = json.loads((run / "summary.json").read_text())
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     knn = [(row["epoch"], row["val_knn"]) for row in rows if row.get("val_knn") is not None]
     return {
-        "failed": done.returncode != 0,
+        "failed": status != 0,
         "command": " ".join(command[3:]).replace(str(run), "RUN").replace(str(options.data.absolute()), "DIR"),
         "seconds": time.monotonic() - began,
         "summary": {key: value for key, value in summary.items() if key not in ("pid", "host", "overrides")},

@@ -101,7 +101,8 @@ def training(part: dict[str, Any]) -> str:
     )
     text += "files and the closing measurement.\n\n| epoch | kNN on val |\n|---|---|\n"
     text += "".join(f"| {epoch:g} | {100 * knn:.1f} |\n" for epoch, knn in part["knn"])
-    text += "\nOn the test split, scored once (accuracy in %):\n\n| model | probe | labels | accuracy |\n|---|---|---|---|\n"
+    text += "\nOn the test split, scored once (accuracy in %):\n\n"
+    text += "| model | probe | labels | accuracy |\n|---|---|---|---|\n"
     for row in summary.get("results", []):
         text += f"| {row['model']} | {row['probe']} | {row['labels']} | {100 * row['mean']:.1f} |\n"
     return text
