@@ -9,8 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ssl_cli.augment.augment import Augment
 from ssl_cli.batch import Batch
-from ssl_cli.config.build import instantiate
 from ssl_cli.data.info import DataInfo
+from ssl_cli.setup.parts import build_pretext
 from ssl_cli.system.transfer import constant, send
 
 META = torch.device("meta")
@@ -60,7 +60,7 @@ PRETEXTS = sorted(p.stem for p in (CONF / "pretext").glob("*.yaml") if not p.ste
 @pytest.mark.parametrize("name", PRETEXTS)
 def test_no_pretext_waits_for_the_device(name):
     config = composed("train", [f"pretext={name}", "dataset=shapes", "augment=byol", "method=predict"])
-    pretext = instantiate(config.pretext, augment=instantiate(config.augment), data=info())
+    pretext = build_pretext(config, info())
     generator = torch.Generator().manual_seed(0)
     pretext(batch_on(META), generator)  # sends the constants
     with Waits() as waits:
