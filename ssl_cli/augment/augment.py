@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ssl_cli.augment import colour, draw, geometry
+from ssl_cli.augment.boxes import crop_resize_each
 from ssl_cli.augment.recipe import Affine, Blur, Crop, Jitter, PadCrop, Solarize, parse
 from ssl_cli.augment.subset import apply_where
 from ssl_cli.errors import UserError
@@ -145,7 +146,7 @@ class Augment:
         corner = [((length - side) / 2).round() for length in (height, width)]
         square = torch.stack([*corner, *[torch.full((n,), side)] * 2], dim=1).to(boxes)
         boxes = torch.where(draw.chance(n, self.crop.p, generator).unsqueeze(1), boxes, square)
-        return geometry.crop_resize_each(photos, boxes, size, flip, upside_down, self.crop.interpolation == "bicubic")
+        return crop_resize_each(photos, boxes, size, flip, upside_down, self.crop.interpolation == "bicubic")
 
     def _recolour(self, x: Tensor, generator: torch.Generator) -> Tensor:
         n, rgb, j = len(x), x.shape[1] == 3, self.jitter

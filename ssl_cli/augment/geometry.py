@@ -4,11 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_cli.augment.subset import apply_where
-from ssl_cli.photos import Photos
 from ssl_cli.system.transfer import constant, send
-
-TOGETHER = 64  # boxes that a GPU reads at once
 
 
 def crop_resize(
@@ -32,35 +28,6 @@ def crop_resize(
     columns = _resize_weights(left, width, images.shape[3], out_size[1], flip, bicubic)
     resized = separable(images, rows, columns)
     return resized.clamp_(0, 1) if bicubic else resized
-
-
-def crop_resize_each(
-    photos: Photos,
-    boxes: Tensor,
-    out_size: tuple[int, int],
-    flip: Tensor,
-    vertical_flip: Tensor,
-    bicubic: bool = False,
-) -> Tensor:
-    """Return `crop_resize` of photos of unlike shapes, [B, C, *out_size] float in [0, 1]; only their boxes are read.
-
-    A CPU works through them one by one, which is quicker there than products with what the boxes are padded by. A GPU
-    would wait for so many small steps: it takes boxes of about one size together.
-    """
-    out = torch.empty(len(photos), photos.channels, *out_size, device=photos.device)
-    if photos.device.type == "cpu":
-        mode = "bicubic" if bicubic else "bilinear"
-        for i, (top, left, height, width) in enumerate(boxes.long().tolist()):
-            box = photos[i][:, top : top + height, left : left + width].float().div_(255)
-            out[i] = F.interpolate(box[None], out_size, mode=mode, antialias=True, align_corners=False)[0]
-        out = apply_where(flip, out.clamp_(0, 1) if bicubic else out, lambda rows: rows.flip(3))
-        return apply_where(vertical_flip, out, lambda rows: rows.flip(2))
-    boxes = boxes.cpu()
-    for rows in boxes[:, 2:].prod(1).argsort().split(TOGETHER):
-        at_corner = boxes[rows] * boxes.new_tensor([0, 0, 1, 1])
-        cut = _read_boxes(photos[rows], boxes[rows].long()).float().div_(255)
-        out[send(rows, out.device)] = crop_resize(cut, at_corner, out_size, flip[rows], vertical_flip[rows], bicubic)
-    return out
 
 
 def shift(images: Tensor, down: Tensor, right: Tensor, black: bool = False) -> Tensor:
@@ -116,18 +83,6 @@ def separable(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     # With the channels between height and width both are plain batched products; the result is a view turned back.
     wide = images.transpose(1, 2).reshape(batch, height * channels, width) @ columns.mT
     return (rows @ wide.view(batch, height, -1)).view(batch, len(rows[0]), channels, -1).transpose(1, 2)
-
-
-def _read_boxes(photos: Photos, boxes: Tensor) -> Tensor:
-    """Return boxes [B, 4] int64 as [B, C, h, w] uint8, h and w those of the largest; what a box lacks is arbitrary."""
-    sides = boxes[:, 2:].amax(0).tolist()
-    planes = photos.heights * photos.widths
-    start, plane, line, top, left, height, width = (
-        send(v, photos.device).view(-1, 1, 1, 1) for v in (photos.starts, planes, photos.widths, *boxes.unbind(1))
-    )
-    channel, y, x = (torch.arange(count, device=photos.device) for count in (photos.channels, *sides))
-    y, x = torch.minimum(y.view(-1, 1), height - 1), torch.minimum(x, width - 1)
-    return photos.flat[start + channel.view(-1, 1, 1) * plane + (top + y) * line + left + x]
 
 
 def _resize_weights(
