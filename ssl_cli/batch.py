@@ -5,12 +5,14 @@ from typing import Literal
 
 from torch import Tensor
 
+from ssl_cli.photos import Photos
+
 
 @dataclass
 class Batch:
     """Images as stored, on the training device."""
 
-    images: Tensor  # [B, C, H, W] uint8
+    images: Tensor | Photos  # [B, C, H, W] uint8; `Photos` where they are stored whole, in shapes of their own
     labels: Tensor  # [B] int64 human label; -1 = unlabelled, or hidden from the method
     indices: Tensor  # [B] int64 position in the data set
 

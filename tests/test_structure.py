@@ -10,7 +10,8 @@ PACKAGE = ROOT / "ssl_cli"
 # From the ground up. A module imports from lower floors and from its own package; packages of one floor leave each
 # other alone.
 FLOORS = (
-    *({"__init__", "errors", "batch"}, {"system"}, {"config"}, {"runs"}, {"distributed", "optim"}, {"augment", "data"}),
+    *({"__init__", "errors", "batch", "photos"}, {"system"}, {"config"}, {"runs"}),
+    *({"distributed", "optim"}, {"augment", "data"}),
     *({"backbones"}, {"pretext", "methods"}, {"setup"}, {"probes"}, {"compare"}, {"training"}, {"launch"}, {"report"}),
     *({"commands"}, {"cli", "plugins"}, {"__main__"}),
 )

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from ssl_cli.augment import colour, draw, geometry
+from ssl_cli.augment.boxes import crop_resize_each
 from ssl_cli.augment.recipe import Affine, Blur, Crop, Jitter, PadCrop, Solarize, parse
 from ssl_cli.augment.subset import apply_where
 from ssl_cli.errors import UserError
+from ssl_cli.photos import Photos
 
 Settings = Mapping[str, Any] | None
 
@@ -50,6 +52,11 @@ class Augment:
         self.noise = noise
         self.fused: Callable | None = None  # see ssl_cli.augment.fused
 
+    @property
+    def cuts_photos(self) -> bool:
+        """Whether views are cut from whole photos: some are crops, and nothing moves the image before."""
+        return self.crop.p > 0 and not self.affine.p and not self.pad_crop.p
+
     def cropped(self, scale: Sequence[float], key: str = "crop.scale") -> "Augment":
         """Return the same recipe, always cropping boxes of an area within ``scale``, as a fraction of the image's.
 
@@ -65,7 +72,7 @@ class Augment:
 
     def __call__(
         self,
-        images: Tensor,
+        images: Tensor | Photos,
         mean: Sequence[float] | Tensor,
         std: Sequence[float] | Tensor,
         generator: torch.Generator,
@@ -75,19 +82,25 @@ class Augment:
         """Return ``views`` independent versions of the images, each [B, C, size, size] float, normalised.
 
         Args:
-            images: [B, C, H, W] uint8, C = 1 or 3.
+            images: [B, C, H, W] uint8, C = 1 or 3; of `Photos` crops are cut anywhere, and where the recipe cuts none,
+                or moves images before, their centre squares are taken.
             mean: [C] what ``normalize`` takes off, in units of [0, 1].
             std: [C] what it divides by.
             generator: the only source of randomness. One on the CPU spares a GPU every synchronisation.
             views: how many.
-            size: of the views, in pixels; None keeps H x W.
+            size: of the views, in pixels; None keeps H x W, of photos the shorter side.
         """
         # Autocast would do the resampling in half precision.
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
-            x = images.float().div_(255).repeat(views, 1, 1, 1)
-            x = self._warp(x, generator)
-            x = self._shift(x, generator)
-            x = self._reframe(x, (size, size) if size else tuple(x.shape[2:]), generator)
+            if isinstance(images, Photos) and self.cuts_photos:
+                size = size or images.side
+                x = self._cut(images.repeat(views), (size, size), generator)
+            else:
+                images = images.squares() if isinstance(images, Photos) else images
+                x = images.float().div_(255).repeat(views, 1, 1, 1)
+                x = self._warp(x, generator)
+                x = self._shift(x, generator)
+                x = self._reframe(x, (size, size) if size else tuple(x.shape[2:]), generator)
             x = self._recolour(x, generator)
             x = self._degrade(x, generator)
             return list(colour.normalize(x, mean, std).contiguous().split(len(images)))
@@ -125,6 +138,16 @@ class Augment:
         boxes = draw.crop_boxes(n, height, width, self.crop.scale, self.crop.ratio, generator)
         boxes[~draw.chance(n, self.crop.p, generator)] = boxes.new_tensor([0, 0, height, width])
         return geometry.crop_resize(x, boxes, size, flip, upside_down, self.crop.interpolation == "bicubic")
+
+    def _cut(self, photos: Photos, size: tuple[int, int], generator: torch.Generator) -> Tensor:
+        n, side = len(photos), photos.side
+        flip, upside_down = draw.chance(n, self.flip, generator), draw.chance(n, self.vertical_flip, generator)
+        height, width = photos.heights, photos.widths
+        boxes = draw.crop_boxes(n, height, width, self.crop.scale, self.crop.ratio, generator)
+        corner = [((length - side) / 2).round() for length in (height, width)]
+        square = torch.stack([*corner, *[torch.full((n,), side)] * 2], dim=1).to(boxes)
+        boxes = torch.where(draw.chance(n, self.crop.p, generator).unsqueeze(1), boxes, square)
+        return crop_resize_each(photos, boxes, size, flip, upside_down, self.crop.interpolation == "bicubic")
 
     def _recolour(self, x: Tensor, generator: torch.Generator) -> Tensor:
         n, rgb, j = len(x), x.shape[1] == 3, self.jitter

@@ -28,6 +28,8 @@ def describe(data: ImageData, node: DictConfig) -> tuple[DataInfo, Tensor]:
         std=std,
         value_range=data.value_range,
         splits=split_fingerprint(data),
+        stored_size=None if data.stored_size == data.image_size else data.stored_size,
+        keep_aspect=data.keep_aspect,
     )
     return info, labelled
 

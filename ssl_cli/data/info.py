@@ -13,7 +13,7 @@ class DataInfo:
 
     name: str
     channels: int  # 1 or 3
-    image_size: int  # pixels, height = width
+    image_size: int  # pixels, height = width, of what a network sees
     classes: tuple[str, ...]  # () without labels
     images: int  # stored images of all splits; a batch's indices are below this
     train_size: int  # images in the train split
@@ -22,6 +22,13 @@ class DataInfo:
     std: tuple[float, ...]
     value_range: dict[str, list[float]] | None = None  # as in `ImageData`: of files of more than 8 bits
     splits: str = ""  # fingerprint of which images are in which split, with their labels
+    stored_size: int | None = None  # pixels of the shorter side, as stored; None: image_size
+    keep_aspect: bool = False  # whether images are stored whole
+
+    @property
+    def size(self) -> int | None:
+        """What a network's input is brought to, as `dataset.load` takes it; None: it is as large as what is stored."""
+        return None if self.stored_size is None else self.image_size
 
     @property
     def shape(self) -> str:
@@ -58,6 +65,9 @@ class DataInfo:
         for name, least in (("channels", 1), ("image_size", 1), ("images", 0), ("train_size", 0), ("labelled", 0)):
             value = getattr(info, name)
             _require(type(value) is int and value >= least, name, values)
+        stored = info.stored_size
+        _require(stored is None or type(stored) is int and stored >= 1, "stored_size", values)
+        _require(type(info.keep_aspect) is bool, "keep_aspect", values)
         _require(all(type(name) is str for name in info.classes), "classes", values)
         for name in ("mean", "std"):
             numbers = getattr(info, name)

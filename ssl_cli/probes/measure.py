@@ -79,7 +79,8 @@ def measure_with_baselines(
         t.config.name: method.measured if layer is None else Layer(method.measured, layer),
     }
     models = {
-        name: FrozenModel(net, t.data.images, info.mean, info.std, device, cache) for name, net in networks.items()
+        name: FrozenModel(net, t.data.images, info.mean, info.std, device, cache, t.data.stored)
+        for name, net in networks.items()
     }
     before = fingerprint(method.measured)
     where = device if device.type == "cuda" else "cpu"

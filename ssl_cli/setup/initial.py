@@ -52,6 +52,8 @@ def initialised(config: DictConfig, typed: Sequence[str], chosen: Sequence[str])
                     )
                 OmegaConf.update(saved, key, OmegaConf.select(config, key))
         config.dataset = saved.dataset
+        if config.pretext.get("size") is None and saved.pretext.get("size") is not None:
+            config.pretext.size = saved.pretext.size
         if "augment" not in chosen:
             config.augment = saved.augment
     # On other images a backbone that is trained on adapts to their own statistics; a frozen one cannot.

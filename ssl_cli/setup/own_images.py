@@ -74,7 +74,7 @@ def own_images(node: dict[str, Any], info: DataInfo, run: Path) -> tuple[ImageDa
     kept, root = kept_splits(run), node.get("root")
     if root is not None and kept is not None:  # what is gone could change what is found out
         node = stored_as(node, info)
-    data = load(node)
+    data = load(node, info.size)
     if split_fingerprint(data) == info.splits:
         if root is not None and data.files:
             check_same_files(data, root, kept)

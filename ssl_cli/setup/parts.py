@@ -1,5 +1,7 @@
 """Build the method and the pretext of a config."""
 
+from typing import Any
+
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
@@ -30,7 +32,14 @@ def labelled_per_batch(batch_size: int, parts: int, mu: int) -> int:
 def build_pretext(config: DictConfig, info: DataInfo) -> Pretext:
     """Build the pretext with the run's recipe of augmentations, or with the one that it brings itself."""
     own = config.pretext.get("augment")
-    return instantiate(config.pretext, augment=instantiate(config.augment if own is None else own), data=info)
+    return instantiate(
+        pretext_settings(config.pretext), augment=instantiate(config.augment if own is None else own), data=info
+    )
+
+
+def pretext_settings(node: DictConfig) -> dict[str, Any]:
+    """Return the arguments of a pretext; the size of its views is of the data, which know it."""
+    return {key: value for key, value in OmegaConf.to_container(node, resolve=True).items() if key != "size"}
 
 
 def build_method(config: DictConfig, info: DataInfo, initial: dict[str, Tensor] | None = None) -> Method:

@@ -19,6 +19,7 @@ def plan(e: Experiment, where: str) -> list[tuple[str, str]]:
     epochs = f"{e.steps_per_epoch} an epoch, {e.total_steps / e.steps_per_epoch:g} epochs"
     lines = [
         ("data", what_there_is(e)),
+        ("stored", how_it_is_stored(e)),
         ("left out", f"{data.skipped} broken files" if data.skipped else ""),
         ("data note", data.note),
         ("targets", what_can_be_predicted(e)),
@@ -39,6 +40,12 @@ def what_there_is(e: Experiment) -> str:
     splits = ", ".join(f"{name} {len(positions):,}" for name, positions in e.data.splits.items())
     labels = f"{len(e.info.classes)} classes, {e.info.labelled:,} labels" if e.info.classes else "no labels"
     return f"{e.data.name}: {splits}; {e.info.shape}; {labels}"
+
+
+def how_it_is_stored(e: Experiment) -> str:
+    """Return how the images are stored, what that takes, and what views are cut from where that is not obvious."""
+    whole = e.data.keep_aspect and not e.pretext.cuts_photos
+    return e.data.storage + "; views are of the centre squares, for they are no crops" * whole
 
 
 def what_can_be_predicted(e: Experiment) -> str:

@@ -61,7 +61,7 @@ def prepare(config: DictConfig, resuming: bool = False) -> Experiment:
     set_threads(trainer.threads)
     device = choose_device(trainer.device)
     probes = build_early(config)
-    data = load(data_settings(config))
+    data = load(data_settings(config), config.pretext.get("size"))
     info, labelled = describe(data, config.dataset)
     steps_per_epoch, total_steps = count_steps(config, len(data.splits["train"]))
     schedule = instantiate(config.schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
@@ -156,7 +156,7 @@ def build_loader(
         count = labelled_per_batch(trainer.batch_size, trainer.accumulate * world_size(), method.mu)
         mixed = {"labelled": labelled, "labelled_per_batch": count}
     return Loader(
-        resident(data.images, device),
+        resident(data.cut_from, device),
         visible,
         labelled if method.learns_from == "labels" else data.splits["train"],
         batch_size=trainer.batch_size,

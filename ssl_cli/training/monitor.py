@@ -84,8 +84,8 @@ def monitor_collapse(e: Experiment) -> dict[str, Any]:
     at = e.data.splits["val"] if len(e.data.splits["val"]) else e.data.splits["train"]
     at = at[:: max(1, -(-len(at) // WATCHED))]
     features = extract(e.method.measured, e.data.images, at, e.info.mean, e.info.std, e.device)
-    images, generator = e.data.images[at].to(e.device), torch.Generator().manual_seed(0)
-    views = e.pretext.augment(images, e.info.mean, e.info.std, generator, views=2)
+    images, generator = e.data.cut_from[at].to(e.device), torch.Generator().manual_seed(0)
+    views = e.pretext.augment(images, e.info.mean, e.info.std, generator, views=2, size=e.info.size)
     pair = [features_of(e.method.measured, [view]) for view in views]
     spaces = {"feature": (features, *pair)}
     embedded = [_embed(e.method, z, e.device) for z in spaces["feature"]]
@@ -136,7 +136,7 @@ def monitor_pictures(e: Experiment) -> dict[str, Tensor]:
     """Return what the method has to show (`Method.pictures`) of a few images of val, the same at every call."""
     at = e.data.splits["val"] if len(e.data.splits["val"]) else e.data.splits["train"]
     at = at[:: max(1, -(-len(at) // SHOWN))]
-    batch = Batch(e.data.images[at].to(e.device), torch.full_like(at, -1, device=e.device), at.to(e.device))
+    batch = Batch(e.data.cut_from[at].to(e.device), torch.full_like(at, -1, device=e.device), at.to(e.device))
     task = e.pretext(batch, torch.Generator().manual_seed(0))
     with evaluating(e.method), torch.no_grad():
         return {name: images.float().cpu() for name, images in e.method.pictures(task).items()}

@@ -20,13 +20,12 @@ from omegaconf import OmegaConf
 from warm import start
 
 from ssl_cli.batch import Batch, Task
-from ssl_cli.config.build import instantiate
 from ssl_cli.data.info import DataInfo
 from ssl_cli.data.loader import Loader
 from ssl_cli.distributed.collectives import gather, rank_rows
 from ssl_cli.distributed.norms import SyncedBatchNorm, synchronise_norms
 from ssl_cli.runs.directory import RunDir
-from ssl_cli.setup.parts import build_method
+from ssl_cli.setup.parts import build_method, build_pretext
 from ssl_cli.setup.prepare import prepare
 from ssl_cli.training.loop import fit
 from ssl_cli.training.metrics import Metrics
@@ -45,7 +44,7 @@ def global_task(config, round_: int) -> Task:
     if "mu" in config.method:  # labelled images first, as the loader has them
         labels[BATCH // (1 + config.method.mu) :] = -1
     batch = Batch(images, labels, indices)
-    return instantiate(config.pretext, augment=instantiate(config.augment), data=INFO)(batch, generator)
+    return build_pretext(config, INFO)(batch, generator)
 
 
 def own_task(task: Task, rank: int, world: int, mixed: bool) -> Task:

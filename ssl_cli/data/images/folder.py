@@ -41,6 +41,7 @@ def load(
     value_range: Sequence[float] | Mapping[str, Sequence[float]] | None = None,
     max_pixels: int | None = None,
     reading: int = 1,
+    keep_aspect: bool = False,
 ) -> ImageData:
     """Load a folder of images.
 
@@ -53,7 +54,8 @@ def load(
     Args:
         root: the folder.
         layout: ``auto``, ``splits``, ``classes`` or ``flat``.
-        storage_size: side of the stored images in pixels; ``auto``: the median shorter side, within 16..64.
+        storage_size: side of the stored images in pixels, the shorter one where they keep their aspect; ``auto``: the
+            median shorter side, within 16..64.
         channels: 1, 3 or ``auto``: 1 if all images are grey.
         on_error: at a broken file, ``stop`` or ``skip`` it.
         storage_limit: bytes of decoded images that are held in memory; more are memory-mapped.
@@ -67,6 +69,7 @@ def load(
         max_pixels: of a file; None: what Pillow deems safe.
         reading: version of the rules for ``layout`` and for the values of pixels: 2, or 1 for runs of the time before
             there was a second.
+        keep_aspect: store each image whole, not its centre square.
 
     Raises:
         UserError: if there is no such folder, no image in it, a layout that does not fit or is not the only one, or a
@@ -93,7 +96,7 @@ def load(
             found = survey(files, reading)
         auto_size = found[0] if storage_size == "auto" else None
         auto_channels = found[1] if channels == "auto" else None
-    images, broken, seen = store(
+    images, broken, seen, mapped = store(
         folder,
         names,
         auto_size or storage_size,
@@ -104,6 +107,7 @@ def load(
         known,
         max_pixels,
         reading,
+        keep_aspect,
     )
     for line in sights.warnings(seen, auto_size, auto_channels):
         print(f"warning: {line}", file=sys.stderr)
@@ -123,6 +127,7 @@ def load(
         files=tuple(files[i] for i in kept),
         skipped=len(broken),
         value_range=sights.ranges(seen) or None,
+        mapped="" if mapped is None else as_text(mapped),
         note="; ".join(filter(None, (listing.note, table.note, *sights.facts(seen)))),
     )
 
