@@ -14,6 +14,7 @@ from ssl_cli.errors import UserError
 from ssl_cli.probes.frozen.subject import FrozenModel
 from ssl_cli.probes.progress import tracked
 from ssl_cli.probes.scores.metrics import classification
+from ssl_cli.probes.scores.ties import Guess
 
 
 @dataclass
@@ -114,6 +115,22 @@ class Probe(ABC):
     ) -> Result:
         """Return the result of predicted classes [draws, n] of the test images; see `metrics.classification`."""
         metrics = classification(predicted, features.test.labels, features.classes, confidence)
+        return Result(self.name, labels, metrics, settings, len(predicted), chosen or {}, predicted=predicted)
+
+    def guessed(
+        self,
+        features: Features,
+        labels: str,
+        guesses: Sequence[Guess],
+        settings: dict[str, Any],
+        chosen: dict[str, Any] | None = None,
+    ) -> Result:
+        """Return the result of one guess a draw, as `classified` does; classes that share a score count by chance."""
+        guesses = [guess.cpu() for guess in guesses]
+        predicted, confidence = (
+            torch.stack([getattr(g, name) for g in guesses]) for name in ("predicted", "confidence")
+        )
+        metrics = classification(predicted, features.test.labels, features.classes, confidence, guesses)
         return Result(self.name, labels, metrics, settings, len(predicted), chosen or {}, predicted=predicted)
 
     def draws(self, features: Features, budgets: Sequence[str], count: int) -> Iterator[tuple[str, Tensor, dict]]:

@@ -10,7 +10,7 @@ from ssl_cli.backbones.base import evaluating
 from ssl_cli.batch import Batch
 from ssl_cli.methods.base import Method
 from ssl_cli.probes.frozen.features import extract, features_of
-from ssl_cli.probes.knn import knn_predict, shrunk_k
+from ssl_cli.probes.knn import knn_vote, shrunk_k
 from ssl_cli.probes.scores import diagnostics
 from ssl_cli.runs.directory import RunDir
 from ssl_cli.setup.prepare import Experiment
@@ -67,8 +67,8 @@ def monitor_knn(e: Experiment) -> float | None:
     )
     classes = len(e.info.classes)
     k = shrunk_k(200, len(bank), classes)
-    predicted = knn_predict(keys, e.data.labels[bank], queries, k, temperature=0.07, classes=classes)
-    return (predicted == e.data.labels[val]).float().mean().item()
+    guess = knn_vote(keys, e.data.labels[bank], queries, k, temperature=0.07, classes=classes)
+    return guess.right(e.data.labels[val]).float().mean().item()
 
 
 def monitor_collapse(e: Experiment) -> dict[str, Any]:
