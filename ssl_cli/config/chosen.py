@@ -7,6 +7,7 @@ from typing import Any
 
 from ssl_cli.config.moved import with_new_names
 from ssl_cli.config.paths import conf_dir
+from ssl_cli.system import plain_yaml
 
 
 def dataset_settings(node: Mapping[str, Any] | None, name: str = "") -> dict[str, Any]:
@@ -17,12 +18,10 @@ def dataset_settings(node: Mapping[str, Any] | None, name: str = "") -> dict[str
         name: what the results call it; it counts if the node does not say. Of a data set of the user's own, whose
             option is not known, it is ``NAME``.
     """
-    import yaml
-
     node = with_new_names(node or {})
     files = sorted((conf_dir() / "dataset").glob("[!_]*.yaml"))
     for file in files:
-        declared = yaml.safe_load(file.read_text(encoding="utf-8"))
+        declared = plain_yaml.loads(file.read_text(encoding="utf-8"))
         if all(key in node and declared.get(key) == node[key] for key in ("_target_", *{"name"} & declared.keys())):
             root = node.get("root")
             return {"dataset": file.stem} | ({} if root is None else {"dataset.root": root})

@@ -10,6 +10,7 @@ import numpy as np
 
 from ssl_cli.probes.scores.protocol import BASELINES
 from ssl_cli.runs.catalog import most_telling, read_json, run_state
+from ssl_cli.system import plain_yaml
 
 REFERENCE = "supervised"  # the method that others are held against
 
@@ -58,7 +59,7 @@ def read_run(path: Path) -> RunFiles:
 
     try:
         text = (path / "config.yaml").read_text(encoding="utf-8")
-        config = yaml.safe_load(text)
+        config = plain_yaml.loads(text)
     except (OSError, ValueError, yaml.YAMLError):
         text, config = "", {}
     results = [(file.parent.name, read_json(file)) for file in sorted(path.glob("probes/*/result.json"))]
