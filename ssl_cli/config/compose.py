@@ -35,6 +35,7 @@ FLAGS = (
 )
 ALONE = ("--resolve", "--run", "-r", "--multirun", "-m", "--hydra-help", "--shell-completion", "-sc")  # take no value
 OWN_IMAGES = ("probe", "embed")  # commands that look at a run's own images where no data set is chosen
+NONE = ("launcher=null", "tracker=null")  # groups that need not be chosen; Hydra knows an empty list, but no null
 SHOWS = {
     **dict.fromkeys(("--cfg", "-c"), ("job", "hydra", "all")),
     **dict.fromkeys(("--info", "-i"), ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")),
@@ -67,6 +68,7 @@ def run_app(
     settings = texts_as_texts(settings, command, sweep, [conf, *config_dirs(flags)])
     if not {"-cn", "--config-name"} & set(flags):
         settings = own_places(command, settings)
+    settings = [f"{item[:-4]}[]" if item in NONE else item for item in settings]
     store = ConfigStore.instance()
     store.store(name=f"_{command}_schema", node=schema.SCHEMAS[command])
     _search_upwards(store)

@@ -96,6 +96,7 @@ class TrainConfig:
     method: Any = setting()
     probes: Any = setting(identifies=False)
     launcher: Any = setting(None, identifies=False)
+    tracker: Any = setting(None, identifies=False)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
 

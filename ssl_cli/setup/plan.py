@@ -31,6 +31,7 @@ def plan(e: Experiment, where: str) -> list[tuple[str, str]]:
         ("images per epoch", what_an_epoch_is(e)),
         ("learning rate", f"{learning_rate(e)}, {e.schedule.warmup_steps} warm-up steps"),
         ("writes to", where),
+        ("tracked by", ", ".join(map(str, e.config.get("tracker") or ()))),
     ]
     return [(term, value) for term, value in lines if value]
 

@@ -62,7 +62,9 @@ class Due:
     keep: bool  # the checkpoint also stays as that of its epoch
 
 
-def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRequest) -> TrainingState:
+def fit(
+    e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRequest, metrics: Metrics | None = None
+) -> TrainingState:
     """Train until the last step, or until a stop is asked for; write metrics and checkpoints to ``run``.
 
     All randomness of a step is drawn from (seed, step), so a resumed run does bit for bit what an unbroken one does. Of
@@ -73,6 +75,7 @@ def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRe
         run: where metrics and checkpoints go.
         resumed: content of the checkpoint to go on from, or None.
         stop: asked once a step; when set, the step's state is saved before returning.
+        metrics: where numbers and pictures go, and stay open; None: to ``metrics.jsonl`` alone.
 
     Returns:
         How far it came.
@@ -80,8 +83,8 @@ def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRe
     Raises:
         RunError: the loss or the gradient is not finite any more, or a checkpoint cannot be written.
     """
-    t = begin(e, run, resumed)
-    with t.metrics, t.saver, t.guard.explaining(t.state, t.saver.last_good), t.progress:
+    t = begin(e, run, resumed, metrics or Metrics(files(run)))
+    with t.saver, t.guard.explaining(t.state, t.saver.last_good), t.progress:
         while t.state.step < e.total_steps:
             train_step(t)
             due = due_after_step(t, stop)
@@ -99,13 +102,17 @@ def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRe
     return t.state
 
 
-def begin(e: Experiment, run: RunDir, resumed: dict[str, Any] | None) -> Training:
+def files(run: RunDir) -> list[JsonLines]:
+    """Return what writes the metrics into the run's directory: nothing on ranks other than 0."""
+    return [] if isinstance(run, ReadOnlyRunDir) else [JsonLines(run.path / "metrics.jsonl")]
+
+
+def begin(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, metrics: Metrics) -> Training:
     """Bring all parts to where training starts, or goes on."""
     trainer, state = e.config.trainer, TrainingState()
     if resumed is not None:
         restore(e, resumed)
         state = TrainingState(**resumed["progress"])
-    metrics = Metrics([] if isinstance(run, ReadOnlyRunDir) else [JsonLines(run.path / "metrics.jsonl")])
     metrics.drop_after(state.step)
     trace = run.path / "plots" / "trace.json" if trainer.profile else None
     context, said = compiled(e.method, e.pretext, trainer.compile, e.device, e.total_steps)
@@ -216,6 +223,8 @@ def write_row(t: Training, due: Due) -> None:
         t.metrics.write(row)
         if t.guard.spike(since.loss):
             t.progress.warn(SPIKE.format(step, since.loss))
+    for line in t.metrics.complaints():
+        t.progress.warn(line)
     since.restart(step)
     show(t)
 

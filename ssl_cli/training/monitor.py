@@ -37,7 +37,7 @@ def evaluate(
         e: the experiment.
         run: where pictures go.
         state: of the training; is told of a collapse.
-        metrics: where the row goes.
+        metrics: where the row and the pictures go.
         finished: whether this is the end of training.
 
     Returns:
@@ -46,7 +46,7 @@ def evaluate(
     knn, report = monitor_knn(e), monitor_collapse(e) | monitor_pseudo_labels(e)
     metrics.write({"step": state.step, "epoch": round(state.step / e.steps_per_epoch, 4), "val_knn": knn, **report})
     for name, images in monitor_pictures(e).items():
-        save_grid(run.path / "plots" / f"{name}.png", images)
+        metrics.picture(state.step, f"plots/{name}", save_grid(run.path / "plots" / f"{name}.png", images))
     was_collapsed, state.collapsed = state.collapsed, report.get("collapsed", False)
     # Once can be the first steps of a healthy run; twice in a row, or at the end, is not.
     if not state.collapsed or state.warned or not (was_collapsed or finished):
