@@ -9,6 +9,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from ssl_cli.backbones.adapt import merge
 from ssl_cli.config.stored import blaming_config, stored_config
 from ssl_cli.data.dataset import load_fitting
 from ssl_cli.data.describe import describe
@@ -95,6 +96,7 @@ def _rebuilt(file: Path, state: dict[str, Any], trusted: Sequence[str]) -> Rebui
     with blaming_config(file):
         method = build_method(config, info)
     checkpoint.load_weights(method, state["model"], str(file))  # every weight or none
+    merge(method)
     return Rebuilt(state, config, info, method)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ssl_cli.batch import Batch
+from ssl_cli.backbones.adapt import keep_statistics
+from ssl_cli.batch import Batch, accumulation_parts
 from ssl_cli.data.loader import mix
 from ssl_cli.distributed.collectives import averaging, data_parallel, max_over_ranks
 from ssl_cli.distributed.group import rank, wait_for_first
@@ -20,10 +21,11 @@ from ssl_cli.system.terminal import Progress, clock
 from ssl_cli.training.compiled import compiled
 from ssl_cli.training.guard import GIVE_UP, Guard
 from ssl_cli.training.metrics import JsonLines, Metrics, SinceLastRow
-from ssl_cli.training.monitor import evaluate
+from ssl_cli.training.monitor import evaluate, monitor_knn
 from ssl_cli.training.saver import Saver, restore
-from ssl_cli.training.state import TrainingState
+from ssl_cli.training.state import Due, TrainingState
 from ssl_cli.training.stopwatch import Stopwatch
+from ssl_cli.training.worth import fell, starts_trained
 
 SPIKE = "warning: the loss jumped to {1:.4g} at step {0}, far above what it was before"
 PARTS = ("data", "augment", "forward", "backward", "optimizer")  # of a step, on the stopwatch
@@ -49,19 +51,6 @@ class Training:
     started: float  # when this part would have started, had it also done all before it
 
 
-@dataclass
-class Due:
-    """What falls due after a step."""
-
-    epoch: float  # passes over the train split so far
-    finished: bool  # it was the last step of the training
-    last: bool  # it was the last step of this process: finished, or asked to stop
-    row: bool
-    evaluation: bool
-    save: bool
-    keep: bool  # the checkpoint also stays as that of its epoch
-
-
 def fit(
     e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRequest, metrics: Metrics | None = None
 ) -> TrainingState:
@@ -85,6 +74,8 @@ def fit(
     """
     t = begin(e, run, resumed, metrics or Metrics(files(run)))
     with t.saver, t.guard.explaining(t.state, t.saver.last_good), t.progress:
+        if t.state.step == 0 and starts_trained(e.config):
+            look_at_start(t)
         while t.state.step < e.total_steps:
             train_step(t)
             due = due_after_step(t, stop)
@@ -137,7 +128,17 @@ def begin(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, metrics: M
     e.method.train()
     if trainer.freeze_backbone:
         e.method.backbone.eval()  # the statistics of its norms, too
+    keep_statistics(e.method)
     return t
+
+
+def look_at_start(t: Training) -> None:
+    """Evaluate the weights as they were given, and keep them as the best so far."""
+    if rank() == 0 and (knn := monitor_knn(t.e)) is not None:
+        t.state.start_knn = t.state.best_knn = t.state.last_knn = knn
+        t.metrics.write({"step": 0, "epoch": 0.0, "val_knn": knn})
+        t.saver.save("best", t.state)
+    wait_for_first()
 
 
 def train_step(t: Training) -> None:
@@ -255,6 +256,10 @@ def save_now(t: Training, due: Due) -> None:
 def conclude(t: Training) -> None:
     """Close what is open, and note where the time went."""
     t.watch.stop()
+    if t.state.step == t.e.total_steps:
+        val = t.e.data.splits["val"]
+        if line := fell(t.state.start_knn, t.state.last_knn, int((t.e.data.labels[val] >= 0).sum())):
+            t.progress.warn(line)
     steps = t.state.step - t.first_step
     trained = sum(t.watch.seconds.get(name, 0.0) for name in PARTS)
     t.state.step_seconds = trained / max(1, steps)
@@ -287,13 +292,3 @@ def roll_back(bad: tuple[int, str], t: Training) -> str:
     back = t.saver.roll_back()
     t.metrics.drop_after(back)
     return f"{what} at step {step}: back to the weights of step {back}, past the batches up to step {t.state.step}"
-
-
-def accumulation_parts(batch: Batch, parts: int) -> list[Batch]:
-    """Cut a batch into equal parts that are worked through one after another.
-
-    Each part takes every ``parts``-th image, so that each begins with its share of the labelled ones.
-    """
-    if parts == 1:
-        return [batch]
-    return [Batch(batch.images[i::parts], batch.labels[i::parts], batch.indices[i::parts]) for i in range(parts)]

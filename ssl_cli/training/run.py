@@ -104,6 +104,7 @@ def fit_and_score(
     tell: Callable[[str], None],
 ) -> int:
     """Do what `train_and_measure` says; tell the metrics how it ends."""
+    from ssl_cli.backbones.adapt import merge
     from ssl_cli.distributed import group
     from ssl_cli.probes.measure import measure
     from ssl_cli.system.device import quick_products
@@ -129,6 +130,7 @@ def fit_and_score(
             return stop.status
         if rank > 0:
             return 0
+        merge(experiment.method)
         with stop.at_once():
             measurement = measure(experiment, tell)
         measurement.write_predictions(run_dir.path / "predictions.npz")
