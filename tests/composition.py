@@ -27,18 +27,17 @@ def copy_quickly() -> None:
     def of_metadata(self, memo):
         copied = object.__new__(type(self))
         caches = {key: copy.deepcopy(value, memo) for key, value in self.resolver_cache.items()}
-        fresh = {"flags": self.flags and {**self.flags}, "resolver_cache": defaultdict(dict, caches)}
+        fresh = {"flags": None if self.flags is None else {**self.flags}, "resolver_cache": defaultdict(dict, caches)}
         copied.__dict__.update(self.__dict__, **fresh)
         return copied
 
     def of_value(self, memo):  # the parent is kept, as by OmegaConf
         copied = object.__new__(type(self))
-        copied.__dict__.update(self.__dict__, _metadata=of_metadata(self._metadata, memo))
+        copied.__dict__.update(self.__dict__, _metadata=of_metadata(self._metadata, memo), _flags_cache=None)
         return copied
 
     def of_container(self, memo):
         copied = of_value(self, memo)
-        copied.__dict__["_flags_cache"] = None
 
         def child(node):
             node = copy.deepcopy(node, memo)

@@ -1,7 +1,8 @@
 """What a model must know of its data; stored in every checkpoint, so that a checkpoint alone rebuilds its model."""
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ssl_cli.errors import UserError
@@ -47,6 +48,11 @@ class DataInfo:
                 f"{setting} was trained on images of {other.channels} channels, {self.name} has {self.channels}; "
                 f"write dataset.channels={other.channels}"
             )
+
+    def differing(self, stored: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+        """Return the facts that are not as in a checkpoint: name -> (there, here). An older one lacks some defaults."""
+        before = {field.name: field.default for field in fields(self)} | dict(stored)
+        return {key: (before[key], value) for key, value in self.to_dict().items() if before[key] != value}
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for a checkpoint."""

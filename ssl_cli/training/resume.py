@@ -103,11 +103,11 @@ def resumed_state(run_dir: RunDir, config: DictConfig, writes: bool = True) -> d
 def check_resumable(state: dict, experiment: Any) -> None:
     """Raise ``UserError`` if a checkpoint was trained on other data, or longer, than the experiment is to be."""
     config = experiment.config
-    for key, value in experiment.info.to_dict().items():
-        if state["data"].get(key) != value and not (key == "name" and config.dataset.get("root") is not None):
+    for key, (before, now) in experiment.info.differing(state["data"]).items():
+        if not (key == "name" and config.dataset.get("root") is not None):
             raise UserError(
-                f"the data changed since the run started: {key} was {state['data'].get(key)}, is {value}; "
-                "bring the same images back, or start a new run"
+                f"the data changed since the run started: {key} was {before}, is {now}; bring the same images "
+                "back, or start a new run"
             )
     if state["progress"]["step"] > experiment.total_steps:
         raise UserError(
