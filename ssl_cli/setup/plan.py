@@ -21,6 +21,7 @@ def plan(e: Experiment, where: str) -> list[tuple[str, str]]:
         ("data", what_there_is(e)),
         ("left out", f"{data.skipped} broken files" if data.skipped else ""),
         ("data note", data.note),
+        ("groups", what_belongs_together(e)),
         ("targets", what_can_be_predicted(e)),
         ("learns from", what_is_learned_from(e)),
         ("starts from", where_it_starts(e)),
@@ -39,6 +40,14 @@ def what_there_is(e: Experiment) -> str:
     splits = ", ".join(f"{name} {len(positions):,}" for name, positions in e.data.splits.items())
     labels = f"{len(e.info.classes)} classes, {e.info.labelled:,} labels" if e.info.classes else "no labels"
     return f"{e.data.name}: {splits}; {e.info.shape}; {labels}"
+
+
+def what_belongs_together(e: Experiment) -> str:
+    """Return how many groups of images each split has; "" where there are none."""
+    if e.data.groups is None:
+        return ""
+    counts = {name: e.data.groups[at] for name, at in e.data.splits.items()}
+    return ", ".join(f"{name} {len(groups[groups >= 0].unique()):,}" for name, groups in counts.items())
 
 
 def what_can_be_predicted(e: Experiment) -> str:
