@@ -30,6 +30,12 @@ from ssl_cli.system.terminal import shown
 from ssl_cli.training.resume import longer, resumed_config
 from ssl_cli.training.trackers.chosen import chosen as trackers
 
+PATHS = {  # of a data set, that must be there
+    "root": "DIR with the directory of the images",
+    "test_root": "DIR with the directory of the test images",
+    "labels_file": "FILE.csv with the table of labels",
+}
+
 
 @dataclass
 class Deferred:
@@ -76,7 +82,8 @@ def run(deferred: Deferred, config: DictConfig) -> int | Done:
     if config.init is not None and run_dir is None:
         config = with_init(config)
     check(config)
-    config = with_absolute_paths(config, ("root", "cache_dir") if run_dir else ("root", "targets", "cache_dir"))
+    places = ("root", "test_root", "labels_file", "cache_dir")
+    config = with_absolute_paths(config, places if run_dir else (*places, "targets"))
     if hydra_config.mode == RunMode.MULTIRUN and place.adopted():
         raise UserError("the ranks of torchrun or srun do one run together; for a sweep: ssl train -m launcher=NAME")
     chosen = any("run.dir=" in item for item in hydra_config.overrides.hydra)
@@ -130,9 +137,10 @@ def check(config: DictConfig) -> None:
     if config.trainer.get("max_time") is not None:
         parse_time(config.trainer.max_time)
     trackers(OmegaConf.to_container(config, resolve=True))
-    root = config.dataset.get("root")
-    if root is not None and not Path(str(root)).expanduser().exists() and not config.dataset.get("download", False):
-        raise UserError(f"dataset.root={root} does not exist; write dataset.root=DIR with the directory of the images")
+    for key, what in PATHS.items():
+        path = config.dataset.get(key)
+        if path is not None and not Path(str(path)).expanduser().exists() and not config.dataset.get("download", False):
+            raise UserError(f"dataset.{key}={path} does not exist; write dataset.{key}={what}")
 
 
 def with_absolute_paths(config: DictConfig, keys: Sequence[str]) -> DictConfig:

@@ -126,7 +126,10 @@ def header(probe: str, labels: str, target: str | None = None) -> str:
         return name
     if labels == "all":
         return name if probe == "knn" or target else f"{name},\nall labels"
-    if labels.endswith("%"):
-        return f"{name},\n{labels} of\nlabels"
-    count = labels.removesuffix("/class")
-    return f"{name},\n{count} label{'' if count == '1' else 's'}\nper class"
+    count, percent, of_groups = labels.partition("%")
+    if percent:
+        return f"{name},\n{count}% of\n{'groups' if of_groups else 'labels'}"
+    count, of_groups, _ = labels.removesuffix("/class").partition("group")
+    return (
+        f"{name},\n{count.strip()} {'group' if of_groups else 'label'}{'' if count.strip() == '1' else 's'}\nper class"
+    )

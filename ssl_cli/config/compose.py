@@ -95,7 +95,7 @@ def run_app(
 
 
 def own_places(command: str, settings: Sequence[str]) -> list[str]:
-    """Let ``dataset.root=DIR`` without ``dataset=NAME`` say where a run's own images are.
+    """Let ``dataset.root=DIR`` without ``dataset=NAME`` say where a run's own images are, and likewise their table.
 
     For ``ssl probe`` and ``ssl embed`` that is ``root=DIR``. Beside ``resume=`` and ``init=`` the settings that say
     where images are need not be those of the default data set.
@@ -104,7 +104,7 @@ def own_places(command: str, settings: Sequence[str]) -> list[str]:
     if "dataset" in keys:
         return list(settings)
     if command in OWN_IMAGES:
-        return [re.sub(r"^\+*dataset\.root=", "root=", item) for item in settings]
+        return [re.sub(r"^\+*dataset\.(root|test_root|labels_file)=", r"\1=", item) for item in settings]
     places = tuple(f"{key}=" for key in schema.PLACES)
     of_a_run = command == "train" and not keys.isdisjoint(("resume", "init"))
     return [f"++{item}" if of_a_run and item.startswith(places) else item for item in settings]

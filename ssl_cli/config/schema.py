@@ -117,6 +117,8 @@ class ProbeConfig:
     probe: Any = MISSING
     dataset: Any = None
     root: str | None = setting(None, text=True)
+    test_root: str | None = setting(None, text=True)
+    labels_file: str | None = setting(None, text=True)
     augment: Any = None
     layer: int | None = setting(None, limit=">= 1")
     keep_features: bool = True
@@ -133,6 +135,8 @@ class EmbedConfig:
     trusted_modules: list[str] = setting([])
     dataset: Any = None
     root: str | None = setting(None, text=True)
+    test_root: str | None = setting(None, text=True)
+    labels_file: str | None = setting(None, text=True)
     augment: Any = None
     layer: int | None = setting(None, limit=">= 1")
     trainer: DeviceConfig = field(default_factory=DeviceConfig)
@@ -172,7 +176,8 @@ CHOICES = {
 }
 
 # Where a data set's images are and how they are kept: other values of these are the same images.
-PLACES = ("dataset.root", "dataset.cache_dir", "dataset.storage_limit", "dataset.download")
+KEPT_IN = ("dataset.root", "dataset.test_root", "dataset.cache_dir", "dataset.storage_limit", "dataset.download")
+PLACES = (*KEPT_IN, "dataset.labels_file")  # another table may be a copy, or have other labels
 
 
 def _settings(key: str, value: bool) -> tuple[str, ...]:
@@ -183,4 +188,4 @@ def _settings(key: str, value: bool) -> tuple[str, ...]:
 
 
 RESUMABLE = (*_settings("resumable", True), *PLACES)
-HOUSEKEEPING = (*_settings("identifies", False), *PLACES)  # what makes no other model
+HOUSEKEEPING = (*_settings("identifies", False), *KEPT_IN)  # what makes no other model

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ssl_cli.data.budget import parse_budget
+from ssl_cli.data.budget import OF_GROUPS, parse_budget
 from ssl_cli.data.labels import draw, fingerprint
 from ssl_cli.errors import UserError
 from ssl_cli.probes.frozen.subject import FrozenModel
@@ -173,7 +173,11 @@ TOO_FEW = "for a class has fewer"
 def check_budgets(labels: Sequence[str]) -> list[str]:
     """Return the budgets as a list; raise ``UserError`` for one that cannot be read."""
     for budget in labels:
-        parse_budget(budget)
+        if parse_budget(budget)[0] in OF_GROUPS:
+            raise UserError(
+                f"probe.labels={budget}: a probe draws images; write 10% or 4/class, or for groups "
+                f"dataset.labels={budget}"
+            )
     return [str(budget) for budget in labels]
 
 

@@ -45,7 +45,7 @@ class Regression(Probe):
         penalties: Sequence[float] = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
     ):
         for budget in labels:
-            if parse_budget(budget)[0] == "per_class":
+            if parse_budget(budget)[0] not in ("all", "fraction"):
                 raise UserError(f"probe.labels={budget}: a regression has no classes; write a share of the images, 10%")
         names = targets if targets is None or isinstance(targets, (list, tuple)) else [targets]
         self.targets = None if names is None else [str(name) for name in names]

@@ -92,15 +92,6 @@ def headline_key(rows: list[dict[str, Any]], arrays: dict[str, np.ndarray]) -> s
     return key(row) if row else None
 
 
-def label_count(labels: str, classes: int, total: int) -> int:
-    """Return how many labels a budget is: of ``all``, ``10%`` and ``4/class``."""
-    if labels == "all":
-        return total
-    if labels.endswith("%"):
-        return max(1, round(float(labels[:-1]) / 100 * total))
-    return int(labels.removesuffix("/class")) * classes
-
-
 def started(run: RunFiles) -> str:
     """Return when the run was started, as day and minute."""
     if stamp := run.env.get("started"):

@@ -124,7 +124,8 @@ def open_checkpoint(file: Path, config: DictConfig, typed: Sequence[str] = ()) -
 
     run, stored = file.parent.parent, OmegaConf.to_container(run_config.dataset, resolve=True)
     other = config.dataset is not None
-    node = config.dataset if other else OmegaConf.create(stored_node(stored, run, config.get("root")))
+    places = {key: config.get(key) for key in ("root", "test_root", "labels_file")}
+    node = config.dataset if other else OmegaConf.create(stored_node(stored, run, **places))
     if other:
         data, note = load_fitting(OmegaConf.to_container(node, resolve=True), info, typed)
         data, left_out = without_trained(data, {**stored, "root": node.get("root")}, info, run)

@@ -5,7 +5,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from ssl_cli.config.chosen import moved_root
+from ssl_cli.config.chosen import moved_along, moved_root
 from ssl_cli.config.elsewhere import resumed_trackers
 from ssl_cli.config.overrides import difference, flat, listed
 from ssl_cli.config.schema import RESUMABLE
@@ -43,6 +43,8 @@ def resumed_config(run_dir: RunDir, config: DictConfig) -> DictConfig:
         refused += difference(*({name: side.get(name) for name in names} for side in (own, typed)))
     if "dataset.root" not in keys:
         saved.dataset = moved_root(OmegaConf.to_container(saved.dataset), run_dir.env)
+    elif own.get("dataset.root") is not None:
+        saved.dataset = moved_along(OmegaConf.to_container(saved.dataset), own["dataset.root"])
     if refused:
         raise UserError(
             f"resume={run_dir.path} goes on with what the run was, and the result would be neither: "

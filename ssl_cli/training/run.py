@@ -51,7 +51,8 @@ def execute(job: Job, created: Callable[[Path], None] = lambda path: None) -> in
             if resumed:
                 check_resumable(resumed, experiment)
                 if experiment.data.files:
-                    check_same_files(experiment.data, config.dataset.root, kept_splits(run_dir.path))
+                    kept, test_root = kept_splits(run_dir.path), config.dataset.get("test_root")
+                    check_same_files(experiment.data, config.dataset.root, kept, test_root)
         for term, value in plan(experiment, job.target):
             print(f"{term:>17}  {value}")
         if config.trainer.dry_run:
@@ -70,7 +71,8 @@ def execute(job: Job, created: Callable[[Path], None] = lambda path: None) -> in
             tell_of_changes(run_dir, config)
             tell_of_ranks(run_dir, world_size())
         if experiment.data.files and kept_splits(run_dir.path) is None:
-            run_dir.write("splits.json", files_by_split(experiment.data, config.dataset.root))
+            places = config.dataset.root, config.dataset.get("test_root")
+            run_dir.write("splits.json", files_by_split(experiment.data, *places))
         created(run_dir.path)
         return train_and_measure(experiment, run_dir, resumed, job, stop)
 
