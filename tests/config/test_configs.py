@@ -1,5 +1,7 @@
 """Every YAML in conf/ composes, builds, documents its keys and refuses what is out of range."""
 
+import copy
+import functools
 import re
 
 import pytest
@@ -8,9 +10,9 @@ from omegaconf import OmegaConf
 
 from ssl_cli.backbones.adapt import KEYS
 from ssl_cli.config.build import instantiate
-from ssl_cli.config.check import _annotated_limits, check, check_fit
+from ssl_cli.config.check import _annotated_limits, _check_limits, check, check_fit
 from ssl_cli.config.limits import within
-from ssl_cli.config.schema import ANNOTATIONS
+from ssl_cli.config.schema import ANNOTATIONS, SCHEMAS
 from ssl_cli.config.stored import check_targets
 from ssl_cli.errors import UserError
 
@@ -73,6 +75,7 @@ def test_every_stated_limit_is_kept_by_the_default_and_enforced(group, option):
     config = composed("train", overrides_for(group, option))
     plain = OmegaConf.to_container(config)
     section = f"probes.{option}." if group == "probe" else f"{group}."
+    own = []
     for key, limit in _annotated_limits(plain):
         default = OmegaConf.select(config, key)
         assert key.startswith(
@@ -80,10 +83,16 @@ def test_every_stated_limit_is_kept_by_the_default_and_enforced(group, option):
         )
         assert default is None or isinstance(default, str) or within(default, limit)
         if key.startswith(section):
-            broken = config.copy()
-            OmegaConf.update(broken, key, -1e9)
+            own.append(key)
+            *parents, name = key.split(".")
+            broken = copy.deepcopy(plain)
+            functools.reduce(dict.__getitem__, parents, broken)[name] = -1e9
             with pytest.raises(UserError, match=re.escape(key)):
-                check(broken, broken, "train")
+                _check_limits(broken, SCHEMAS["train"])
+    for key in own[:1]:  # one is enough to show that the whole check looks at them
+        OmegaConf.update(config, key, -1e9)
+        with pytest.raises(UserError, match=re.escape(key)):
+            check(config, config, "train")
 
 
 @pytest.mark.parametrize(
