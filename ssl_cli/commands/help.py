@@ -24,6 +24,7 @@ the settings people change most
   trainer.max_time=2h        save and stop, resumable, when the time is up
   trainer.dry_run=true       print the plan, train and write nothing
   dataset.root=DIR           where the images are
+  dataset.labels_file=FILE   a table of their labels (CSV; dataset=folder)
   dataset.labels=all         the labels that may be used: all, 10% or 4/class
   optimizer.lr=0.002         peak learning rate
   method.temperature=0.2     the method's own settings
@@ -35,6 +36,7 @@ the settings people change most
 examples
   ssl train method=simclr
   ssl train method=simclr dataset=folder dataset.root=DIR
+  ssl train method=supervised dataset=folder dataset.root=DIR dataset.labels_file=FILE.csv
   ssl train method=supervised dataset.labels=10%
   ssl train method=fixmatch dataset.labels=4/class
   ssl train method=supervised init=last dataset.labels=10%   fine-tune the latest run

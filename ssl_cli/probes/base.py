@@ -95,13 +95,15 @@ class Probe(ABC):
                 {"model": "pixels" | "random" | NAME, "probe": "linear", "labels": "10/class", "split": "test",
                  "target": None | "x", "metric": "accuracy", "mean": 0.96, "std": 0.009, "n": 10, "ci": [0.94, 0.97],
                  "metrics": {"accuracy": {"mean", "std", "ci"}, "balanced_accuracy": ..., "macro_f1": ..., "ece": ...},
-                 "settings": {...}, "chosen": {"penalty": [...]}, "protocol": "12 hex digits"}
+                 "settings": {...}, "chosen": {"penalty": [...]}, "protocol": "12 hex digits",
+                 "without_copies": None | {"images": 352, "left_out": 8, "mean": 0.95, "std": 0.01, "ci": [0.93, 0.96]}}
 
             ``mean`` and ``std`` (sample standard deviation; None when ``n`` is 1) of the headline ``metric`` are over
             ``n`` draws of the labels; an accuracy is a fraction in [0, 1]. ``ci`` is a 95% bootstrap interval of the
             mean over test images. ``settings`` holds the protocol, what is equal for all models; ``chosen`` what the
             fit chose for this one. ``protocol`` is their digest (see `ssl_cli.probes.scores.protocol`): rows with
-            different ones never share a column.
+            different ones never share a column. ``without_copies`` is the headline without test images whose pixels an
+            image of train has, too (a mean of None: too few are left); None where there are none.
         """
 
     def classified(

@@ -44,7 +44,7 @@ def measure(e: Experiment, log: Callable[[str], None]) -> Measurement:
     """Score a trained experiment on its test split; no labels, no rows."""
     measurement = measure_with_baselines(e, e.probes, log)
     if measurement.rows and (own := own_classifier(e)) is not None:
-        measurement.add(e.config.name, own)
+        measurement.add(e.config.name, own, at=measurement.test[e.data.labels[measurement.test] >= 0])
     return measurement
 
 

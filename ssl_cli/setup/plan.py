@@ -2,6 +2,7 @@
 
 import torch
 
+from ssl_cli.data.images import copies
 from ssl_cli.data.images.files.names import few
 from ssl_cli.distributed.group import world_size
 from ssl_cli.optim.schedule import effective_lr
@@ -23,6 +24,7 @@ def plan(e: Experiment, where: str) -> list[tuple[str, str]]:
         ("left out", f"{data.skipped} broken files" if data.skipped else ""),
         ("data note", data.note),
         ("groups", what_belongs_together(e)),
+        ("exact copies", copies.described(e.data)),
         ("targets", what_can_be_predicted(e)),
         ("learns from", what_is_learned_from(e)),
         ("starts from", where_it_starts(e)),
