@@ -8,7 +8,7 @@ from functools import partial
 from itertools import groupby
 from typing import Any
 
-from ssl_cli.errors import one_line
+from ssl_cli.system.names import plain
 from ssl_cli.training.metrics import Writer
 from ssl_cli.training.trackers.base import ANY, Row, TrackedRun, Tracker, numbers, scores
 
@@ -116,7 +116,7 @@ class Background(Writer):
                             return
                         task()
         except BaseException as error:  # a tool may raise anything, an exit or an interrupt, too
-            self.trouble = one_line(f"{type(error).__name__}: {error}")[:300]
+            self.trouble = plain(f"{type(error).__name__}: {error}", 200)
 
     def _waiting(self) -> list[Task]:
         """Wait for a task; return all that wait. Only this thread takes them."""
