@@ -25,7 +25,7 @@ OURS = [module.name for module in pkgutil.walk_packages(ssl_cli.__path__, "ssl_c
 OTHERS = ["torch._dynamo", "torchvision", "sklearn.datasets", "rich.table", "matplotlib.pyplot"]
 if FORKS:  # an optimizer imports the first of the others, which takes seconds
     CONTEXT.set_forkserver_preload([*OURS, *OTHERS, "primed"])
-COMMANDS = [f"ssl_cli.commands.{name}" for name in ("train", "probe", "embed", "export", "views")]
+COMMANDS = [f"ssl_cli.commands.{name}" for name in ("train", "probe", "predict", "embed", "export", "views")]
 
 
 def start(target, *args, **kwargs) -> multiprocessing.Process:

@@ -13,6 +13,7 @@ from torch import Tensor
 from ssl_cli.data.images.base import ImageData, split_fingerprint
 from ssl_cli.probes.base import Features, Probe, Result, Split
 from ssl_cli.probes.frozen.subject import FrozenModel
+from ssl_cli.probes.heads import LinearHead, RidgeHead
 from ssl_cli.probes.progress import measuring
 from ssl_cli.probes.scores.metrics import imbalanced
 from ssl_cli.probes.scores.protocol import key, protocol
@@ -30,6 +31,7 @@ class Measurement:
     test: Tensor  # [n] positions of the test images that have a label or target
     rows: list[dict] = field(default_factory=list)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)  # the content of ``predictions.npz``
+    heads: dict[str, LinearHead | RidgeHead] = field(default_factory=dict)  # by the names of ``arrays``
 
     def add(self, model: str, result: Result, layer: int | None = None, at: Tensor | None = None) -> None:
         """Add a row and its predictions, of the test images at those positions (None: all of them)."""
@@ -37,6 +39,8 @@ class Measurement:
         row = {"model": model, **result.row}
         row["protocol"] = protocol(row, self.splits)
         self.rows.append(row)
+        if result.head is not None:
+            self.heads[key(row)] = result.head
         predicted = result.predicted
         if predicted is not None:
             if at is not None and len(at) < len(self.test):

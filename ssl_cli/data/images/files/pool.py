@@ -30,7 +30,9 @@ Batches = Iterator[tuple[np.ndarray, Broken, Sights]]  # [n, C, H, W] uint8, and
 T = TypeVar("T")
 
 
-def decode_all(files: Sequence[str], size: int, channels: int, known: Ranges, reading: int) -> Batches:
+def decode_all(
+    files: Sequence[str], size: int, channels: int, known: Ranges, reading: int, what: str = "decoding images"
+) -> Batches:
     """Yield the images of ``files`` in their order and in batches, with the broken files among them.
 
     Args:
@@ -39,13 +41,14 @@ def decode_all(files: Sequence[str], size: int, channels: int, known: Ranges, re
         channels: 1 or 3.
         known: ranges of values.
         reading: version of the rules.
+        what: is done, for whoever watches.
 
     Raises:
         RunError: a decoding process was killed.
         UnknownRange: a file is met whose range is not among the known.
     """
     work = partial(_decode_batch, size=size, channels=channels, known=known, reading=reading)
-    for start, (rows, broken, seen) in _in_batches(files, work, "decoding images"):
+    for start, (rows, broken, seen) in _in_batches(files, work, what):
         yield rows, {start + i: reason for i, reason in broken.items()}, seen
 
 
