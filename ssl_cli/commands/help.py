@@ -94,6 +94,25 @@ examples
   ssl embed ckpt=last
   ssl embed ckpt=last dataset=folder dataset.root=DIR out=features.csv
 """,
+    "predict": """\
+the settings people change most
+  ckpt=RUN                   a run directory, a checkpoint file, `last` or `best` (see ssl runs --help)
+  dataset=folder             your own images: every one below dataset.root, whatever the layout; default: the run's own
+  dataset.root=DIR           where they are; without dataset=NAME: where the run's own images are now
+  out=FILE                   FILE.csv, FILE.parquet or FILE.jsonl; default RUN/predicted/DATASET.csv
+  probe=linear               fitted on the run's labels; default: the method's own classifier, if it has one
+  min_probability=0.9        leave images whose class is less probable to a person
+  split=all                  of the run's own images: all, train, val or test
+  root=DIR                   where the run's own images are now, beside dataset=NAME
+  (all of them, with values: ssl predict --cfg job ckpt=RUN)
+
+An interrupted prediction goes on where it stopped: type the same command again.
+
+examples
+  ssl predict ckpt=last dataset=folder dataset.root=DIR
+  ssl predict ckpt=last dataset=folder dataset.root=DIR out=labels.csv min_probability=0.9
+  ssl predict ckpt=last split=test
+""",
     "export": """\
 the settings people change most
   ckpt=RUN                   a run directory, a checkpoint file, `last` or `best` (see ssl runs --help)

@@ -143,6 +143,22 @@ class EmbedConfig:
 
 
 @dataclass
+class PredictConfig:
+    """``ssl predict``. Values and meanings: ``conf/predict.yaml``."""
+
+    ckpt: str = setting(text=True)
+    out: str | None = setting(None, text=True)
+    min_probability: float | None = setting(None, limit="0 < x <= 1")
+    split: str = "all"
+    trusted_modules: list[str] = setting([])
+    probe: Any = None
+    dataset: Any = None
+    root: str | None = setting(None, text=True)
+    augment: Any = None
+    trainer: DeviceConfig = field(default_factory=DeviceConfig)
+
+
+@dataclass
 class ExportConfig:
     """``ssl export``. Values and meanings: ``conf/export.yaml``."""
 
@@ -166,6 +182,7 @@ SCHEMAS = {
     "train": TrainConfig,
     "probe": ProbeConfig,
     "embed": EmbedConfig,
+    "predict": PredictConfig,
     "export": ExportConfig,
     "views": ViewsConfig,
 }

@@ -12,6 +12,7 @@ from ssl_cli.data.budget import OF_GROUPS, parse_budget
 from ssl_cli.data.labels import draw, fingerprint
 from ssl_cli.errors import UserError
 from ssl_cli.probes.frozen.subject import FrozenModel
+from ssl_cli.probes.heads import LinearHead, RidgeHead
 from ssl_cli.probes.progress import tracked
 from ssl_cli.probes.scores.metrics import classification
 from ssl_cli.probes.scores.ties import Guess
@@ -53,6 +54,7 @@ class Result:
     chosen: dict[str, Any] = field(default_factory=dict)  # what the fit chose for this model, one value a draw
     target: str | None = None  # of a regression
     predicted: Tensor | None = None  # [n draws, test images]: class or value
+    head: LinearHead | RidgeHead | None = None  # answers for other images as the first draw did; None: nothing does
 
     @property
     def row(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ssl_cli.probes.base import Features, Probe, Result, Split, check_budgets, check_penalties
 from ssl_cli.probes.frozen.features import scale
+from ssl_cli.probes.heads import LinearHead
 from ssl_cli.probes.solvers.logistic import MANY, fit_logistic
 
 WORK = 200_000_000  # images times classes that the evaluations for one penalty may add up to, of many classes
@@ -84,10 +85,11 @@ class Linear(Probe):
         # Standardisation folded into the model, so that the other splits are used as they are.
         weight = weight / std[:, None]
         bias = bias - mean @ weight
-        predictions, chosen = [], []
+        predictions, heads, chosen = [], [], []
         for w, b in zip(weight, bias, strict=True):  # a draw: [P, d, C], [P, C]
             best = _choose(w, b, features.val)
-            predictions.append((test.features @ w[best] + b[best]).softmax(1).max(1))
+            heads.append(LinearHead(w[best], b[best]))
+            predictions.append(heads[-1](test.features).softmax(1).max(1))
             chosen.append(penalties[best])
         predicted, confidence = (torch.stack([p[part] for p in predictions]) for part in (1, 0))
         settings = {
@@ -99,7 +101,9 @@ class Linear(Probe):
             "max_iter": max_iter,
             "tol": self.tol,
         }
-        return self.classified(features, budget, predicted, settings, confidence, {"penalty": chosen})
+        result = self.classified(features, budget, predicted, settings, confidence, {"penalty": chosen})
+        result.head = heads[0]
+        return result
 
 
 def _from_the_middle(values: list[float], count: int) -> list[float]:

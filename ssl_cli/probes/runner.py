@@ -15,6 +15,7 @@ from ssl_cli.data.images.copies import copied
 from ssl_cli.errors import UserError
 from ssl_cli.probes.base import Features, Probe, Result, Split
 from ssl_cli.probes.frozen.subject import FrozenModel
+from ssl_cli.probes.heads import LinearHead, RidgeHead
 from ssl_cli.probes.progress import measuring
 from ssl_cli.probes.scores.metrics import classification, imbalanced
 from ssl_cli.probes.scores.protocol import key, protocol
@@ -33,6 +34,7 @@ class Measurement:
     copied: Tensor  # [m] positions of the test images that are in train, too
     rows: list[dict] = field(default_factory=list)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)  # the content of ``predictions.npz``
+    heads: dict[str, LinearHead | RidgeHead] = field(default_factory=dict)  # by the names of ``arrays``
 
     def add(
         self,
@@ -56,6 +58,8 @@ class Measurement:
         row["protocol"] = protocol(row, self.splits)
         row["without_copies"] = self._without_copies(result, self.test if at is None else at, again)
         self.rows.append(row)
+        if result.head is not None:
+            self.heads[key(row)] = result.head
         predicted = result.predicted
         if predicted is not None:
             if at is not None and len(at) < len(self.test):
