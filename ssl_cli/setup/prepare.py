@@ -128,11 +128,13 @@ def prepare_method(config: DictConfig, info: DataInfo, device: torch.device, res
         UserError: these weights do not fit, random ones would be frozen, or the batch does not suit the method.
     """
     trainer = config.trainer
-    initial = initial_weights(config, info) if config.init is not None and not resuming else None
-    method = build_method(config, info, initial).to(device)
+    start = initial_weights(config, info) if config.init is not None and not resuming else None
+    method = build_method(config, info, start, pretrained=config.init is None and not resuming).to(device)
     if trainer.freeze_backbone:
-        if config.init is None:
-            raise UserError("trainer.freeze_backbone=true would keep random weights; write init=RUN beside it")
+        if config.init is None and config.backbone.get("weights") is None:
+            raise UserError(
+                "trainer.freeze_backbone=true would keep random weights; write init=RUN or backbone.weights=FILE, too"
+            )
         method.backbone.requires_grad_(False)
     if trainer.channels_last:
         method = method.to(memory_format=torch.channels_last)

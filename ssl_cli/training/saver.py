@@ -126,5 +126,7 @@ def _copied(node: Any) -> Any:
 
 
 def contents(e: Experiment) -> dict[str, Any]:
-    """Return the parts of a checkpoint that rebuild the model: the config, and the facts about the data."""
-    return {"config": OmegaConf.to_container(e.config, resolve=True), "data": e.info.to_dict()}
+    """Return the parts of a checkpoint that rebuild the model: the config, the facts about the data and the weights."""
+    origin = e.method.backbone.origin
+    known = {"weights": origin.to_dict()} if origin is not None else {}
+    return {"config": OmegaConf.to_container(e.config, resolve=True), "data": e.info.to_dict(), **known}
