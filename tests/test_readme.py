@@ -32,7 +32,7 @@ PRINTED = {
     "docs/measure.md": ["ckpt=last: ", "the backbone stayed frozen", "R²", "10% of"],
     "docs/resume.md": ["all is well"],
     "docs/sweeps.md": ["(6 of 6 jobs finished)", "is finished; nothing to do", "difference to supervised"],
-    "docs/your-images.md": ["picture: ", "nothing was trained or written", "R²"],
+    "docs/your-images.md": ["picture: ", "nothing was trained or written", "R²", "labels in column label"],
     "docs/extend.md": ["brightness"],
 }
 LEFT = {
@@ -132,8 +132,8 @@ def write_files(page: str, cwd: Path) -> list[str]:
 def test_the_commands_of_a_page_run_in_order(page, shell, image_folder, request):
     write_files(page, shell.cwd)
     names = sorted(str(file.relative_to(image_folder)) for file in image_folder.rglob("*.*"))
-    rows = [f"{name},{len(name) + i}" for i, name in enumerate(names)]
-    image_folder.with_suffix(".csv").write_text("\n".join(["file,age", *rows]))
+    rows = [f"{name},{len(name) + i},{name.split('/')[0]}" for i, name in enumerate(names)]
+    image_folder.with_suffix(".csv").write_text("\n".join(["file,age,label", *rows]))
     said = ""
     if re.search(r"\blast\b", commands(page)[0]):
         run = request.getfixturevalue("short_run")

@@ -12,7 +12,8 @@ PACKAGE = ROOT / "ssl_cli"
 FLOORS = (
     *({"__init__", "errors", "batch", "photos"}, {"system"}, {"config"}, {"runs"}),
     *({"distributed", "optim"}, {"augment", "data"}),
-    *({"backbones"}, {"pretext", "methods"}, {"setup"}, {"probes"}, {"compare"}, {"training"}, {"launch"}, {"report"}),
+    *({"backbones"}, {"pretext", "methods"}, {"setup"}, {"probes"}, {"predict", "compare"}),
+    *({"training"}, {"launch"}, {"report"}),
     *({"commands"}, {"cli", "plugins"}, {"__main__"}),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

@@ -1,7 +1,7 @@
 """An augmentation recipe applied to a whole batch, all its views in one pass, on the batch's device."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -50,6 +50,7 @@ class Augment:
         self.blur = parse(Blur, "blur", blur)
         self.solarize = parse(Solarize, "solarize", solarize)
         self.noise = noise
+        self.fused: Callable | None = None  # see ssl_cli.augment.fused
 
     @property
     def cuts_photos(self) -> bool:
@@ -157,13 +158,17 @@ class Augment:
         if rgb:
             ranges += [(colour.saturation, max(0.0, 1 - j.saturation), 1 + j.saturation), (colour.hue, -j.hue, j.hue)]
         operations = [(op, draw.uniform(n, low, high, generator)) for op, low, high in ranges if low < high]
+        order = grey = None
         if j.p and operations:
             order = draw.orders(n, len(operations), generator)
-            chosen = draw.chance(n, j.p, generator).unsqueeze(1)
-            x = colour.color_jitter(x, operations, order.where(chosen, -1))
+            order[~draw.chance(n, j.p, generator)] = -1
         if self.grey and rgb:
-            x = apply_where(draw.chance(n, self.grey, generator), x, colour.grayscale)
-        return x
+            grey = draw.chance(n, self.grey, generator)
+        if self.fused is not None:
+            return self.fused(x, operations, order, grey)
+        if order is not None:
+            x = colour.color_jitter(x, operations, order)
+        return x if grey is None else apply_where(grey, x, colour.grayscale)
 
     def _degrade(self, x: Tensor, generator: torch.Generator) -> Tensor:
         n = len(x)

@@ -15,6 +15,7 @@ class Backbone(nn.Module, ABC):
     dim: int  # width of the features
     in_channels: int  # colour channels of the images
     min_size: int  # smallest side of an image, in pixels, that leaves something to average
+    still: tuple[str, ...] = ()  # names of norms whose statistics stay, see `ssl_cli.backbones.adapt`
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:

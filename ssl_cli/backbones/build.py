@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from ssl_cli.backbones.adapt import KEYS
 from ssl_cli.backbones.base import Backbone
 from ssl_cli.config.build import instantiate
 from ssl_cli.data.info import DataInfo
@@ -28,6 +29,7 @@ def build_backbone(node: Mapping[str, Any], info: DataInfo, seed: int, *, pretra
         UserError: the images are too small for this backbone.
     """
     torch.manual_seed(seed)
+    node = {key: value for key, value in node.items() if key not in KEYS}
     ordinary = {} if pretrained else {key: value for key, value in ORDINARY.items() if key in node}
     backbone: Backbone = instantiate({**node, **ordinary}, in_channels=info.channels)
     if info.image_size < backbone.min_size:

@@ -24,6 +24,7 @@ the settings people change most
   trainer.max_time=2h        save and stop, resumable, when the time is up
   trainer.dry_run=true       print the plan, train and write nothing
   dataset.root=DIR           where the images are
+  dataset.labels_file=FILE   a table of their labels (CSV; dataset=folder)
   dataset.labels=all         the labels that may be used: all, 10% or 4/class
   optimizer.lr=0.002         peak learning rate
   method.temperature=0.2     the method's own settings
@@ -35,6 +36,7 @@ the settings people change most
 examples
   ssl train method=simclr
   ssl train method=simclr dataset=folder dataset.root=DIR
+  ssl train method=supervised dataset=folder dataset.root=DIR dataset.labels_file=FILE.csv
   ssl train method=supervised dataset.labels=10%
   ssl train method=fixmatch dataset.labels=4/class
   ssl train method=supervised init=last dataset.labels=10%   fine-tune the latest run
@@ -91,6 +93,25 @@ the settings people change most
 examples
   ssl embed ckpt=last
   ssl embed ckpt=last dataset=folder dataset.root=DIR out=features.csv
+""",
+    "predict": """\
+the settings people change most
+  ckpt=RUN                   a run directory, a checkpoint file, `last` or `best` (see ssl runs --help)
+  dataset=folder             your own images: every one below dataset.root, whatever the layout; default: the run's own
+  dataset.root=DIR           where they are; without dataset=NAME: where the run's own images are now
+  out=FILE                   FILE.csv, FILE.parquet or FILE.jsonl; default RUN/predicted/DATASET.csv
+  probe=linear               fitted on the run's labels; default: the method's own classifier, if it has one
+  min_probability=0.9        leave images whose class is less probable to a person
+  split=all                  of the run's own images: all, train, val or test
+  root=DIR                   where the run's own images are now, beside dataset=NAME
+  (all of them, with values: ssl predict --cfg job ckpt=RUN)
+
+An interrupted prediction goes on where it stopped: type the same command again.
+
+examples
+  ssl predict ckpt=last dataset=folder dataset.root=DIR
+  ssl predict ckpt=last dataset=folder dataset.root=DIR out=labels.csv min_probability=0.9
+  ssl predict ckpt=last split=test
 """,
     "export": """\
 the settings people change most

@@ -15,6 +15,7 @@ from ssl_cli.config.build import instantiate
 from ssl_cli.config.check import check_fit
 from ssl_cli.config.chosen import moved_root
 from ssl_cli.config.compose import run_app
+from ssl_cli.config.elsewhere import PLACES, is_address
 from ssl_cli.config.jobs import Done, searches, sweep_command
 from ssl_cli.config.paths import conf_dir
 from ssl_cli.data.budget import parse_budget
@@ -27,6 +28,13 @@ from ssl_cli.runs.job import Job
 from ssl_cli.system.signals import parse_time
 from ssl_cli.system.terminal import shown
 from ssl_cli.training.resume import longer, resumed_config
+from ssl_cli.training.trackers.chosen import chosen as trackers
+
+PATHS = {  # of a data set, that must be there
+    "root": "DIR with the directory of the images",
+    "test_root": "DIR with the directory of the test images",
+    "labels_file": "FILE.csv with the table of labels",
+}
 
 
 @dataclass
@@ -74,7 +82,8 @@ def run(deferred: Deferred, config: DictConfig) -> int | Done:
     if config.init is not None and run_dir is None:
         config = with_init(config)
     check(config)
-    config = with_absolute_paths(config, ("root", "cache_dir") if run_dir else ("root", "targets", "cache_dir"))
+    places = ("root", "test_root", "labels_file", "cache_dir")
+    config = with_absolute_paths(config, places if run_dir else (*places, "targets"))
     if hydra_config.mode == RunMode.MULTIRUN and place.adopted():
         raise UserError("the ranks of torchrun or srun do one run together; for a sweep: ssl train -m launcher=NAME")
     chosen = any("run.dir=" in item for item in hydra_config.overrides.hydra)
@@ -127,17 +136,26 @@ def check(config: DictConfig) -> None:
         parse_duration(str(duration), 1, 1)
     if config.trainer.get("max_time") is not None:
         parse_time(config.trainer.max_time)
-    root = config.dataset.get("root")
-    if root is not None and not Path(str(root)).expanduser().exists() and not config.dataset.get("download", False):
-        raise UserError(f"dataset.root={root} does not exist; write dataset.root=DIR with the directory of the images")
+    trackers(OmegaConf.to_container(config, resolve=True))
+    for key, what in PATHS.items():
+        path = config.dataset.get(key)
+        if path is not None and not Path(str(path)).expanduser().exists() and not config.dataset.get("download", False):
+            raise UserError(f"dataset.{key}={path} does not exist; write dataset.{key}={what}")
 
 
 def with_absolute_paths(config: DictConfig, keys: Sequence[str]) -> DictConfig:
-    """Return the config with paths of the data set that hold from any directory: a run may be used from another."""
+    """Return the config with paths that hold from any directory, for a run may be used from another.
+
+    Args:
+        config: the composed config.
+        keys: of the data set. Of trackers, all places.
+    """
     config = config.copy()
-    for key in keys:
-        if isinstance(path := config.dataset.get(key), str):
-            config.dataset[key] = str(Path(path).expanduser().absolute())
+    places = [(config.dataset, key) for key in keys]
+    places += [(node, key) for node in (config.get("tracker") or {}).values() for key in PLACES]
+    for node, key in places:
+        if isinstance(path := node.get(key), str) and not is_address(path):
+            node[key] = str(Path(path).expanduser().absolute())
     return config
 
 

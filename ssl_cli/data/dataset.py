@@ -35,8 +35,11 @@ def load(config: Mapping[str, Any], size: int | None = None) -> ImageData:
     strata = data.labels
     if not data.labelled and data.factors:  # numbers to predict need a val and a test split, too
         strata = torch.where(torch.stack([v.isfinite() for v in data.factors.values()]).any(0), 0, -1)
-    full = splits.complete(strata, data.splits, config["val_fraction"], config["test_fraction"], config["split_seed"])
-    return seen_at(replace(data, splits=full), size)
+    fractions = config["val_fraction"], config["test_fraction"]
+    full = splits.complete(strata, data.splits, *fractions, config["split_seed"], data.groups)
+    left_out = sum(map(len, data.splits.values())) - sum(map(len, full.values()))
+    note = f"{left_out:,} unlabelled images of groups in val or test left out" if left_out else ""
+    return seen_at(replace(data, splits=full, note="; ".join(filter(None, [data.note, note]))), size)
 
 
 def seen_at(data: ImageData, size: int | None) -> ImageData:

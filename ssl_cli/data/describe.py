@@ -12,9 +12,10 @@ from ssl_cli.errors import UserError
 def describe(data: ImageData, node: DictConfig) -> tuple[DataInfo, Tensor]:
     """Return what models must know of the data, and the positions [n] whose label the budget grants."""
     train = data.splits["train"]
-    labelled = (
-        train[draw(data.labels[train], str(node.labels), node.label_seed, data.classes)] if data.labelled else train[:0]
-    )
+    groups = None if data.groups is None else data.groups[train]
+    labelled = train[:0]
+    if data.labelled:
+        labelled = train[draw(data.labels[train], str(node.labels), node.label_seed, data.classes, groups)]
     mean, std = normalisation(data, node)
     info = DataInfo(
         name=data.name,

@@ -12,6 +12,10 @@ from ssl_cli.probes.progress import tracked
 from ssl_cli.probes.scores.bootstrap import resamples, summary
 from ssl_cli.probes.scores.metrics import confusion
 from ssl_cli.probes.scores.ties import distinct, settled
+from ssl_cli.probes.solvers.logistic import MANY
+
+WORK = 500_000_000  # distances of images to centres that a run of k-means may add up to, of many classes
+FEWEST = 5  # iterations of a run, however many images and classes there are
 
 
 def matched(clusters: Tensor, truth: Tensor, classes: int) -> Tensor:
@@ -34,8 +38,10 @@ class Cluster(Probe):
     of the largest class.
 
     Args:
-        seeds: runs of k-means, with seeds 0, 1, ...
-        restarts: initialisations (k-means++) of each, of which the tightest counts.
+        seeds: runs of k-means, with seeds 0, 1, ...; beyond 256 classes two at most.
+        restarts: initialisations (k-means++) of each, of which the tightest counts. Beyond 256 classes each run starts
+            once, from images drawn at random (to spread them takes longer than all that follows), and stops early where
+            images and classes are many: after 5 iterations at least.
         normalise: scale features to unit length first.
     """
 
@@ -62,11 +68,19 @@ class Cluster(Probe):
         clusters = min(classes, len(distinct(train)[0]))
         if clusters < classes:
             self.notices = [f"cluster probe: {clusters} of {classes} clusters, for the features have no more values"]
+        seeds, start = self.seeds, {"n_init": self.restarts}
+        if classes > MANY:
+            seeds = min(seeds, 2)
+            start = {"n_init": 1, "init": "random", "max_iter": min(300, max(FEWEST, WORK // (len(train) * classes)))}
+            self.notices.append(
+                f"cluster probe: {seeds} run{'s' * (seeds > 1)} from images at random, "
+                f"of {start['max_iter']} iterations at most, for there are {classes} classes"
+            )
         predicted, nmi, ari = [], [], []
-        for seed in tracked(range(self.seeds)):
+        for seed in tracked(range(seeds)):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of clusters that coincide; the scores tell
-                kmeans = KMeans(clusters, n_init=self.restarts, random_state=seed).fit(train.numpy())
+                kmeans = KMeans(clusters, random_state=seed, **start).fit(train.numpy())
             found = kmeans.predict(test.numpy())
             nmi.append(normalized_mutual_info_score(truth, found))
             ari.append(adjusted_rand_score(truth, found))
@@ -82,7 +96,8 @@ class Cluster(Probe):
             "fitted_on": "train, without labels",
             "train_images": len(train),
             "normalised": self.normalise,
-            "restarts": self.restarts,
-            "kmeans_seeds": list(range(self.seeds)),
+            "restarts": start["n_init"],
+            "kmeans_seeds": list(range(seeds)),
         }
-        return [Result(self.name, "none", metrics, settings, self.seeds, predicted=torch.stack(predicted))]
+        settings |= {key: start[key] for key in ("init", "max_iter") if key in start}
+        return [Result(self.name, "none", metrics, settings, seeds, predicted=torch.stack(predicted))]

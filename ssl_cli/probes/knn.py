@@ -1,14 +1,35 @@
 """Weighted k nearest neighbours on cosine similarity (Wu et al. 2018, arXiv:1805.01978): nothing to train."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_cli.probes.base import Features, Probe, Result, check_budgets
 from ssl_cli.probes.progress import tracked
-from ssl_cli.probes.scores.ties import Gallery
+from ssl_cli.probes.scores.ties import Gallery, Guess, tie_draws
+
+CHUNK = 256 * 2**20  # bytes of similarities held at a time
+
+
+def in_blocks(
+    similarity: Callable[[Tensor], Tensor], queries: Tensor, columns: int, chunk_bytes: int = CHUNK
+) -> Iterator[tuple[slice, Tensor]]:
+    """Yield the similarities of some queries after others, exact and no more at a time than fit.
+
+    Args:
+        similarity: queries [q, d] to similarities [q, n].
+        queries: [m, d].
+        columns: n.
+        chunk_bytes: bound on the similarities held at a time.
+
+    Yields:
+        which of the queries, and their similarities [q, n].
+    """
+    rows = max(1, chunk_bytes // (queries.element_size() * columns))
+    for start in tracked(range(0, len(queries), rows)):
+        at = slice(start, start + rows)
+        yield at, similarity(queries[at])
 
 
 def knn_vote(
@@ -18,12 +39,12 @@ def knn_vote(
     k: int,
     temperature: float,
     classes: int,
-    chunk_bytes: int = 256 * 2**20,
-) -> tuple[Tensor, Tensor]:
+    chunk_bytes: int = CHUNK,
+) -> Guess:
     """Return the class with the largest sum of exp(s / T) over the k neighbours of each query, and its share of all.
 
     Where more images are equally near than there is room for among the k, each votes with its chance of being there:
-    the mean over all orders of them. Of classes with equal sums the first is returned.
+    the mean over all orders of them. Of classes with equal sums each has the same chance.
 
     Args:
         bank: [n, d] float; any length of vector, for s is the cosine.
@@ -33,23 +54,19 @@ def knn_vote(
         temperature: T > 0; smaller gives more to the nearest.
         classes: number of classes.
         chunk_bytes: bound on the similarities held at a time.
-
-    Returns:
-        [m] int64, and [m] in (0, 1].
     """
     gallery, queries = Gallery(bank), F.normalize(queries, dim=1)
-    rows = max(1, chunk_bytes // (bank.element_size() * len(bank)))
-    votes = []
-    for chunk in tracked(queries.split(rows)):
-        similarity = gallery.cosines(chunk)
+    draws = tie_draws(len(queries), queries.device)
+    guesses = []
+    for at, similarity in in_blocks(gallery.cosines, queries, len(bank), chunk_bytes):
         nearest, neighbours = similarity.topk(min(k + 1, len(bank)), dim=1)
         weights = (nearest[:, :k] / temperature).softmax(dim=1)  # exp(s / T) up to a factor per query: no overflow
-        scores = weights.new_zeros(len(chunk), classes).scatter_add_(1, bank_labels[neighbours[:, :k]], weights)
+        scores = weights.new_zeros(len(similarity), classes).scatter_add_(1, bank_labels[neighbours[:, :k]], weights)
         if k < len(bank) and (tied := nearest[:, k - 1] == nearest[:, k]).any():
             weights = _expected_weights(similarity[tied], nearest[tied], k, temperature)
             scores[tied] = weights.new_zeros(len(weights), classes).index_add_(1, bank_labels, weights)
-        votes.append(scores.max(1))
-    return torch.cat([vote.indices for vote in votes]), torch.cat([vote.values for vote in votes])
+        guesses.append(Guess.of(scores, draws[at]))
+    return Guess.joined(guesses)
 
 
 def _expected_weights(similarity: Tensor, nearest: Tensor, k: int, temperature: float) -> Tensor:
@@ -70,7 +87,7 @@ def _expected_weights(similarity: Tensor, nearest: Tensor, k: int, temperature: 
 
 def knn_predict(*args, **kwargs) -> Tensor:
     """Return only the classes [m] of `knn_vote`."""
-    return knn_vote(*args, **kwargs)[0]
+    return knn_vote(*args, **kwargs).predicted
 
 
 def shrunk_k(k: int, bank: int, classes: int) -> int:
@@ -123,10 +140,9 @@ class KNN(Probe):
                 )
                 for drawn in tracked(draws)
             ]
-            predicted, confidence = (torch.stack(parts) for parts in zip(*votes, strict=True))
             settings = {"k": k, "temperature": self.temperature, "similarity": "cosine", **how}
             if k < self.k:
                 settings["notice"] = f"k={self.k} reduced to {k}: a fifth of the labelled training images per class"
                 self.notices += [f"knn probe with {budget} labels: {settings['notice']}"]
-            results.append(self.classified(features, budget, predicted, settings, confidence))
+            results.append(self.guessed(features, budget, votes, settings))
         return results

@@ -8,10 +8,12 @@ from torch import Tensor
 
 from ssl_cli.probes.base import Features, Probe, Result, Split, check_budgets, check_penalties
 from ssl_cli.probes.frozen.features import scale
+from ssl_cli.probes.heads import LinearHead
 from ssl_cli.probes.solvers.logistic import MANY, fit_logistic
 
 WORK = 200_000_000  # images times classes that the evaluations for one penalty may add up to, of many classes
 FEWEST = 12  # evaluations for a penalty, however many images and classes there are
+PATH_WORK = 4_000_000_000  # images times classes that the evaluations for all penalties may add up to, likewise
 
 
 class Linear(Probe):
@@ -25,7 +27,8 @@ class Linear(Probe):
         labels: budgets: ``all``, ``10/class``, ``10%``.
         draws: random draws of each budget other than ``all``, with seeds 0, 1, ...; beyond 256 classes fewer, for
             each then has many images: at least 2, and no more than classes times draws as of 256.
-        penalties: candidates for the penalty lambda in mean cross-entropy + lambda/2 |W|^2, each > 0.
+        penalties: candidates for the penalty lambda in mean cross-entropy + lambda/2 |W|^2, each > 0; beyond 256
+            classes fewer where images are many, at least 2 from the middle.
         max_iter: evaluations of the objective, at most; beyond 256 classes fewer where these are large, at least 12.
         tol: largest entry of the gradient at which a fit is done, once steps gain nothing either; see `fit_logistic`.
 
@@ -67,29 +70,47 @@ class Linear(Probe):
         # By all training features, not by the few drawn: their scale needs no label, and ten images tell it badly.
         mean, std = scale(train.features)
         x = (x - mean).div_(std)
-        penalties, max_iter = torch.tensor(self.penalties), self.max_iter
+        penalties, max_iter = self.penalties, self.max_iter
         if features.classes > MANY:  # not by the width of the features: all models get the same
-            max_iter = min(max_iter, max(FEWEST, WORK // (y.shape[1] * features.classes)))
-        weight, bias = fit_logistic(x, y, features.classes, penalties, max_iter, self.tol)
+            size = y.shape[1] * features.classes
+            max_iter = min(max_iter, max(FEWEST, WORK // size))
+            penalties = _from_the_middle(penalties, max(2, PATH_WORK // (FEWEST * size)))
+        if len(penalties) < len(self.penalties):
+            few = ", ".join(f"{penalty:g}" for penalty in penalties)
+            self.notices.append(
+                f"linear probe with {budget} labels: {len(penalties)} penalties ({few}), not {len(self.penalties)}, "
+                f"for there are {features.classes} classes; probe=knn fits nothing"
+            )
+        weight, bias = fit_logistic(x, y, features.classes, torch.tensor(penalties), max_iter, self.tol)
         # Standardisation folded into the model, so that the other splits are used as they are.
         weight = weight / std[:, None]
         bias = bias - mean @ weight
-        predictions, chosen = [], []
+        predictions, heads, chosen = [], [], []
         for w, b in zip(weight, bias, strict=True):  # a draw: [P, d, C], [P, C]
             best = _choose(w, b, features.val)
-            predictions.append((test.features @ w[best] + b[best]).softmax(1).max(1))
-            chosen.append(self.penalties[best])
+            heads.append(LinearHead(w[best], b[best]))
+            predictions.append(heads[-1](test.features).softmax(1).max(1))
+            chosen.append(penalties[best])
         predicted, confidence = (torch.stack([p[part] for p in predictions]) for part in (1, 0))
         settings = {
             **how,
             "standardised_by": "all training features",
             "fitted_on": "train",
             "penalty_chosen_on": "val",
-            "penalties": self.penalties,
+            "penalties": penalties,
             "max_iter": max_iter,
             "tol": self.tol,
         }
-        return self.classified(features, budget, predicted, settings, confidence, {"penalty": chosen})
+        result = self.classified(features, budget, predicted, settings, confidence, {"penalty": chosen})
+        result.head = heads[0]
+        return result
+
+
+def _from_the_middle(values: list[float], count: int) -> list[float]:
+    """Return ``count`` of the values at equal distances, without the ends; all of them if they are no more."""
+    if len(values) <= count:
+        return values
+    return [values[(i + 1) * (len(values) - 1) // (count + 1)] for i in range(count)]
 
 
 def _choose(weight: Tensor, bias: Tensor, val: Split) -> int:

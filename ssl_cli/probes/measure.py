@@ -44,7 +44,7 @@ def measure(e: Experiment, log: Callable[[str], None]) -> Measurement:
     """Score a trained experiment on its test split; no labels, no rows."""
     measurement = measure_with_baselines(e, e.probes, log)
     if measurement.rows and (own := own_classifier(e)) is not None:
-        measurement.add(e.config.name, own)
+        measurement.add(e.config.name, own, at=measurement.test[e.data.labels[measurement.test] >= 0])
     return measurement
 
 
@@ -166,10 +166,11 @@ def details(measurement: Measurement, classes: Sequence[str]) -> dict[str, Any]:
     truth = torch.as_tensor(measurement.arrays.get("labels", []), dtype=torch.int64)
     for row in measurement.rows:
         if (predicted := measurement.arrays.get(key(row))) is not None and row["target"] is None:
-            matrix = confusion(torch.as_tensor(predicted, dtype=torch.int64), truth, len(classes))
-            share = matrix.diagonal() / matrix.sum(1)
+            guess = torch.as_tensor(predicted, dtype=torch.int64)
+            right = torch.bincount(truth, (guess == truth).double().mean(0), len(classes))
+            share = right / torch.bincount(truth, minlength=len(classes))
             entry: dict[str, Any] = {"class_accuracy": [None if s != s else s for s in share.tolist()]}
             if len(classes) <= MATRIX:
-                entry["confusion"] = matrix.tolist()
+                entry["confusion"] = confusion(guess, truth, len(classes)).tolist()
             found[key(row)] = entry
     return found

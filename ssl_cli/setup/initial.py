@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from ssl_cli.backbones.adapt import KEYS
 from ssl_cli.config.build import without_annotations
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError, did_you_mean
@@ -33,13 +34,14 @@ def initialised(config: DictConfig, typed: Sequence[str], chosen: Sequence[str])
     _, saved, info = read_checkpoint(file, config.trusted_modules)
     config = config.copy()
     OmegaConf.set_struct(config, False)
-    backbone_typed = "backbone" in chosen or any(_key(item).startswith("backbone.") for item in typed)
+    backbone_typed = "backbone" in chosen or any(_is_of_backbone(_key(item)) for item in typed)
     if backbone_typed and _completed(config.backbone) != _completed(saved.backbone):
         raise UserError(
             f"init={config.init} has another backbone than the one chosen: "
             f"{_difference(saved.backbone, config.backbone)}; leave backbone away: it is taken from the run"
         )
-    config.backbone = saved.backbone
+    own = {key: config.backbone[key] for key in KEYS if key in config.backbone}
+    config.backbone = {**{key: value for key, value in saved.backbone.items() if key not in KEYS}, **own}
     if "dataset" not in chosen:
         names = [str(key) for key in saved.dataset]
         for item in typed:
@@ -80,6 +82,12 @@ def initial_weights(config: DictConfig, info: DataInfo) -> dict[str, Tensor]:
     return rebuilt.method.measured.state_dict()
 
 
+def _is_of_backbone(key: str) -> bool:
+    """Return whether a key says what the backbone is, and not how it is trained."""
+    group, _, name = key.partition(".")
+    return group == "backbone" and bool(name) and name.split(".")[0] not in KEYS
+
+
 def _key(item: str) -> str:
     return item.lstrip("+~").split("=")[0]
 
@@ -89,6 +97,7 @@ def _completed(node: DictConfig) -> dict[str, Any]:
     from hydra.utils import get_object
 
     plain = without_annotations(OmegaConf.to_container(node, resolve=True))
+    plain = {key: value for key, value in plain.items() if key not in KEYS}
     try:
         parameters = inspect.signature(get_object(plain["_target_"])).parameters
     except Exception:  # a plug-in that cannot be found is reported where it is built

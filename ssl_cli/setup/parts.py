@@ -5,6 +5,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from ssl_cli.backbones.adapt import adapt
 from ssl_cli.backbones.build import build_backbone
 from ssl_cli.config.build import instantiate
 from ssl_cli.data.info import DataInfo
@@ -48,6 +49,7 @@ def build_method(config: DictConfig, info: DataInfo, initial: dict[str, Tensor] 
     backbone = build_backbone(node, info, config.seed, pretrained=True)
     if initial is not None:  # before the method makes copies of it
         backbone.load_state_dict(initial)
+    adapt(backbone, node.get("adapt", "full"), node.get("lora"))
     # A method that predicts whatever the pretext makes up builds its head for it.
     predicts = "pseudo_labels" in config.method.get("_needs_", [])
     target = {"target": build_pretext(config, info).target} if predicts else {}

@@ -2,6 +2,7 @@
 
 import torch
 
+from ssl_cli.data.images import copies
 from ssl_cli.data.images.files.names import few
 from ssl_cli.distributed.group import world_size
 from ssl_cli.optim.schedule import effective_lr
@@ -22,6 +23,8 @@ def plan(e: Experiment, where: str) -> list[tuple[str, str]]:
         ("stored", how_it_is_stored(e)),
         ("left out", f"{data.skipped} broken files" if data.skipped else ""),
         ("data note", data.note),
+        ("groups", what_belongs_together(e)),
+        ("exact copies", copies.described(e.data)),
         ("targets", what_can_be_predicted(e)),
         ("learns from", what_is_learned_from(e)),
         ("starts from", where_it_starts(e)),
@@ -31,6 +34,7 @@ def plan(e: Experiment, where: str) -> list[tuple[str, str]]:
         ("images per epoch", what_an_epoch_is(e)),
         ("learning rate", f"{learning_rate(e)}, {e.schedule.warmup_steps} warm-up steps"),
         ("writes to", where),
+        ("tracked by", ", ".join(map(str, e.config.get("tracker") or ()))),
     ]
     return [(term, value) for term, value in lines if value]
 
@@ -46,6 +50,14 @@ def how_it_is_stored(e: Experiment) -> str:
     """Return how the images are stored, what that takes, and what views are cut from where that is not obvious."""
     whole = e.data.keep_aspect and not e.pretext.cuts_photos
     return e.data.storage + "; views are of the centre squares, for they are no crops" * whole
+
+
+def what_belongs_together(e: Experiment) -> str:
+    """Return how many groups of images each split has; "" where there are none."""
+    if e.data.groups is None:
+        return ""
+    counts = {name: e.data.groups[at] for name, at in e.data.splits.items()}
+    return ", ".join(f"{name} {len(groups[groups >= 0].unique()):,}" for name, groups in counts.items())
 
 
 def what_can_be_predicted(e: Experiment) -> str:

@@ -7,6 +7,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from ssl_cli.backbones.adapt import parse
 from ssl_cli.backbones.norms import check_splits
 from ssl_cli.config.build import instantiate
 from ssl_cli.data.dataset import load
@@ -129,6 +130,7 @@ def prepare_method(config: DictConfig, info: DataInfo, device: torch.device, res
     """
     trainer = config.trainer
     initial = initial_weights(config, info) if config.init is not None and not resuming else None
+    check_adapt(config)
     method = build_method(config, info, initial).to(device)
     if trainer.freeze_backbone:
         if config.init is None:
@@ -141,6 +143,16 @@ def prepare_method(config: DictConfig, info: DataInfo, device: torch.device, res
         synchronise_norms(method)
     method.check_batch(trainer.batch_size // trainer.accumulate)
     return method
+
+
+def check_adapt(config: DictConfig) -> None:
+    """Raise ``UserError`` where a part of random weights would be kept as it is."""
+    how = config.backbone.get("adapt", "full")
+    parse(how)
+    if how != "full" and config.init is None and config.backbone.get("weights") is None:
+        raise UserError(f"backbone.adapt={how} would keep random weights; write init=RUN beside it")
+    if how != "full" and config.trainer.freeze_backbone:
+        raise UserError(f"backbone.adapt={how} trains what trainer.freeze_backbone=true keeps; leave one of them away")
 
 
 def build_loader(

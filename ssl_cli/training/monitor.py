@@ -10,7 +10,7 @@ from ssl_cli.backbones.base import evaluating
 from ssl_cli.batch import Batch
 from ssl_cli.methods.base import Method
 from ssl_cli.probes.frozen.features import extract, features_of
-from ssl_cli.probes.knn import knn_predict, shrunk_k
+from ssl_cli.probes.knn import knn_vote, shrunk_k
 from ssl_cli.probes.scores import diagnostics
 from ssl_cli.runs.directory import RunDir
 from ssl_cli.setup.prepare import Experiment
@@ -37,7 +37,7 @@ def evaluate(
         e: the experiment.
         run: where pictures go.
         state: of the training; is told of a collapse.
-        metrics: where the row goes.
+        metrics: where the row and the pictures go.
         finished: whether this is the end of training.
 
     Returns:
@@ -46,7 +46,7 @@ def evaluate(
     knn, report = monitor_knn(e), monitor_collapse(e) | monitor_pseudo_labels(e)
     metrics.write({"step": state.step, "epoch": round(state.step / e.steps_per_epoch, 4), "val_knn": knn, **report})
     for name, images in monitor_pictures(e).items():
-        save_grid(run.path / "plots" / f"{name}.png", images)
+        metrics.picture(state.step, f"plots/{name}", save_grid(run.path / "plots" / f"{name}.png", images))
     was_collapsed, state.collapsed = state.collapsed, report.get("collapsed", False)
     # Once can be the first steps of a healthy run; twice in a row, or at the end, is not.
     if not state.collapsed or state.warned or not (was_collapsed or finished):
@@ -67,8 +67,8 @@ def monitor_knn(e: Experiment) -> float | None:
     )
     classes = len(e.info.classes)
     k = shrunk_k(200, len(bank), classes)
-    predicted = knn_predict(keys, e.data.labels[bank], queries, k, temperature=0.07, classes=classes)
-    return (predicted == e.data.labels[val]).float().mean().item()
+    guess = knn_vote(keys, e.data.labels[bank], queries, k, temperature=0.07, classes=classes)
+    return guess.right(e.data.labels[val]).float().mean().item()
 
 
 def monitor_collapse(e: Experiment) -> dict[str, Any]:

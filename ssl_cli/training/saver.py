@@ -127,4 +127,5 @@ def _copied(node: Any) -> Any:
 
 def contents(e: Experiment) -> dict[str, Any]:
     """Return the parts of a checkpoint that rebuild the model: the config, and the facts about the data."""
-    return {"config": OmegaConf.to_container(e.config, resolve=True), "data": e.info.to_dict()}
+    config = OmegaConf.to_container(e.config, resolve=True)
+    return {"config": {**config, "tracker": None}, "data": e.info.to_dict()}  # who looks on is not what it is

@@ -61,6 +61,19 @@ def test_clusters_are_scikit_learns_and_matched_to_classes():
     assert result.metrics["cluster_accuracy"]["mean"] < 0.45 and abs(result.metrics["ari"]["mean"]) < 0.05
 
 
+def test_k_means_of_many_classes_is_bounded_and_says_so(monkeypatch):
+    before = Cluster(seeds=3, restarts=1).run(features())[0]
+    assert "init" not in before.settings and before.n == 3
+    monkeypatch.setattr("ssl_cli.probes.cluster.MANY", 3)
+    monkeypatch.setattr("ssl_cli.probes.cluster.WORK", 7 * 200 * 4)
+    probe = Cluster()
+    (result,) = probe.run(features(spread=0.02))
+    assert (result.n, result.settings["init"], result.settings["max_iter"]) == (2, "random", 7)
+    assert "2 runs from images at random, of 7 iterations at most, for there are 4 classes" in probe.notices[0]
+    monkeypatch.setattr("ssl_cli.probes.cluster.WORK", 1)
+    assert Cluster(seeds=1).run(features())[0].settings["max_iter"] == 5
+
+
 def test_nearest_mean_by_hand_and_few_shots_on_blobs():
     support = torch.tensor([[[[0.0, 0], [0, 2]], [[4, 0], [4, 2]]]])
     assert nearest_mean(support, torch.tensor([[[1.0, 1], [2.1, 1]]])).tolist() == [[[1, 0], [0, 1]]]

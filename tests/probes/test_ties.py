@@ -15,7 +15,8 @@ from ssl_cli.probes.linear import Linear
 from ssl_cli.probes.ood import auroc, kth_distance, missed_strangers, strangeness
 from ssl_cli.probes.retrieval import Retrieval, over_ties, ranked
 from ssl_cli.probes.scores.bootstrap import resamples
-from ssl_cli.probes.scores.ties import Gallery, settled
+from ssl_cli.probes.scores.metrics import classification
+from ssl_cli.probes.scores.ties import Gallery, Guess, settled, tie_draws
 
 CLASSES, EACH, DIM = 5, 20, 37  # of this width, products of equal rows differ in their last digits
 
@@ -100,11 +101,36 @@ def test_expected_precision_and_recall_are_the_means_over_all_orders(scores, rig
 def test_votes_of_equally_near_neighbours_are_the_mean_over_all_orders():
     bank = torch.tensor([[1.0, 0], [3, 4], [6, 8], [0.6, 0.8], [0, 1]])  # cosines to (1, 0): 1, three of 0.6, 0
     labels, temperature = torch.tensor([1, 0, 0, 2, 2]), 0.5
-    predicted, share = knn_vote(bank, labels, torch.tensor([[2.0, 0]]), 3, temperature, 3)
+    guess = knn_vote(bank, labels, torch.tensor([[2.0, 0]]), 3, temperature, 3)
     votes = torch.tensor([1.0, 0.6, 0.6]).div(temperature).exp()
     means = torch.tensor([4 / 3 * votes[1], votes[0], 2 / 3 * votes[1]]) / votes.sum()
-    assert predicted.item() == means.argmax().item() == 1
-    assert share.item() == pytest.approx(means.max().item(), abs=1e-6)
+    assert guess.predicted.item() == means.argmax().item() == 1
+    assert guess.confidence.item() == pytest.approx(means.max().item(), abs=1e-6)
+
+
+def test_classes_with_equal_votes_have_the_same_chance_and_scores_are_expected_values():
+    bank, labels = torch.tensor([[1.0, 0], [1, 0], [0, 1], [0, 1], [-1, 0], [-1, 0]]), torch.tensor([0, 1, 2, 2, 0, 3])
+    queries, truth = torch.tensor([[2.0, 0], [0, 3], [2, 0], [-1, 0], [-1, 0]]), torch.tensor([1, 2, 3, 3, 0])
+    guess = knn_vote(bank, labels, queries, 2, 0.07, 4)
+    assert guess.tied.tolist() == [0, 2, 3, 4] and guess.confidence.tolist() == [0.5, 1, 0.5, 0.5, 0.5]
+    assert guess.right(truth).tolist() == [0.5, 1, 0, 0.5, 0.5]
+    assert guess.chance().tolist() == [[0.5, 0.5, 0, 0], [0.5, 0.5, 0, 0], [0.5, 0, 0, 0.5], [0.5, 0, 0, 0.5]]
+    found = classification(guess.predicted[None], truth, 4, guess.confidence[None], [guess])
+    # Right, of the images of a class, and times guessed, in expectation: class 0: 0.5, 1, 2; 1: 0.5, 1, 1; 2: 1, 1, 1.
+    f1 = [2 * 0.5 / (1 + 2), 2 * 0.5 / (1 + 1), 1, 2 * 0.5 / (2 + 1)]
+    expected = {"accuracy": 2.5 / 5, "balanced_accuracy": (0.5 + 0.5 + 1 + 0.25) / 4, "macro_f1": sum(f1) / 4}
+    assert {name: found[name]["mean"] for name in expected} == pytest.approx(expected, abs=1e-12)
+    assert found["ece"]["mean"] == pytest.approx(0.5 / 5, abs=1e-7)
+
+
+def test_between_equal_classes_predictions_are_drawn_without_their_order():
+    scores = torch.tensor([[0.25, 0.25 * (1 + 1e-7), 0.2, 0.25, 0.05]]).expand(6000, -1)
+    guess = Guess.of(scores, tie_draws(6000, scores.device))
+    counts = guess.predicted.bincount(minlength=5)
+    assert counts[[2, 4]].sum() == 0 and counts[[0, 1, 3]].min() > 1800
+    first, rest = (Guess.of(scores[at], tie_draws(6000, scores.device)[at]) for at in (slice(9), slice(9, None)))
+    joined = Guess.joined([first, rest])
+    assert all(torch.equal(getattr(joined, name), getattr(guess, name)) for name in ("predicted", "tied", "among"))
 
 
 def test_a_query_between_two_equal_means_is_half_right():
@@ -131,8 +157,9 @@ def test_without_ties_every_score_is_bit_for_bit_that_of_the_plain_computation()
     similarity, neighbours = (queries @ unit.T).topk(7, dim=1)
     weights = (similarity / 0.07).softmax(1)
     votes = torch.zeros(90, CLASSES).scatter_add_(1, labels[neighbours], weights).max(1)
-    predicted, share = knn_vote(x, labels, y, 7, 0.07, CLASSES)
-    assert torch.equal(predicted, votes.indices) and torch.equal(share, votes.values)
+    guess = knn_vote(x, labels, y, 7, 0.07, CLASSES)
+    assert torch.equal(guess.predicted, votes.indices) and torch.equal(guess.confidence, votes.values)
+    assert len(guess.tied) == 0
 
     s = (unit @ unit.T).fill_diagonal_(-torch.inf)
     order = s.argsort(dim=1, descending=True, stable=True)[:, :-1]

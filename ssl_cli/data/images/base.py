@@ -31,6 +31,7 @@ class ImageData:
     splits: dict[str, Tensor]  # "train", "val", "test": disjoint sorted int64 positions; val and test may be empty
     factors: dict[str, Tensor] = field(default_factory=dict)  # name -> [N] floats, NaN = not known: targets
     files: tuple[str, ...] = ()  # [N] paths, where images come from files
+    groups: Tensor | None = None  # [N] int64: images of one patient, video, site ... have one number; -1 = of no group
     skipped: int = 0  # broken files that were left out
     value_range: dict[str, list[float]] | None = None  # "integer", "float", "all" -> what became 0 and 255
     note: str = ""  # one line for the user: how the source was read

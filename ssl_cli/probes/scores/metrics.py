@@ -1,15 +1,24 @@
 """What is said of predictions: each metric with its deviation over draws of the labels and its 95% interval."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from ssl_cli.probes.scores.bootstrap import class_sums, resamples, summary
+from ssl_cli.probes.scores.ties import Guess
 
 BINS = 15  # of the expected calibration error, as in Guo et al. 2017
 IMBALANCE = 4  # largest over smallest class of the test images from which balanced accuracy is the headline
 
 
-def classification(predicted: Tensor, truth: Tensor, classes: int, confidence: Tensor | None = None) -> dict[str, dict]:
+def classification(
+    predicted: Tensor,
+    truth: Tensor,
+    classes: int,
+    confidence: Tensor | None = None,
+    guesses: Sequence[Guess] = (),
+) -> dict[str, dict]:
     """Score predicted classes; the definitions are scikit-learn's.
 
     Args:
@@ -17,6 +26,8 @@ def classification(predicted: Tensor, truth: Tensor, classes: int, confidence: T
         truth: [n] int64 in 0..classes-1.
         classes: C.
         confidence: [G, n] in [0, 1], the probability given to the predicted class; None: no calibration error.
+        guesses: the same predictions, where several classes can be an image's: then its scores, and the counts that
+            they are made of, are expected values.
 
     Returns:
         metric -> ``{"mean", "std", "ci"}``, see `summary`; the first is the headline: ``accuracy``, or
@@ -32,6 +43,11 @@ def classification(predicted: Tensor, truth: Tensor, classes: int, confidence: T
         # Wrong guesses go to a class of their own: cheaper than picking the rows of the right ones.
         hits = class_sums(torch.where(right, truth, classes), weights, classes + 1)[:classes]
         guessed = class_sums(guess, weights, classes)
+        if guesses and len(tied := guesses[draw].tied):
+            right, chance, drawn = guesses[draw].right(truth), guesses[draw].chance(), weights[tied].double()
+            change = right[tied] - (guess == truth)[tied].double()
+            hits.index_add_(0, truth[tied], change[:, None] * drawn)
+            guessed += chance.T @ drawn - class_sums(guess[tied], weights[tied], classes)
         values["accuracy"].append(hits.sum(0) / len(truth))
         values["balanced_accuracy"].append((hits / support).nanmean(0))  # 0 / 0: a class that is not there
         values["macro_f1"].append((2 * hits / (support + guessed)).nanmean(0))

@@ -1,5 +1,10 @@
 """Ties: where features cannot tell images apart, the order in which the images are stored must not decide."""
 
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -39,3 +44,54 @@ class Gallery:
         """Return the cosines [q, n] of queries [q, d] of unit length."""
         found = queries @ self.rows.T
         return found if self.place is None else found[:, self.place]
+
+
+@dataclass
+class Guess:
+    """The most probable class of each image; of several that are equally so, each has the same chance."""
+
+    predicted: Tensor  # [n] int64: of several one at random, by draws that know no class
+    confidence: Tensor  # [n] its probability
+    tied: Tensor  # [t] int64: the images of which several classes are the most probable
+    among: Tensor  # [t, C] bool: these classes
+
+    @classmethod
+    def of(cls, probabilities: Tensor, draws: Tensor) -> "Guess":
+        """Return what probabilities [n, C] guess; ``draws`` [n] in [0, 1) decide between equal ones."""
+        best = probabilities.max(1)
+        among = probabilities >= (1 - ROUNDING) * best.values[:, None]
+        count = among.sum(1)
+        tied = (count > 1).nonzero().squeeze(1)
+        among, predicted = among[tied], best.indices
+        if len(tied):
+            drawn = (draws[tied] * count[tied]).long()[:, None]
+            predicted[tied] = (among & (among.cumsum(1) - 1 == drawn)).byte().argmax(1)
+        return cls(predicted, best.values, tied, among)
+
+    @classmethod
+    def joined(cls, parts: Sequence["Guess"]) -> "Guess":
+        """Return the guesses of the images of all parts."""
+        starts = itertools.accumulate((len(part.predicted) for part in parts[:-1]), initial=0)
+        tied = [part.tied + start for part, start in zip(parts, starts, strict=True)]
+        rest = [[getattr(part, name) for part in parts] for name in ("predicted", "confidence", "among")]
+        predicted, confidence, among = map(torch.cat, rest)
+        return cls(predicted, confidence, torch.cat(tied), among)
+
+    def cpu(self) -> "Guess":
+        """Return the same on the CPU."""
+        return Guess(*(getattr(self, f.name).cpu() for f in fields(self)))
+
+    def chance(self) -> Tensor:
+        """Return the chance [t, C] float64 of each class, of the tied images."""
+        return self.among.double() / self.among.sum(1, keepdim=True)
+
+    def right(self, truth: Tensor) -> Tensor:
+        """Return the chance [n] float64 in [0, 1] that the class of each image is ``truth`` [n]."""
+        right = (self.predicted == truth).double()
+        right[self.tied] = self.chance().gather(1, truth[self.tied, None]).squeeze(1)
+        return right
+
+
+def tie_draws(n: int, device: torch.device) -> Tensor:
+    """Return a number [n] in [0, 1) for each of n images, always the same."""
+    return torch.rand(n, generator=torch.Generator().manual_seed(0)).to(device)

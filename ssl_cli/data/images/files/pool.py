@@ -42,7 +42,13 @@ Batches = Iterator[Decoded]
 
 
 def decode_all(
-    files: Sequence[str], size: int, channels: int, known: Ranges, reading: int, whole: bool = False
+    files: Sequence[str],
+    size: int,
+    channels: int,
+    known: Ranges,
+    reading: int,
+    whole: bool = False,
+    what: str = "decoding images",
 ) -> Batches:
     """Yield the images of ``files`` in their order and in batches, with the broken files among them.
 
@@ -53,13 +59,14 @@ def decode_all(
         known: ranges of values.
         reading: version of the rules.
         whole: keep all of each image.
+        what: is done, for whoever watches.
 
     Raises:
         RunError: a decoding process was killed.
         UnknownRange: a file is met whose range is not among the known.
     """
     work = partial(_decode_batch, size=size, channels=channels, known=known, reading=reading, whole=whole)
-    for start, batch in _in_batches(files, work, "decoding images"):
+    for start, batch in _in_batches(files, work, what):
         yield batch._replace(broken={start + i: reason for i, reason in batch.broken.items()})
 
 
