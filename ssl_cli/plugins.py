@@ -12,6 +12,7 @@ from ssl_cli.distributed.collectives import all_reduce_sum, gather
 from ssl_cli.distributed.group import rank, world_size
 from ssl_cli.errors import UserError
 from ssl_cli.methods.base import Method
+from ssl_cli.photos import Photos
 from ssl_cli.pretext.base import Pretext
 from ssl_cli.probes.base import Features, Probe, Result, Split
 
@@ -23,6 +24,7 @@ __all__ = [
     "Features",
     "ImageData",
     "Method",
+    "Photos",
     "Pretext",
     "Probe",
     "Result",

@@ -104,6 +104,8 @@ def small(line: str, images: Path) -> tuple[list[str], int]:
         args += FEW
     if args[0] != "train":
         return args, 0
+    if "pretext.size" in keys:
+        args += ["dataset.storage_size=20", "pretext.size=16"]
     if "resume" in keys:
         return [*args, "trainer.max_steps=3"], 0
     if not {"dataset", "init"} & set(keys):
