@@ -1,4 +1,4 @@
-"""The public names that your own method, pretext task, probe, backbone or data set needs.
+"""The public names that your own method, pretext task, probe, backbone, data set or tracker needs.
 
 Import from here: where these things live inside ``ssl_cli`` may change, their names here stay.
 """
@@ -15,6 +15,7 @@ from ssl_cli.methods.base import Method
 from ssl_cli.photos import Photos
 from ssl_cli.pretext.base import Pretext
 from ssl_cli.probes.base import Features, Probe, Result, Split
+from ssl_cli.training.trackers.base import TrackedRun, Tracker
 
 __all__ = [
     "Augment",
@@ -31,6 +32,8 @@ __all__ = [
     "Split",
     "Target",
     "Task",
+    "TrackedRun",
+    "Tracker",
     "UserError",
     "all_reduce_sum",
     "gather",

@@ -18,7 +18,18 @@ from ssl_cli.config.schema import TrainerConfig
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md"))]
-GROUPS = ["method", "dataset", "pretext", "augment", "backbone", "optimizer", "schedule", "probe", "launcher"]
+GROUPS = [
+    "method",
+    "dataset",
+    "pretext",
+    "augment",
+    "backbone",
+    "optimizer",
+    "schedule",
+    "probe",
+    "launcher",
+    "tracker",
+]
 
 # What makes a command of a page small: a few images, a narrow network, two steps.
 FEW = ["dataset.num_images=200", "dataset.storage_size=16"]
@@ -42,6 +53,7 @@ LEFT = {
     "docs/index.md": ["report/index.html", "report/tsne_images.png", "report/*.svg"],
     "docs/methods.md": ["views.png", "plots/*.png"],
     "docs/report.md": ["report/index.html", "report/tsne_images.png", "report/*.svg"],
+    "docs/trackers.md": ["tensorboard/events.out.tfevents.*", "tracker.json"],
 }
 
 
