@@ -52,6 +52,7 @@ LEFT = {
     "docs/measure.md": ["features/*.npz", "probes/*/result.json"],
     "docs/index.md": ["report/index.html", "report/tsne_images.png", "report/*.svg"],
     "docs/methods.md": ["views.png", "plots/*.png"],
+    "docs/predict.md": ["predicted/images.csv", "heads/linear-*.npz"],
     "docs/report.md": ["report/index.html", "report/tsne_images.png", "report/*.svg"],
     "docs/trackers.md": ["tensorboard/events.out.tfevents.*", "tracker.json"],
 }
@@ -164,6 +165,7 @@ def test_the_pages_have_the_commands_that_they_are_for():
     for page, words in {
         "README.md": {"train method=simclr", "train -m", "train method=supervised", "views dataset=folder"},
         "docs/measure.md": {"probe ckpt=last"},
+        "docs/predict.md": {"predict ckpt=last"},
         "docs/export.md": {"embed ckpt=last", "export ckpt=last"},
         "docs/sweeps.md": {"train -m", "compare outputs/mine", "runs"},
         "docs/resume.md": {"train resume=last", "check last"},

@@ -159,10 +159,9 @@ def source_of(file: Path, rebuilt: Any, device: Any, config: DictConfig, typed: 
         print(note)
         return Stored(data, str(config.split), node.get("root"))
     own = rebuilt.config.dataset
-    reading = own.get("reading", 1) if is_folder(own) else node["reading"]
+    reading = min(own.get("reading", 1) if is_folder(own) else node["reading"], 2)  # the third rules are of classes
     ranges = node["value_range"] if node["value_range"] is not None else rebuilt.info.value_range or {}
     ranges = ranges if isinstance(ranges, Mapping) else {"all": ranges}
-    reading = min(reading, 2)  # the third rules are of classes
     return Files(str(node["root"]), rebuilt.info, reading, ranges, node["max_pixels"])
 
 

@@ -154,6 +154,8 @@ class PredictConfig:
     probe: Any = None
     dataset: Any = None
     root: str | None = setting(None, text=True)
+    test_root: str | None = setting(None, text=True)
+    labels_file: str | None = setting(None, text=True)
     augment: Any = None
     trainer: DeviceConfig = field(default_factory=DeviceConfig)
 

@@ -107,20 +107,17 @@ class Files:
     def _decoded(self, done: int) -> Iterator[Chunk]:
         info, whole = self.info, self.info.keep_aspect
         side = info.stored_size or info.image_size
-        start, parts, broken, count = done, [], {}, 0
+        empty = torch.empty(0, info.channels, info.image_size, info.image_size, dtype=torch.uint8)
+        start = end = done
+        images, broken = [empty], {}
         for batch in decode_all(self.files[done:], side, info.channels, self.known, self.reading, whole, WORK):
             read = as_images(torch.from_numpy(batch.pixels), batch.shapes)
-            parts.append(Squares(read, info.image_size)[:] if len(read) else None)
-            broken |= {done + i: reason for i, reason in batch.broken.items()}
-            count += len(read) + len(batch.broken)
-            end = done + count
+            images += [Squares(read, info.image_size)[:]] if len(read) else []
+            broken |= {done + i - start: reason for i, reason in batch.broken.items()}
+            end += len(read) + len(batch.broken)
             if end - start >= CHUNK or end == self.count:
-                paths = [as_text(name) for name in self.files.names[start:end]]
-                found = [part for part in parts if part is not None]
-                empty = torch.empty(0, info.channels, info.image_size, info.image_size, dtype=torch.uint8)
-                images = torch.cat(found) if found else empty
-                yield Chunk(paths, images, {i - start: reason for i, reason in broken.items()})
-                start, parts, broken = end, [], {}
+                yield Chunk([as_text(name) for name in self.files.names[start:end]], torch.cat(images), broken)
+                start, images, broken = end, [empty], {}
 
 
 class Stored:

@@ -56,9 +56,13 @@ def here(made, tmp_path, monkeypatch):
 
 def predict(*args: str, ckpt: str = "run") -> list[dict[str, str]]:
     assert main(["predict", f"ckpt={ckpt}", "out=out.csv", *args]) == 0
-    rows = list(csv.DictReader(Path("out.csv").read_text().splitlines()))
+    rows = read(Path("out.csv"))
     Path("out.csv").unlink()
     return rows
+
+
+def read(file: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(file.read_text().splitlines()))
 
 
 @pytest.mark.parametrize(("probe", "name"), [((), "classifier"), (("probe=linear",), "linear")])
@@ -144,7 +148,7 @@ def test_every_kind_of_file_says_the_same(here):
     parquet = pytest.importorskip("pyarrow.parquet")
     for end in ("csv", "jsonl", "parquet"):
         assert main(["predict", "ckpt=run", "split=val", f"out=out.{end}"]) == 0
-    rows = list(csv.DictReader(Path("out.csv").read_text().splitlines()))
+    rows = read(Path("out.csv"))
     objects = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
     assert parquet.read_table("out.parquet").to_pylist() == objects
     assert [{k: "" if v is None else str(v) for k, v in row.items()} for row in objects] == rows
