@@ -12,7 +12,7 @@ PACKAGE = ROOT / "ssl_cli"
 FLOORS = (
     *({"__init__", "errors", "batch"}, {"system"}, {"config"}, {"runs"}, {"distributed", "optim"}, {"augment", "data"}),
     *({"backbones"}, {"pretext", "methods"}, {"setup"}, {"probes"}, {"compare"}, {"training"}, {"launch"}, {"report"}),
-    *({"commands"}, {"cli", "plugins"}, {"__main__"}),
+    *({"export"}, {"commands"}, {"cli", "plugins"}, {"__main__"}),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 

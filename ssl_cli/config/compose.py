@@ -34,7 +34,7 @@ FLAGS = (
     *("--hydra-help", "--shell-completion", "-sc"),
 )
 ALONE = ("--resolve", "--run", "-r", "--multirun", "-m", "--hydra-help", "--shell-completion", "-sc")  # take no value
-OWN_IMAGES = ("probe", "embed")  # commands that look at a run's own images where no data set is chosen
+OWN_IMAGES = ("probe", "embed", "export")  # commands that look at a run's own images where no data set is chosen
 SHOWS = {
     **dict.fromkeys(("--cfg", "-c"), ("job", "hydra", "all")),
     **dict.fromkeys(("--info", "-i"), ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")),
@@ -95,8 +95,8 @@ def run_app(
 def own_places(command: str, settings: Sequence[str]) -> list[str]:
     """Let ``dataset.root=DIR`` without ``dataset=NAME`` say where a run's own images are.
 
-    For ``ssl probe`` and ``ssl embed`` that is ``root=DIR``. Beside ``resume=`` and ``init=`` the settings that say
-    where images are need not be those of the default data set.
+    For `OWN_IMAGES` that is ``root=DIR``. Beside ``resume=`` and ``init=`` the settings that say where images are need
+    not be those of the default data set.
     """
     keys = {item.lstrip("+").split("=")[0] for item in settings if not item.endswith("=null")}
     if "dataset" in keys:

@@ -62,23 +62,9 @@ class Linear(Probe):
         return [self._fitted(features, *drawn) for drawn in self.draws(features, self.labels, count)]
 
     def _fitted(self, features: Features, budget: str, drawn: Tensor, how: dict) -> Result:
-        train, test = features.train, features.test
-        x, y = train.features[drawn], train.labels[drawn]  # [G, n, d], [G, n]
-        # By all training features, not by the few drawn: their scale needs no label, and ten images tell it badly.
-        mean, std = scale(train.features)
-        x = (x - mean).div_(std)
-        penalties, max_iter = torch.tensor(self.penalties), self.max_iter
-        if features.classes > MANY:  # not by the width of the features: all models get the same
-            max_iter = min(max_iter, max(FEWEST, WORK // (y.shape[1] * features.classes)))
-        weight, bias = fit_logistic(x, y, features.classes, penalties, max_iter, self.tol)
-        # Standardisation folded into the model, so that the other splits are used as they are.
-        weight = weight / std[:, None]
-        bias = bias - mean @ weight
-        predictions, chosen = [], []
-        for w, b in zip(weight, bias, strict=True):  # a draw: [P, d, C], [P, C]
-            best = _choose(w, b, features.val)
-            predictions.append((test.features @ w[best] + b[best]).softmax(1).max(1))
-            chosen.append(self.penalties[best])
+        test, heads = features.test, self.heads(features, drawn)
+        predictions = [(test.features @ weight + bias).softmax(1).max(1) for weight, bias, _ in heads]
+        chosen = [penalty for *_, penalty in heads]
         predicted, confidence = (torch.stack([p[part] for p in predictions]) for part in (1, 0))
         settings = {
             **how,
@@ -86,10 +72,38 @@ class Linear(Probe):
             "fitted_on": "train",
             "penalty_chosen_on": "val",
             "penalties": self.penalties,
-            "max_iter": max_iter,
+            "max_iter": self._evaluations(features.classes, drawn.shape[1]),
             "tol": self.tol,
         }
         return self.classified(features, budget, predicted, settings, confidence, {"penalty": chosen})
+
+    def heads(self, features: Features, drawn: Tensor) -> list[tuple[Tensor, Tensor, float]]:
+        """Fit one model for each draw, on train; val chooses its penalty, and test is not looked at.
+
+        Args:
+            features: of the splits.
+            drawn: [G, n] positions in the train split.
+
+        Returns:
+            For each draw a weight [d, C] and a bias [C], for features as they are, and the penalty.
+        """
+        train = features.train
+        x, y = train.features[drawn], train.labels[drawn]  # [G, n, d], [G, n]
+        # By all training features, not by the few drawn: their scale needs no label, and ten images tell it badly.
+        mean, std = scale(train.features)
+        x = (x - mean).div_(std)
+        max_iter = self._evaluations(features.classes, y.shape[1])
+        weight, bias = fit_logistic(x, y, features.classes, torch.tensor(self.penalties), max_iter, self.tol)
+        # Standardisation folded into the model, so that the other splits are used as they are.
+        weight = weight / std[:, None]
+        bias = bias - mean @ weight
+        best = [_choose(w, b, features.val) for w, b in zip(weight, bias, strict=True)]  # of a draw: [P, d, C], [P, C]
+        return [(weight[i, p], bias[i, p], self.penalties[p]) for i, p in enumerate(best)]
+
+    def _evaluations(self, classes: int, images: int) -> int:
+        if classes <= MANY:
+            return self.max_iter
+        return min(self.max_iter, max(FEWEST, WORK // (images * classes)))  # not by the width of the features
 
 
 def _choose(weight: Tensor, bias: Tensor, val: Split) -> int:

@@ -97,7 +97,7 @@ def unused_path(checkpoint: Path, folder: str, name: str) -> Path:
     run = checkpoint.parent.parent
     in_run = checkpoint.parent.name == "checkpoints" and (run / "config.yaml").is_file()
     file = (run if in_run else checkpoint.parent) / folder / name
-    stem, end = file.name[: -len(file.suffix)], file.suffix
+    stem, end = file.stem, file.suffix
     candidates = (file.with_name(f"{stem}{number}{end}") for number in ("", *(f"-{i}" for i in range(2, 1000))))
     return next(file for file in candidates if not file.exists())
 
