@@ -58,10 +58,10 @@ def timm_example(s: Subject) -> str:
 def torch_example(s: Subject, net: Network) -> str:
     """Return the program that builds the network and loads the weights."""
     info, head = s.info, s.model.head
-    loaded = [
-        f"head = torch.nn.Linear({head.in_features}, {head.out_features})",
-        'head.load_state_dict(load_file(here / "head.safetensors"))',
-    ]
+    loaded = []
+    if head is not None:
+        loaded.append(f"head = torch.nn.Linear({head.in_features}, {head.out_features})")
+        loaded.append('head.load_state_dict(load_file(here / "head.safetensors"))')
     models = "models, transforms" if any("models." in line for line in net.lines) else "transforms"
     return _program(
         [
@@ -71,7 +71,7 @@ def torch_example(s: Subject, net: Network) -> str:
         [
             *net.lines,
             'model.load_state_dict(load_file(here / "model.safetensors"))',
-            *(loaded if head is not None else []),
+            *loaded,
             f"resize = transforms.Resize({info.image_size}, transforms.InterpolationMode.BICUBIC)",
             f"normalize = transforms.Normalize({list(info.mean)}, {list(info.std)})",
             "transform = transforms.Compose(",

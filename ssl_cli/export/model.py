@@ -49,7 +49,7 @@ class Model(nn.Module):
                 pixels, _ = decode(os.fspath(image), size, channels, self._ranges, self._reading)
             except (BrokenImage, KeyError) as error:
                 raise UserError(f"cannot read {os.fspath(image)}: {error}") from error
-        return to_input(torch.from_numpy(np.ascontiguousarray(pixels)), self.info.mean, self.info.std)
+        return to_input(torch.from_numpy(np.array(pixels, order="C")), self.info.mean, self.info.std)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return features [B, dim] float32 of images [B, C, H, W] as `transform` makes them."""
