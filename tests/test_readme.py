@@ -48,7 +48,7 @@ PRINTED = {
 }
 LEFT = {
     "README.md": ["views.png", "summary.json", "checkpoints/last.pt", "checkpoints/last.pt.sha256"],
-    "docs/export.md": ["embeddings/shapes.npz", "export/backbone.safetensors"],
+    "docs/export.md": ["embeddings/shapes.npz", "export/backbone.safetensors", "export/onnx/model.onnx"],
     "docs/measure.md": ["features/*.npz", "probes/*/result.json"],
     "docs/index.md": ["report/index.html", "report/tsne_images.png", "report/*.svg"],
     "docs/methods.md": ["views.png", "plots/*.png"],

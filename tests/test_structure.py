@@ -14,7 +14,7 @@ FLOORS = (
     *({"distributed", "optim"}, {"augment", "data"}),
     *({"backbones"}, {"pretext", "methods"}, {"setup"}, {"probes"}, {"predict", "compare"}),
     *({"training"}, {"launch"}, {"report"}),
-    *({"commands"}, {"cli", "plugins"}, {"__main__"}),
+    *({"export"}, {"commands"}, {"cli", "plugins"}, {"__main__"}),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 

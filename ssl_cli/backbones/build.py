@@ -10,7 +10,7 @@ from hydra.utils import get_object
 
 from ssl_cli.backbones.adapt import KEYS
 from ssl_cli.backbones.base import Backbone
-from ssl_cli.config.build import instantiate
+from ssl_cli.config.build import instantiate, without_annotations
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError
 
@@ -50,3 +50,17 @@ def _asks_for_size(target: str) -> bool:
     with contextlib.suppress(Exception):  # what cannot be found is said where it is built
         return "image_size" in inspect.signature(get_object(target)).parameters
     return False
+
+
+def called_with(node: Mapping[str, Any], backbone: Backbone) -> tuple[str, dict[str, Any]]:
+    """Return the class of a backbone, and the arguments that build an empty one of the same shape, as plain values.
+
+    Args:
+        node: the settings that it was built by.
+        backbone: the network, merged if it was adapted.
+    """
+    settings = {key: value for key, value in without_annotations(node).items() if key not in KEYS}
+    target = settings.pop("_target_")
+    settings |= {"weights": None} if "weights" in settings else {}
+    settings |= {"image_size": backbone.image_size} if hasattr(backbone, "image_size") else {}
+    return target, {"in_channels": backbone.in_channels, **settings}

@@ -117,13 +117,20 @@ examples
     "export": """\
 the settings people change most
   ckpt=RUN                   a run directory, a checkpoint file, `last` or `best` (see ssl runs --help)
-  out=FILE                   FILE.safetensors; default RUN/export/backbone.safetensors
+  to=onnx                    a directory that works without ssl: safetensors, timm or onnx; without to= one file
+                             with the backbone's weights
+  head=linear                with a linear probe, fitted on the run's labels; default the method's own classifier
+  out=DIR                    default RUN/export/TO; without to= FILE.safetensors
+  push=USER/NAME             also upload the directory to the Hugging Face hub, as a private repository
+  dataset.root=DIR           where the run's own images are now (for head=linear)
   trusted_modules=[MODULE]   your own modules that the checkpoint may name
   (all of them, with values: ssl export --cfg job ckpt=RUN)
 
 examples
   ssl export ckpt=last
   ssl export ckpt=best out=backbone.safetensors
+  ssl export ckpt=last to=onnx head=linear out=DIR
+  ssl export ckpt=last to=timm push=USER/NAME
 """,
 }
 

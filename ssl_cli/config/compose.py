@@ -34,7 +34,8 @@ FLAGS = (
     *("--hydra-help", "--shell-completion", "-sc"),
 )
 ALONE = ("--resolve", "--run", "-r", "--multirun", "-m", "--hydra-help", "--shell-completion", "-sc")  # take no value
-OWN_IMAGES = ("probe", "embed", "predict")  # commands that look at a run's own images where no data set is chosen
+# Commands that look at a run's own images where no data set is chosen.
+OWN_IMAGES = ("probe", "embed", "predict", "export")
 NONE = ("launcher=null", "tracker=null")  # groups that need not be chosen; Hydra knows an empty list, but no null
 SHOWS = {
     **dict.fromkeys(("--cfg", "-c"), ("job", "hydra", "all")),

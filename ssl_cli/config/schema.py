@@ -165,8 +165,13 @@ class ExportConfig:
     """``ssl export``. Values and meanings: ``conf/export.yaml``."""
 
     ckpt: str = setting(text=True)
+    to: str | None = None
+    head: str | None = None
     out: str | None = setting(None, text=True)
+    push: str | None = setting(None, text=True)
+    root: str | None = setting(None, text=True)
     trusted_modules: list[str] = setting([])
+    trainer: DeviceConfig = field(default_factory=DeviceConfig)
 
 
 @dataclass

@@ -95,7 +95,7 @@ def unused_path(checkpoint: Path, folder: str, name: str) -> Path:
     Where ``name`` is in use it is ``NAME-2``, ``NAME-3``, ..., with its ending.
     """
     file = (run_of(checkpoint) or checkpoint.parent) / folder / name
-    stem, end = file.name[: -len(file.suffix)], file.suffix
+    stem, end = file.name.removesuffix(file.suffix), file.suffix
     candidates = (file.with_name(f"{stem}{number}{end}") for number in ("", *(f"-{i}" for i in range(2, 1000))))
     return next(file for file in candidates if not file.exists())
 
