@@ -41,7 +41,7 @@ def build_backbone(node: Mapping[str, Any], info: DataInfo, seed: int, *, pretra
     if info.image_size < backbone.min_size:
         raise UserError(
             f"this backbone needs images of at least {backbone.min_size} pixels, {info.name} has {info.image_size}; "
-            f"write dataset.storage_size={backbone.min_size} or backbone=convnet"
+            f"write {info.size_key}={backbone.min_size} or backbone=convnet"
         )
     return backbone
 

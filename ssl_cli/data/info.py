@@ -32,6 +32,11 @@ class DataInfo:
         return None if self.stored_size is None else self.image_size
 
     @property
+    def size_key(self) -> str:
+        """The setting that decides ``image_size``, for advice."""
+        return "dataset.storage_size" if self.stored_size is None else "pretext.size"
+
+    @property
     def shape(self) -> str:
         """The shape of one input, as it is shown to people."""
         return f"{self.channels}x{self.image_size}x{self.image_size} pixels"

@@ -68,7 +68,7 @@ class Colorization(Pretext):
         if data.image_size % reduction:
             raise UserError(
                 f"pretext.reduction={reduction} does not divide the images' {data.image_size} pixels; write "
-                f"pretext.reduction={math.gcd(reduction, data.image_size)}, or another dataset.storage_size"
+                f"pretext.reduction={math.gcd(reduction, data.image_size)}, or another {data.size_key}"
             )
         self.reduction = reduction
         self.centres = colour_bins()

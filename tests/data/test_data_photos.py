@@ -18,6 +18,7 @@ from ssl_cli.data.images.files import pool, storage
 from ssl_cli.data.images.files.decode import decode
 from ssl_cli.data.info import DataInfo
 from ssl_cli.data.loader import Loader
+from ssl_cli.errors import UserError
 from ssl_cli.photos import Photos
 
 BICUBIC = InterpolationMode.BICUBIC
@@ -57,6 +58,12 @@ def test_what_is_measured_is_the_centre_square(root, size):
         assert np.abs(squares[i].numpy() - expected).max() <= (0 if side == 16 else 1)
         assert torch.equal(data.images[i], squares[i])
     assert data.images[torch.arange(0)].shape == (0, 3, side, side)
+
+
+@pytest.mark.parametrize("size", ["large", 0, 16.5, True])
+def test_a_size_that_is_none_is_refused_before_images_are_read(size):
+    with pytest.raises(UserError, match=f"pretext.size={size} is neither a number of pixels nor null"):
+        load({**NODE, "root": "not there"}, size)
 
 
 def test_squares_may_be_stored_larger_than_they_are_seen(root):

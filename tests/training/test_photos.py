@@ -8,6 +8,7 @@ from experiments import composed, tensors, train
 from ssl_cli.augment.augment import Augment
 from ssl_cli.backbones.convnet import ConvNet
 from ssl_cli.data.images.squares import Squares
+from ssl_cli.errors import UserError
 from ssl_cli.pretext.preview import drawn, framed
 from ssl_cli.probes.frozen.subject import FrozenModel
 from ssl_cli.probes.ood import OOD
@@ -100,3 +101,19 @@ def test_what_starts_from_a_run_sees_images_at_its_size(settings, straight):
     assert config.pretext.size == 16 and prepare(config).info.size == 16
     config = initialised(composed("train", [*typed, "pretext.size=12"]), typed, set())
     assert config.pretext.size == 12
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("method=predict", "pretext=jigsaw", "pretext.grid=6"),
+        ("method=predict", "pretext=colorization", "pretext.reduction=7"),
+        ("method=mae", "pretext.patch_size=7"),
+        ("method=simclr", "backbone=resnet50", "pretext.size=4"),
+    ],
+)
+def test_advice_on_the_size_names_the_setting_that_decides_it(settings, overrides):
+    chosen = [item for item in settings if not item.startswith("backbone")]
+    with pytest.raises(UserError, match="pretext.size") as refused:
+        prepare(composed("train", [*chosen, "pretext.size=16", *overrides]))
+    assert "storage_size" not in str(refused.value)
