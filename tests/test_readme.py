@@ -18,7 +18,18 @@ from ssl_cli.config.schema import TrainerConfig
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md"))]
-GROUPS = ["method", "dataset", "pretext", "augment", "backbone", "optimizer", "schedule", "probe", "launcher"]
+GROUPS = [
+    "method",
+    "dataset",
+    "pretext",
+    "augment",
+    "backbone",
+    "optimizer",
+    "schedule",
+    "probe",
+    "launcher",
+    "tracker",
+]
 
 # What makes a command of a page small: a few images, a narrow network, two steps.
 FEW = ["dataset.num_images=200", "dataset.storage_size=16"]
@@ -43,6 +54,7 @@ LEFT = {
     "docs/methods.md": ["views.png", "plots/*.png"],
     "docs/predict.md": ["predicted/images.csv", "heads/linear-*.npz"],
     "docs/report.md": ["report/index.html", "report/tsne_images.png", "report/*.svg"],
+    "docs/trackers.md": ["tensorboard/events.out.tfevents.*", "tracker.json"],
 }
 
 
@@ -105,6 +117,8 @@ def small(line: str, images: Path) -> tuple[list[str], int]:
         args += FEW
     if args[0] != "train":
         return args, 0
+    if "pretext.size" in keys:
+        args += ["dataset.storage_size=20", "pretext.size=16"]
     if "resume" in keys:
         return [*args, "trainer.max_steps=3"], 0
     if not {"dataset", "init"} & set(keys):

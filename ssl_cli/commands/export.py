@@ -43,6 +43,9 @@ def run(config: DictConfig) -> int:
     except OSError as error:
         raise UserError(f"cannot write {out}: {error.strerror}; write out=FILE.safetensors elsewhere") from error
     print(f"{sum(weight.numel() for weight in weights.values()):,} numbers of {about['backbone']}, from {file}")
+    origin = rebuilt.method.backbone.origin
+    if origin is not None and origin.non_commercial:
+        print(f"not for commercial use: {origin.licence} is the licence of the weights that it was trained from")
     print(f"backbone: {out}")
     return 0
 
@@ -59,12 +62,17 @@ def check_out(out: Path) -> None:
 def metadata(rebuilt: Any) -> dict[str, str]:
     """Return what the file says of itself, as texts; settings, mean and std (of pixels in [0, 1]) are JSON.
 
-    ``backbone`` is a class, and ``backbone_settings`` what it is called with.
+    ``backbone`` is a class, and ``backbone_settings`` what it is called with; ``weights`` and ``licence`` tell what
+    it was trained from, where somebody else had trained that.
     """
     from ssl_cli.config.build import without_annotations
 
     info, settings = rebuilt.info, without_annotations(rebuilt.state["config"]["backbone"])
-    target = settings.pop("_target_")
+    target, origin = settings.pop("_target_"), rebuilt.method.backbone.origin
+    settings |= {"weights": None} if "weights" in settings else {}
+    settings |= {"image_size": info.image_size} if hasattr(rebuilt.method.backbone, "image_size") else {}
+    foreign = {} if origin is None else {"weights": json.dumps(origin.to_dict())}
+    foreign |= {"licence": origin.licence} if origin is not None and origin.licence else {}
     return {
         "format": "pt",  # as other readers of such files expect it
         "backbone": target,
@@ -78,4 +86,5 @@ def metadata(rebuilt: Any) -> dict[str, str]:
         "std": json.dumps(info.std),
         "step": str(rebuilt.state["progress"]["step"]),
         "ssl_version": __version__,
+        **foreign,
     }

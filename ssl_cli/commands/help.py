@@ -30,6 +30,7 @@ the settings people change most
   method.temperature=0.2     the method's own settings
   hydra.run.dir=DIR          where to write; default outputs/DATE/TIME-METHOD-DATASET
   resume=RUN                 go on with a run that stopped (a directory, or `last`)
+  tracker=tensorboard        show the run there, too; tracker=[tensorboard,mlflow]: in both
   init=RUN                   start from the backbone of another run, or of `last` or `best`: fine-tuning
   (all of them, with values: ssl train --cfg job)
 

@@ -10,6 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from ssl_cli.backbones.foreign.named import check_named
 from ssl_cli.compare.sweep import show_sweep
 from ssl_cli.config.build import instantiate
 from ssl_cli.config.check import check_fit
@@ -82,6 +83,8 @@ def run(deferred: Deferred, config: DictConfig) -> int | Done:
     if config.init is not None and run_dir is None:
         config = with_init(config)
     check(config)
+    if run_dir is None and config.backbone.get("weights") is not None:
+        config = with_weights(config)
     places = ("root", "test_root", "labels_file", "cache_dir")
     config = with_absolute_paths(config, places if run_dir else (*places, "targets"))
     if hydra_config.mode == RunMode.MULTIRUN and place.adopted():
@@ -132,6 +135,7 @@ def check(config: DictConfig) -> None:
             f"trainer.batch_size={config.trainer.batch_size} is not a multiple of "
             f"trainer.accumulate={config.trainer.accumulate}"
         )
+    check_named(config.backbone)
     for duration in (config.schedule.get("warmup", 0), *config.schedule.get("milestones", [])):
         parse_duration(str(duration), 1, 1)
     if config.trainer.get("max_time") is not None:
@@ -159,15 +163,27 @@ def with_absolute_paths(config: DictConfig, keys: Sequence[str]) -> DictConfig:
     return config
 
 
+def typed_and_chosen() -> tuple[list[str], set[str]]:
+    """Return the overrides of the command line, and the groups that they, or an experiment, choose."""
+    typed = list(HydraConfig.get().overrides.task)
+    chosen = {item.lstrip("+~").split("=")[0].split("@")[0] for item in typed}
+    if HydraConfig.get().runtime.choices.get("experiment"):
+        chosen |= {"dataset", "backbone", "augment"}
+    return typed, chosen
+
+
+def with_weights(config: DictConfig) -> DictConfig:
+    """Return the config with what belongs to the weights that its backbone starts from."""
+    from ssl_cli.setup.weights import with_belongings
+
+    return with_belongings(config, typed_and_chosen()[0], bool(HydraConfig.get().runtime.choices.get("experiment")))
+
+
 def with_init(config: DictConfig) -> DictConfig:
     """Return the config with what ``init=RUN`` brings; what cannot be one is refused before torch is imported."""
     config = config.copy()
     config.init = str(checkpoint_file(str(config.init), "init"))
-    hydra_config = HydraConfig.get()
-    typed = list(hydra_config.overrides.task)
-    chosen = {item.lstrip("+~").split("=")[0].split("@")[0] for item in typed}
-    if hydra_config.runtime.choices.get("experiment"):
-        chosen |= {"dataset", "backbone", "augment"}
+    typed, chosen = typed_and_chosen()
 
     from ssl_cli.setup.initial import initialised
 

@@ -18,6 +18,7 @@ MEANT = {
     "resume": "RUN (a run directory, or `last`)",
     "init": "RUN (a run directory, a checkpoint file, `last` or `best`)",
     "ckpt": "RUN (a run directory, a checkpoint file, `last` or `best`)",
+    "backbone.name": "NAME (a network of timm, such as resnet50)",
     "dataset.root": "DIR (the directory of your images)",
 }
 

@@ -26,9 +26,11 @@ def load(config: Mapping[str, Any], size: int | None = None) -> ImageData:
         size: side of the square that a network sees of an image, in pixels; None: as stored.
 
     Raises:
-        UserError: where the source says so (nothing there, broken files, no network, ...).
+        UserError: where the source says so (nothing there, broken files, no network, ...), or the size is none.
     """
     parse_budget(config["labels"])  # a bad budget should not wait for the images
+    if size is not None and (type(size) is not int or size < 1):
+        raise UserError(f"pretext.size={size} is neither a number of pixels nor null")
     data: ImageData = instantiate({key: value for key, value in config.items() if key not in PROGRAM_KEYS})
     strata = data.labels
     if not data.labelled and data.factors:  # numbers to predict need a val and a test split, too

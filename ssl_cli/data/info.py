@@ -83,6 +83,14 @@ class DataInfo:
         return info
 
 
+def for_channels(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    """Return a mean or std for so many channels: for grey images the mean of the three of colour.
+
+    A network that was trained in colour takes grey images by the sum of its first convolution over the three.
+    """
+    return (sum(values) / 3,) if channels == 1 and len(values) == 3 else values
+
+
 def _require(holds: bool, name: str, values: dict[str, Any]) -> None:
     if not holds:
         raise ValueError(f"data.{name} cannot be {repr(values.get(name))[:40]}")

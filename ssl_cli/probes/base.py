@@ -1,7 +1,7 @@
 """What every probe is: features of a frozen backbone to rows of results."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -32,7 +32,7 @@ class Split:
 class Features:
     """The three splits: ``train`` fits, ``val`` chooses, ``test`` is scored once."""
 
-    train: Split  # only the images whose label may be used
+    train: Split  # the images that the probe needs, see `Probe.needs`
     val: Split
     test: Split
     classes: int  # C
@@ -40,6 +40,20 @@ class Features:
     label_seed: int | None = None  # that drew them, where the budget is not ``all``
     source: FrozenModel | None = None  # what the features are of, for probes that look at the images again
     dataset: str = ""  # name of the data set
+    # Of probes that need "mixed" images, without features:
+    labelled: Split | None = None  # the train images whose label may be used
+    rest: Tensor = field(default_factory=lambda: torch.arange(0))  # [r] positions of train images that it did not want
+
+
+@dataclass
+class Spread:
+    """Labels that a probe gives to the train images, for each draw of those it was given."""
+
+    labelled: Tensor  # [G, m] positions of the images that had a label
+    labels: Tensor  # [G, m] int64, their labels
+    # Called when they are wanted, for that can take long: positions [n] of all train images, their labels [G, n] and
+    # the confidences [G, n] in [0, 1] of these. Those that had a label keep it, with a confidence of 1.
+    to_all: Callable[[], tuple[Tensor, Tensor, Tensor]]
 
 
 @dataclass
@@ -55,6 +69,7 @@ class Result:
     target: str | None = None  # of a regression
     predicted: Tensor | None = None  # [n draws, test images]: class or value
     head: LinearHead | RidgeHead | None = None  # answers for other images as the first draw did; None: nothing does
+    spread: Spread | None = None  # of a probe that labels train images
 
     @property
     def row(self) -> dict[str, Any]:
@@ -81,8 +96,9 @@ class Probe(ABC):
 
     name: str
     # What an image must have to be used. "labels": a label that may be used; "targets": a numeric target, for training
-    # under the run's budget; "images": nothing in train, where no label is looked at, and a label in test.
-    needs: ClassVar[Literal["labels", "targets", "images"]] = "labels"
+    # under the run's budget; "images": nothing in train, where no label is looked at, and a label in test; "mixed":
+    # likewise, but labels that may be used are there, and are -1 for all other train images.
+    needs: ClassVar[Literal["labels", "targets", "images", "mixed"]] = "labels"
     slow: ClassVar[bool] = False  # it runs the network many times, so the log names each model before its turn
     notices: Sequence[str] = ()  # one line for each thing that the last run left out
 
@@ -107,6 +123,13 @@ class Probe(ABC):
             different ones never share a column. ``without_copies`` is the headline without test images whose pixels an
             image of train has, too (a mean of None: too few are left); None where there are none.
         """
+
+    def wanted(self, features: Features) -> Tensor:
+        """Return the positions [m] of the train images whose features are to be computed, of a probe of "mixed" ones.
+
+        ``features`` has those of no image yet, and all images in ``train``.
+        """
+        return features.train.positions
 
     def classified(
         self,
@@ -145,10 +168,11 @@ class Probe(ABC):
         cannot fill becomes a notice.
 
         Yields:
-            name; positions [draws, n] into the train split; ``{"train_images", "label_seeds", "label_fingerprint"}``,
-            the latter two where labels were drawn: with the seeds they tell which images had a label.
+            name; positions [draws, n] into the train split, of mixed images into ``features.labelled``;
+            ``{"train_images", "label_seeds", "label_fingerprint"}``, the latter two where labels were drawn: with the
+            seeds they tell which images had a label.
         """
-        train = features.train
+        train = features.labelled or features.train
         at = train.positions if train.positions is not None else torch.arange(len(train.labels))
         for budget in tracked(budgets):
             if budget == "all":
@@ -172,6 +196,11 @@ class Probe(ABC):
 
 
 TOO_FEW = "for a class has fewer"
+
+
+def fewer_draws(count: int, classes: int, many: int) -> int:
+    """Return how many draws of a budget are enough: with more than ``many`` classes each has many images."""
+    return count if classes <= many else min(count, max(2, many * count // classes))
 
 
 def check_budgets(labels: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_cli.probes.base import Features, Probe, Result, Split, check_budgets, check_penalties
+from ssl_cli.probes.base import Features, Probe, Result, Split, check_budgets, check_penalties, fewer_draws
 from ssl_cli.probes.frozen.features import scale
 from ssl_cli.probes.heads import LinearHead
 from ssl_cli.probes.solvers.logistic import MANY, fit_logistic
@@ -57,9 +57,7 @@ class Linear(Probe):
             self.notices = ["linear probe: left out, for its penalty is chosen on val, which has no labelled image"]
             return []
         self.notices = []
-        count = self.count
-        if features.classes > MANY:
-            count = min(count, max(2, MANY * count // features.classes))
+        count = fewer_draws(self.count, features.classes, MANY)
         if count < self.count and any(budget != "all" for budget in self.labels):
             self.notices = [f"linear probe: {count} draws, not {self.count}, for there are {features.classes} classes"]
         return [self._fitted(features, *drawn) for drawn in self.draws(features, self.labels, count)]

@@ -111,7 +111,7 @@ def own_classifier(e: Experiment) -> Result | None:
 
 def backbone_name(config: DictConfig) -> str:
     """Return for example ``convnet`` or ``resnet18``."""
-    return config.backbone.get("arch") or config.backbone["_target_"].split(".")[-2]
+    return config.backbone.get("arch") or config.backbone.get("name") or config.backbone["_target_"].split(".")[-2]
 
 
 def probe_trained(

@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +14,13 @@ from torch import Tensor
 from ssl_cli.data.images.base import ImageData, split_fingerprint
 from ssl_cli.data.images.copies import copied
 from ssl_cli.errors import UserError
-from ssl_cli.probes.base import Features, Probe, Result, Split
+from ssl_cli.probes.base import Features, Probe, Result, Split, Spread
+from ssl_cli.probes.frozen.once import FeaturesOnce
 from ssl_cli.probes.frozen.subject import FrozenModel
 from ssl_cli.probes.heads import LinearHead, RidgeHead
 from ssl_cli.probes.progress import measuring
 from ssl_cli.probes.scores.metrics import classification, imbalanced
-from ssl_cli.probes.scores.protocol import key, protocol
+from ssl_cli.probes.scores.protocol import BASELINES, key, protocol
 from ssl_cli.system import atomic
 
 DIGITS = 1e-6  # of the range of values, that storing them may cost
@@ -35,6 +37,7 @@ class Measurement:
     rows: list[dict] = field(default_factory=list)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)  # the content of ``predictions.npz``
     heads: dict[str, LinearHead | RidgeHead] = field(default_factory=dict)  # by the names of ``arrays``
+    spread: dict[str, Spread] = field(default_factory=dict)  # by label budget: labels that the model gives train images
 
     def add(
         self,
@@ -60,6 +63,8 @@ class Measurement:
         self.rows.append(row)
         if result.head is not None:
             self.heads[key(row)] = result.head
+        if result.spread is not None and model not in BASELINES:
+            self.spread[result.labels] = result.spread
         predicted = result.predicted
         if predicted is not None:
             if at is not None and len(at) < len(self.test):
@@ -135,26 +140,29 @@ def run_probes(
     measurement.arrays |= {f"targets_{name}": _small(values[test]) for name, values in targets.items()}
     usable = _usable(probes, data, labelled, known, budget, log)
     truth = data.labels[test[data.labels[test] >= 0]]
-    if any(probe.needs == "labels" for probe, _ in usable.values()) and imbalanced(truth):
+    if any(probe.needs in ("labels", "mixed") for probe, _ in usable.values()) and imbalanced(truth):
         log(_imbalance(truth))
     classes, notices = data.num_classes if len(truth) else 0, []
+    common = {"classes": classes, "budget": budget, "label_seed": label_seed, "dataset": data.name}
+    mixtures = {name: _mixture(probe, data, labelled, common) for name, (probe, _) in usable.items()}
     for number, (model, network) in enumerate(models.items(), 1):
-        seen: dict[bytes, Tensor] = {}  # positions -> features, which several probes share
+        features_of = FeaturesOnce(network, len(data.labels), device)
         what = f"measuring {model} ({number} of {len(models)})"
         if any(probe.slow or len(positions["train"]) >= LARGE for probe, positions in usable.values()):
             log(f"{what}: {', '.join(usable)}")
-        for probe, positions in usable.values():
-            splits = {}
+        for name, (probe, positions) in usable.items():
+            mixture, splits = mixtures[name], {}
             for split, at in positions.items():
-                place = at.numpy().tobytes()
-                if place not in seen:
-                    with measuring(f"{what}, features"):
-                        seen[place] = network(at).to(device)
+                labels = data.labels
+                if mixture and split == "train":
+                    at, labels = mixture.wanted, mixture.labels
+                with measuring(f"{what}, features"):
+                    found = features_of(at)
                 values = {name: target[at].to(device) for name, target in targets.items()}
-                splits[split] = Split(seen[place], data.labels[at].to(device), at, values)
+                splits[split] = Split(found, labels[at].to(device), at, values)
             source = network if isinstance(network, FrozenModel) else None
-            named = {"budget": budget, "label_seed": label_seed, "dataset": data.name}
-            features = Features(**splits, classes=classes, source=source, **named)
+            more = {"labelled": mixture.labelled, "rest": mixture.rest} if mixture else {}
+            features = Features(**splits, **common, **more, source=source)
             with measuring(f"{what}, {probe.name}"):
                 results = probe.run(features)
                 notices += probe.notices
@@ -187,6 +195,33 @@ def _are_classes(result: Result) -> bool:
     return result.predicted is not None and next(iter(result.metrics)) in ("accuracy", "balanced_accuracy")
 
 
+@dataclass
+class _Mixture:
+    """The train images of a probe that needs labelled and other ones."""
+
+    labelled: Split  # those whose label may be used; without features
+    labels: Tensor  # [N] of all images of the data set: -1 where it may not be used
+    wanted: Tensor  # [m] positions of those that the probe wants
+    rest: Tensor  # [r] of the others
+
+
+def _mixture(probe: Probe, data: ImageData, labelled: Tensor, common: Mapping[str, Any]) -> _Mixture | None:
+    """Return the train images of a probe that needs "mixed" ones; None for any other."""
+    if probe.needs != "mixed":
+        return None
+    labelled = labelled[data.labels[labelled] >= 0]
+    labels, train = torch.full_like(data.labels, -1), data.splits["train"]
+    labels[labelled] = data.labels[labelled]
+
+    def bare(at: Tensor) -> Split:
+        return Split(torch.empty(len(at), 0), labels[at], at)
+
+    known = bare(labelled)
+    everything = Features(bare(train), bare(train[:0]), bare(train[:0]), labelled=known, rest=train[:0], **common)
+    wanted = probe.wanted(everything)
+    return _Mixture(known, labels, wanted, train[~torch.isin(train, wanted)])
+
+
 def _usable(
     probes: Mapping[str, Probe],
     data: ImageData,
@@ -199,9 +234,10 @@ def _usable(
     usable = {}
     for name, probe in probes.items():
         positions = _positions(probe.needs, data, labelled, known, budget)
-        missing = [split for split in ("train", "test") if not len(positions[split])]
+        fits = labelled[data.labels[labelled] >= 0] if probe.needs == "mixed" else positions["train"]
+        missing = [split for split, at in (("train", fits), ("test", positions["test"])) if not len(at)]
         if missing:
-            what = {"labels": "labelled image", "targets": "image with a target", "images": "image"}[probe.needs]
+            what = {"targets": "image with a target", "images": "image"}.get(probe.needs, "labelled image")
             log(f"no {what} in {' and '.join(missing)}: nothing to measure with the {name} probe")
         else:
             usable[name] = (probe, positions)

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor
 
 from ssl_cli.backbones.adapt import KEYS
 from ssl_cli.config.build import without_annotations
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError, did_you_mean
 from ssl_cli.runs.catalog import checkpoint_file
+from ssl_cli.setup.parts import Start
 from ssl_cli.setup.restore import read_checkpoint, rebuild
 
 
@@ -69,8 +69,8 @@ def initialised(config: DictConfig, typed: Sequence[str], chosen: Sequence[str])
     return config
 
 
-def initial_weights(config: DictConfig, info: DataInfo) -> dict[str, Tensor]:
-    """Return the state dict of the backbone that the run at ``config.init`` would be measured by.
+def initial_weights(config: DictConfig, info: DataInfo) -> Start:
+    """Return the weights of the backbone that the run at ``config.init`` would be measured by.
 
     The whole model of that run is rebuilt and loaded strictly first, so nothing is silently left out.
 
@@ -79,7 +79,7 @@ def initial_weights(config: DictConfig, info: DataInfo) -> dict[str, Tensor]:
     """
     rebuilt = rebuild(Path(config.init), config.trusted_modules)
     info.check_fits_weights_of(rebuilt.info, f"init={config.init}")
-    return rebuilt.method.measured.state_dict()
+    return Start(rebuilt.method.measured.state_dict(), rebuilt.method.backbone.origin)
 
 
 def _is_of_backbone(key: str) -> bool:

@@ -1,5 +1,6 @@
 """Build the method and the pretext of a config."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -7,6 +8,7 @@ from torch import Tensor
 
 from ssl_cli.backbones.adapt import adapt
 from ssl_cli.backbones.build import build_backbone
+from ssl_cli.backbones.foreign.origin import Origin
 from ssl_cli.config.build import instantiate
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError
@@ -43,12 +45,29 @@ def pretext_settings(node: DictConfig) -> dict[str, Any]:
     return {key: value for key, value in OmegaConf.to_container(node, resolve=True).items() if key != "size"}
 
 
-def build_method(config: DictConfig, info: DataInfo, initial: dict[str, Tensor] | None = None) -> Method:
-    """Build backbone and method with the weights that ``seed`` gives, or the backbone with the ``initial`` ones."""
+@dataclass
+class Start:
+    """Weights that a run's backbone starts from: those of another run."""
+
+    weights: dict[str, Tensor]  # the state dict of the backbone
+    origin: Origin | None  # where that run had its own from, if somebody else had trained these
+
+
+def build_method(config: DictConfig, info: DataInfo, start: Start | None = None, *, pretrained: bool = True) -> Method:
+    """Build backbone and method with random weights, or the backbone with those that it is to start from.
+
+    Args:
+        config: of the run.
+        info: what it knows of its images.
+        start: weights for the backbone.
+        pretrained: whether the backbone takes the weights that its settings name; False where all weights come from a
+            checkpoint, which needs no other file.
+    """
     node = OmegaConf.to_container(config.backbone, resolve=True)
-    backbone = build_backbone(node, info, config.seed, pretrained=True)
-    if initial is not None:  # before the method makes copies of it
-        backbone.load_state_dict(initial)
+    backbone = build_backbone(node, info, config.seed, pretrained=pretrained)
+    if start is not None:  # before the method makes copies of it
+        backbone.load_state_dict(start.weights)
+        backbone.origin = start.origin
     adapt(backbone, node.get("adapt", "full"), node.get("lora"))
     # A method that predicts whatever the pretext makes up builds its head for it.
     predicts = "pseudo_labels" in config.method.get("_needs_", [])

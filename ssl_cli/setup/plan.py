@@ -28,6 +28,7 @@ def plan(e: Experiment, where: str) -> list[tuple[str, str]]:
         ("targets", what_can_be_predicted(e)),
         ("learns from", what_is_learned_from(e)),
         ("starts from", where_it_starts(e)),
+        *(e.method.backbone.origin.lines(e.info) if e.method.backbone.origin is not None else []),
         ("parameters", f"{parameters:,}, of which backbone {backbone:,}"),
         ("device", device),
         ("steps", f"{e.total_steps:,} of batch {trainer.batch_size}; {epochs}"),

@@ -129,12 +129,14 @@ def prepare_method(config: DictConfig, info: DataInfo, device: torch.device, res
         UserError: these weights do not fit, random ones would be frozen, or the batch does not suit the method.
     """
     trainer = config.trainer
-    initial = initial_weights(config, info) if config.init is not None and not resuming else None
     check_adapt(config)
-    method = build_method(config, info, initial).to(device)
+    start = initial_weights(config, info) if config.init is not None and not resuming else None
+    method = build_method(config, info, start, pretrained=config.init is None and not resuming).to(device)
     if trainer.freeze_backbone:
-        if config.init is None:
-            raise UserError("trainer.freeze_backbone=true would keep random weights; write init=RUN beside it")
+        if config.init is None and config.backbone.get("weights") is None:
+            raise UserError(
+                "trainer.freeze_backbone=true would keep random weights; write init=RUN or backbone.weights=FILE, too"
+            )
         method.backbone.requires_grad_(False)
     if trainer.channels_last:
         method = method.to(memory_format=torch.channels_last)
@@ -150,7 +152,7 @@ def check_adapt(config: DictConfig) -> None:
     how = config.backbone.get("adapt", "full")
     parse(how)
     if how != "full" and config.init is None and config.backbone.get("weights") is None:
-        raise UserError(f"backbone.adapt={how} would keep random weights; write init=RUN beside it")
+        raise UserError(f"backbone.adapt={how} would keep random weights; write init=RUN or backbone.weights=FILE, too")
     if how != "full" and config.trainer.freeze_backbone:
         raise UserError(f"backbone.adapt={how} trains what trainer.freeze_backbone=true keeps; leave one of them away")
 

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from ssl_cli.backbones.adapt import merge
+from ssl_cli.backbones.foreign.origin import Origin
 from ssl_cli.config.stored import blaming_config, stored_config
 from ssl_cli.data.dataset import load_fitting
 from ssl_cli.data.describe import describe
@@ -94,9 +95,10 @@ def _described(
 def _rebuilt(file: Path, state: dict[str, Any], trusted: Sequence[str]) -> Rebuilt:
     _, config, info = _described(file, state, trusted)
     with blaming_config(file):
-        method = build_method(config, info)
+        method = build_method(config, info, pretrained=False)  # no file but this one is needed
     checkpoint.load_weights(method, state["model"], str(file))  # every weight or none
     merge(method)
+    method.backbone.origin = Origin.from_dict(state.get("weights"))
     return Rebuilt(state, config, info, method)
 
 

@@ -32,6 +32,7 @@ def execute(job: Job, created: Callable[[Path], None] = lambda path: None) -> in
     stop = StopRequest(config.trainer.max_time)
     if config.trainer.keep_memory:
         keep_freed_memory()
+    from ssl_cli.backbones.foreign.origin import Origin
     from ssl_cli.distributed.group import first_alone, rank, world_size
     from ssl_cli.setup.own_images import check_same_files, files_by_split, kept_splits
     from ssl_cli.setup.plan import plan
@@ -50,6 +51,7 @@ def execute(job: Job, created: Callable[[Path], None] = lambda path: None) -> in
                 experiment = prepare(config, resuming=resumable)
             if resumed:
                 check_resumable(resumed, experiment)
+                experiment.method.backbone.origin = Origin.from_dict(resumed.get("weights"))
                 if experiment.data.files:
                     kept, test_root = kept_splits(run_dir.path), config.dataset.get("test_root")
                     check_same_files(experiment.data, config.dataset.root, kept, test_root)
@@ -165,8 +167,22 @@ def first_summary(experiment: Any, run_dir: RunDir, overrides: list[str]) -> dic
         "labels": str(config.dataset.labels),
         "seed": config.seed,
         "splits": experiment.info.splits,
+        "backbone": about_backbone(experiment),
         "overrides": run_dir.summary.get("overrides", []) + overrides,
         "results": [],
+    }
+
+
+def about_backbone(experiment: Any) -> dict[str, Any]:
+    """Return what ``summary.json`` says of the network that is kept, and of the weights that it started from."""
+    from ssl_cli.probes.measure import backbone_name
+
+    measured, origin = experiment.method.measured, experiment.method.backbone.origin
+    return {
+        "name": backbone_name(experiment.config),
+        "parameters": sum(p.numel() for p in measured.parameters()),
+        "input": experiment.info.shape,
+        "weights": origin.to_dict() if origin is not None else None,
     }
 
 

@@ -18,13 +18,13 @@ from ssl_cli.errors import UserError
 
 FILES = sorted(f for f in CONF.glob("*/*.yaml") if not f.stem.startswith("_"))
 OPTIONS = [(f.parent.name, f.stem) for f in FILES]  # an option's tests follow each other, and share its config
-ROOT = ["dataset.root=somewhere"]
+MUST_BE_SET = {"folder": ["dataset.root=somewhere"], "timm": ["backbone.name=test_resnet"]}
 
 
 def overrides_for(group, option):
     where = f"{group}@probes.{option}" if group == "probe" else group
     plus = "+" if group == "probe" and option not in ("knn", "linear") else ""
-    return [f"{plus}{where}={option}"] + (ROOT if option == "folder" or option.endswith("imagenet") else [])
+    return [f"{plus}{where}={option}", *MUST_BE_SET.get("folder" if option.endswith("imagenet") else option, [])]
 
 
 @pytest.mark.parametrize("group, option", OPTIONS, scope="module")
@@ -66,7 +66,8 @@ def test_builds_without_data(group):
             node = composed("train", overrides_for(group, file.stem))
             node = node.probes[file.stem] if group == "probe" else node[group]
             node = {key: value for key, value in node.items() if group != "backbone" or key not in KEYS}
-            run_time = {"backbone": {"in_channels": 3}, "schedule": {"total_steps": 10, "steps_per_epoch": 5}}
+            sized = {"image_size": 64} if file.stem == "timm" else {}
+            run_time = {"backbone": {"in_channels": 3, **sized}, "schedule": {"total_steps": 10, "steps_per_epoch": 5}}
             assert instantiate(node, **run_time.get(group, {})) is not None
 
 

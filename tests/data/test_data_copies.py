@@ -4,6 +4,8 @@ import torch
 
 from ssl_cli.data.images.base import ImageData
 from ssl_cli.data.images.copies import copied, described
+from ssl_cli.data.images.squares import Squares
+from ssl_cli.photos import Photos
 
 
 def data_of(images, train, test):
@@ -35,3 +37,15 @@ def test_where_there_is_no_test_image_there_is_nothing_to_say():
     data = data_of(torch.zeros(3, 1, 4, 4, dtype=torch.uint8), [0, 1, 2], [])
     assert described(data) == "" and copied(data).tolist() == []
     assert copied(replace(data, splits={**data.splits, "train": data.splits["test"]})).tolist() == []
+
+
+def test_whole_photos_are_compared_as_they_are_stored():
+    shapes = [(8, 12), (8, 12), (12, 8), (8, 30)]
+    generator = torch.Generator().manual_seed(0)
+    parts = [torch.randint(0, 256, (3 * h * w,), dtype=torch.uint8, generator=generator) for h, w in shapes]
+    # 4: as 0. 5: as 0 turned into another shape, byte for byte. 6: as 3 but for its last byte.
+    parts += [parts[0].clone(), parts[0].clone(), torch.cat([parts[3][:-1], 255 - parts[3][-1:]])]
+    shapes += [(8, 12), (12, 8), (8, 30)]
+    photos = Photos(torch.cat(parts), *torch.tensor(shapes).T.contiguous(), 3, 8)
+    data = data_of(torch.zeros(7, 3, 8, 8, dtype=torch.uint8), [0, 1, 2, 3], [4, 5, 6])
+    assert copied(replace(data, images=Squares(photos, 8), stored=photos)).tolist() == [True, False, False]
