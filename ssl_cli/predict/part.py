@@ -36,20 +36,33 @@ class Part:
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             self.lock.acquire()
-            sound = self._sound() if self.file.exists() else 0
-            self.stream = self.file.open("r+b" if self.file.exists() else "xb")
-            self.stream.truncate(sound)
-            self.stream.seek(sound)
-            if not sound:
-                self._write(self.about)
+            self._open()
         except Timeout as error:
             raise UserError(f"another process writes {self.file}; wait for it, or write another out=FILE") from error
         except OSError as error:
+            self._release()
             raise UserError(f"cannot write {self.file}: {error.strerror}; write out=FILE elsewhere") from error
+        except UserError:
+            self._release()
+            raise
         return self
+
+    def _open(self) -> None:
+        """Open the file where its sound part ends; a new one begins with what it is of."""
+        sound = self._sound() if self.file.exists() else 0
+        self.stream = self.file.open("r+b" if self.file.exists() else "xb")
+        self.stream.truncate(sound)
+        self.stream.seek(sound)
+        if not sound:
+            self._write(self.about)
 
     def __exit__(self, *_: object) -> None:
         self.stream.close()
+        self._release()
+
+    def _release(self) -> None:
+        if not self.lock.is_locked:
+            return
         with contextlib.suppress(OSError):  # Windows does not remove what is open
             Path(self.lock.lock_file).unlink(missing_ok=True)
         self.lock.release()
