@@ -14,6 +14,7 @@ from ssl_cli.probes.base import Probe
 from ssl_cli.probes.frozen.cache import FeatureCache
 from ssl_cli.probes.frozen.subject import FrozenModel
 from ssl_cli.probes.heads import LinearHead, RidgeHead
+from ssl_cli.probes.linear import Linear
 from ssl_cli.probes.progress import measuring
 from ssl_cli.probes.runner import run_probes
 from ssl_cli.runs.catalog import run_of
@@ -45,7 +46,13 @@ def fit(t: OpenedCheckpoint, probes: Mapping[str, Probe], own: bool, log: Callab
     )
     for line in (line for probe in probes.values() for line in probe.notices):
         log(line)
-    heads = {name: _on_cpu(head) for name, head in found.heads.items()}
+    heads = dict(found.heads)
+    if found.spread:  # one for any other image: what the labels that were spread tell a linear probe
+        at, labels, _ = next(iter(found.spread.values())).to_all()
+        spread = replace(_testable(data), labels=data.labels.index_copy(0, at.cpu(), labels[0].to(data.labels)))
+        linear = {"linear": Linear(labels=["all"])}
+        heads |= run_probes({t.config.name: features}, spread, at.cpu(), linear, said.append, where).heads
+    heads = {name: _on_cpu(head) for name, head in heads.items()}
     numbers = {name.split("/", 3)[3]: head for name, head in heads.items() if isinstance(head, RidgeHead)}
     classifier = next((head for head in heads.values() if not isinstance(head, RidgeHead)), None)
     name = next((probe.name for probe in probes.values() if probe.needs != "targets"), "classifier")
