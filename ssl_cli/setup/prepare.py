@@ -93,7 +93,7 @@ def build_early(config: DictConfig) -> dict[str, Any]:
     """Build what needs no data, and return the probes: a mistake in it should not wait for 60,000 files."""
     instantiate(config.augment)
     effective_lr(config.optimizer.lr, config.optimizer.get("scale", "none"), config.trainer.batch_size)
-    return {name: instantiate(node) for name, node in config.probes.items()}
+    return {name: instantiate(node) for name, node in config.probes.items() if node is not None}
 
 
 def data_settings(config: DictConfig) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ssl_cli.config.words import word
 from ssl_cli.errors import UserError
 from ssl_cli.runs.checkpoint import FORMAT
 
@@ -64,7 +65,7 @@ def read(path: Path) -> Content:
         return _safetensors(path)
     node = _pickled(path)
     if isinstance(node, Mapping) and node.get("format") == FORMAT:
-        raise UserError(f"{path} is a checkpoint of ssl; write init={path} instead of backbone.weights")
+        raise UserError(f"{path} is a checkpoint of ssl; write {word('init', path)} instead of backbone.weights")
     tensors = dict(_flat(node))
     if not tensors:
         raise UserError(f"{path} holds no tensors by name; save a state dict: torch.save(model.state_dict(), FILE)")
