@@ -12,6 +12,7 @@ from ssl_cli.data.loader import mix
 from ssl_cli.distributed.collectives import averaging, data_parallel, max_over_ranks
 from ssl_cli.distributed.group import rank, wait_for_first
 from ssl_cli.optim.groups import follow_schedule, scheduled_lr
+from ssl_cli.runs.checkpoint import keep
 from ssl_cli.runs.directory import ReadOnlyRunDir, RunDir
 from ssl_cli.setup.prepare import Experiment
 from ssl_cli.system.signals import StopRequest
@@ -79,6 +80,8 @@ def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRe
     """
     t = begin(e, run, resumed)
     with t.metrics, t.saver, t.guard.explaining(t.state, t.saver.last_good), t.progress:
+        if not e.total_steps:
+            keep_as_given(t)
         while t.state.step < e.total_steps:
             train_step(t)
             due = due_after_step(t, stop)
@@ -124,6 +127,19 @@ def begin(e: Experiment, run: RunDir, resumed: dict[str, Any] | None) -> Trainin
     if trainer.freeze_backbone:
         e.method.backbone.eval()  # the statistics of its norms, too
     return t
+
+
+def keep_as_given(t: Training) -> None:
+    """Where nothing is trained: look at the network once, and save it as the last and the best."""
+    if rank() == 0:
+        knn, _ = evaluate(t.e, t.run, t.state, t.metrics, finished=True)
+        if knn is not None:
+            t.state.last_knn = t.state.best_knn = knn
+        t.state.seconds = time.perf_counter() - t.started
+        t.saver.save("last", t.state)
+        t.saver.wait()
+        keep(t.run.checkpoint_file("last"), t.run.checkpoint_file("best"))
+    wait_for_first()
 
 
 def train_step(t: Training) -> None:
