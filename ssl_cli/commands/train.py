@@ -77,7 +77,8 @@ def run(deferred: Deferred, config: DictConfig) -> int | Done:
     if run_dir is not None:
         config = resumed_config(run_dir, config)
         if run_dir.summary.get("state") == "finished" and not longer(run_dir, config):
-            print(f"{run_dir.path} is finished; nothing to do. To train longer: add trainer.epochs=N")
+            more = "" if run_dir.summary.get("steps") == 0 else " To train longer: add trainer.epochs=N"
+            print(f"{run_dir.path} is finished; nothing to do.{more}")
             return 0
     hydra_config = HydraConfig.get()
     if config.init is not None and run_dir is None:

@@ -12,7 +12,7 @@ from ssl_cli.config.build import without_annotations
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError, did_you_mean
 from ssl_cli.runs.catalog import checkpoint_file
-from ssl_cli.setup.parts import Start
+from ssl_cli.setup.parts import Start, trains
 from ssl_cli.setup.restore import read_checkpoint, rebuild
 
 
@@ -59,7 +59,7 @@ def initialised(config: DictConfig, typed: Sequence[str], chosen: Sequence[str])
         if "augment" not in chosen:
             config.augment = saved.augment
     # On other images a backbone that is trained on adapts to their own statistics; a frozen one cannot.
-    taken = "dataset" not in chosen or config.trainer.freeze_backbone
+    taken = "dataset" not in chosen or config.trainer.freeze_backbone or not trains(config)
     if taken and config.dataset.get("mean") is None:
         config.dataset.mean, config.dataset.std = list(info.mean), list(info.std)
     if config.name == saved.name or "name" not in {_key(item) for item in typed}:

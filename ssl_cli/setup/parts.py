@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
@@ -51,6 +52,11 @@ class Start:
 
     weights: dict[str, Tensor]  # the state dict of the backbone
     origin: Origin | None  # where that run had its own from, if somebody else had trained these
+
+
+def trains(config: DictConfig) -> bool:
+    """Return whether the method of a config has any steps to do."""
+    return getattr(get_object(config.method["_target_"]), "trains", True)
 
 
 def build_method(config: DictConfig, info: DataInfo, start: Start | None = None, *, pretrained: bool = True) -> Method:

@@ -23,7 +23,7 @@ from ssl_cli.optim.groups import layer_decayed
 from ssl_cli.optim.schedule import effective_lr
 from ssl_cli.pretext.base import Pretext
 from ssl_cli.setup.initial import initial_weights
-from ssl_cli.setup.parts import build_method, build_pretext, labelled_per_batch
+from ssl_cli.setup.parts import build_method, build_pretext, labelled_per_batch, trains
 from ssl_cli.system.device import choose_device, choose_precision, resident, set_threads
 
 
@@ -105,7 +105,7 @@ def data_settings(config: DictConfig) -> dict[str, Any]:
 
 
 def count_steps(config: DictConfig, train_size: int) -> tuple[int, int]:
-    """Return the steps of an epoch, and of the whole training.
+    """Return the steps of an epoch, and of the whole training: 0 where nothing is trained.
 
     Raises:
         UserError: a batch is larger than the train split.
@@ -113,6 +113,8 @@ def count_steps(config: DictConfig, train_size: int) -> tuple[int, int]:
     trainer = config.trainer
     if train_size < 2:
         raise UserError(f"the train split has {train_size} image{'s' * (train_size != 1)}, and a batch at least 2")
+    if not trains(config):
+        return max(1, train_size // trainer.batch_size), 0
     if trainer.batch_size > train_size:
         raise UserError(
             f"trainer.batch_size={trainer.batch_size} is more than the {train_size} images of the train split; "

@@ -14,13 +14,14 @@ from ssl_cli.data.loader import mix
 from ssl_cli.distributed.collectives import averaging, data_parallel, max_over_ranks
 from ssl_cli.distributed.group import rank, wait_for_first
 from ssl_cli.optim.groups import follow_schedule, scheduled_lr
-from ssl_cli.runs.directory import ReadOnlyRunDir, RunDir
+from ssl_cli.runs.checkpoint import keep
+from ssl_cli.runs.directory import RunDir
 from ssl_cli.setup.prepare import Experiment
 from ssl_cli.system.signals import StopRequest
 from ssl_cli.system.terminal import Progress, clock
 from ssl_cli.training.compiled import compiled
 from ssl_cli.training.guard import GIVE_UP, Guard
-from ssl_cli.training.metrics import JsonLines, Metrics, SinceLastRow
+from ssl_cli.training.metrics import Metrics, SinceLastRow, files
 from ssl_cli.training.monitor import evaluate, monitor_knn
 from ssl_cli.training.saver import Saver, restore
 from ssl_cli.training.state import Due, TrainingState
@@ -74,7 +75,7 @@ def fit(
     """
     t = begin(e, run, resumed, metrics or Metrics(files(run)))
     with t.saver, t.guard.explaining(t.state, t.saver.last_good), t.progress:
-        if t.state.step == 0 and starts_trained(e.config):
+        if not e.total_steps or (t.state.step == 0 and starts_trained(e.config)):
             look_at_start(t)
         while t.state.step < e.total_steps:
             train_step(t)
@@ -91,11 +92,6 @@ def fit(
                 break
     conclude(t)
     return t.state
-
-
-def files(run: RunDir) -> list[JsonLines]:
-    """Return what writes the metrics into the run's directory: nothing on ranks other than 0."""
-    return [] if isinstance(run, ReadOnlyRunDir) else [JsonLines(run.path / "metrics.jsonl")]
 
 
 def begin(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, metrics: Metrics) -> Training:
@@ -133,11 +129,20 @@ def begin(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, metrics: M
 
 
 def look_at_start(t: Training) -> None:
-    """Evaluate the weights as they were given, and keep them as the best so far."""
-    if rank() == 0 and (knn := monitor_knn(t.e)) is not None:
-        t.state.start_knn = t.state.best_knn = t.state.last_knn = knn
-        t.metrics.write({"step": 0, "epoch": 0.0, "val_knn": knn})
-        t.saver.save("best", t.state)
+    """Evaluate weights as they were given: they are the best so far, and where nothing is trained also the last."""
+    if rank() == 0:
+        if t.e.total_steps:
+            knn = monitor_knn(t.e)
+            t.metrics.write({"step": 0, "epoch": 0.0, "val_knn": knn})
+        else:
+            knn, _ = evaluate(t.e, t.run, t.state, t.metrics, finished=True)
+        if knn is not None:
+            t.state.start_knn = t.state.best_knn = t.state.last_knn = knn
+        t.state.seconds = time.perf_counter() - t.started
+        t.saver.save("best" if t.e.total_steps else "last", t.state)
+        if not t.e.total_steps:
+            t.saver.wait()
+            keep(t.run.checkpoint_file("last"), t.run.checkpoint_file("best"))
     wait_for_first()
 
 

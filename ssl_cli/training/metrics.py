@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from ssl_cli.distributed.collectives import mean_over_ranks
+from ssl_cli.runs.directory import ReadOnlyRunDir, RunDir
 from ssl_cli.system import plain_json
 from ssl_cli.system.atomic import replace
 
@@ -142,3 +143,8 @@ class SinceLastRow:
     def means(self) -> dict[str, float]:
         """Return the mean of each output over these steps and over all ranks; `{}` where no step counts."""
         return mean_over_ranks({key: value / self.count for key, value in self.sums.items()}) if self.count else {}
+
+
+def files(run: RunDir) -> list[JsonLines]:
+    """Return what writes the metrics into the run's directory: nothing on ranks other than 0."""
+    return [] if isinstance(run, ReadOnlyRunDir) else [JsonLines(run.path / "metrics.jsonl")]

@@ -82,8 +82,7 @@ def execute(job: Job, created: Callable[[Path], None] = lambda path: None) -> in
 def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None, job: Job, stop: StopRequest) -> int:
     """Fit, then let rank 0 score the test split; ``summary.json`` tells at any time which state the run is in."""
     from ssl_cli.system.terminal import say
-    from ssl_cli.training.loop import files
-    from ssl_cli.training.metrics import Metrics
+    from ssl_cli.training.metrics import Metrics, files
     from ssl_cli.training.trackers.chosen import start
 
     def tell(line: str) -> None:
@@ -242,7 +241,8 @@ def conclude(experiment: Any, run_dir: RunDir, results: list[dict], seconds: flo
         print("No test image has a label (dataset.test_fraction, or the folder test/), so nothing was measured.")
     else:
         print("The images have no labels, so nothing was measured: no kNN, no linear probe.")
-    print(f"trained in {clock(seconds)}; run: {run_dir.path}")
+    done = f"trained in {clock(seconds)}" if experiment.total_steps else "nothing was trained"
+    print(f"{done}; run: {run_dir.path}")
     own = {} if results else {"dataset": "folder", "dataset.root": "LABELLED_DIR"}
     print(f"next: {command('ssl', 'probe', ckpt=run_dir.path, probe='linear', **own)}")
     print(f"look: {command('ssl', 'report', run_dir.path)}")
