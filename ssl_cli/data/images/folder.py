@@ -17,6 +17,7 @@ from ssl_cli.data.images.files.layout import list_images
 from ssl_cli.data.images.files.names import as_text
 from ssl_cli.data.images.files.storage import store
 from ssl_cli.data.images.files.targets import Targets, read_targets
+from ssl_cli.distributed.group import rank
 from ssl_cli.errors import UserError, did_you_mean
 
 CHOICES = {
@@ -105,7 +106,7 @@ def load(
         max_pixels,
         reading,
     )
-    for line in sights.warnings(seen, auto_size, auto_channels):
+    for line in sights.warnings(seen, auto_size, auto_channels) if rank() == 0 else ():  # the others see the same
         print(f"warning: {line}", file=sys.stderr)
     kept = [i for i in range(len(files)) if i not in broken]
     classes = tuple(sorted({label for label in labels if label is not None}))
