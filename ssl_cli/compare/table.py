@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from ssl_cli.compare.metrics import CLASSIFIED, METRICS, PLAIN, scale_and_digits
@@ -94,9 +95,15 @@ def further_table(rows: Sequence[dict], backbone: str = "backbone") -> Table | N
 
 
 def print_table(rows: Sequence[dict], console: Console, backbone: str = "backbone") -> None:
-    """Print the results, or nothing when there are none."""
-    if rows:
-        console.print(results_table(rows, backbone))
+    """Print the results, or nothing when there are none; columns that the console has no room for come below."""
+    left, title = list(dict.fromkeys(column(row) for row in rows)), True
+    while left:
+        for count in range(len(left), 0, -1):
+            table = results_table([row for row in rows if column(row) in left[:count]], backbone)
+            if Measurement.get(console, console.options.update(width=10_000), table).maximum <= console.width:
+                break
+        left, table.title, title = left[count:], table.title if title else None, False
+        console.print(table)
     if (further := further_table(rows, backbone)) is not None:
         console.print(further)
 

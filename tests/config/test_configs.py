@@ -20,7 +20,7 @@ ROOT = ["dataset.root=somewhere"]
 
 def overrides_for(group, option):
     where = f"{group}@probes.{option}" if group == "probe" else group
-    plus = "+" if group == "probe" and option not in ("knn", "linear") else ""
+    plus = "+" if group == "probe" and option not in ("knn", "linear", "propagate") else ""
     return [f"{plus}{where}={option}"] + (ROOT if option == "folder" or option.endswith("imagenet") else [])
 
 
