@@ -77,7 +77,14 @@ def trained(made_once, tmp_path_factory):
 
     def make(cwd: Path) -> None:
         run = CommandLine(cwd, tmp_path_factory.mktemp("scratch"))
-        outcome = run("train", "method=simclr", "trainer.epochs=2", "probes.linear.draws=2", "hydra.run.dir=run")
+        outcome = run(
+            "train",
+            "method=simclr",
+            "trainer.epochs=2",
+            "probes.linear.draws=2",
+            "probes.propagate.draws=2",
+            "hydra.run.dir=run",
+        )
         assert outcome.status == 0, outcome.err
         (cwd / "outcome.json").write_text(json.dumps([outcome.status, outcome.out, outcome.err]))
 

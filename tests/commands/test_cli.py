@@ -80,7 +80,11 @@ def test_a_run_writes_exactly_its_files_and_says_what_it_found(trained, summary)
     assert set(rows) == {
         (model, *column)
         for model in ("pixels", "random", "simclr")
-        for column in (("knn", "all"), ("linear", "all"), ("linear", "10/class"), ("linear", "1/class"))
+        for column in (
+            ("knn", "all"),
+            ("linear", "all"),
+            *((probe, few) for probe in ("linear", "propagate") for few in ("10/class", "1/class")),
+        )
     }
     for (_, _, labels), row in rows.items():
         assert row["split"] == "test" and row["metric"] == "accuracy" and 0.1 < row["mean"] <= 1
