@@ -33,7 +33,9 @@ GROUPS = [
 
 # What makes a command of a page small: a few images, a narrow network, two steps.
 FEW = ["dataset.num_images=200", "dataset.storage_size=16"]
-SHORT = ["trainer.max_steps=2", "trainer.batch_size=16", "probes.linear.labels=[all]"]
+SHORT = [
+    *("trainer.max_steps=2", "trainer.batch_size=16", "probes.linear.labels=[all]", "probes.linear.penalties=[0.01]"),
+]
 NARROW = ["backbone.widths=[4,8]"]
 
 # What comes out of a page's commands as the page says: words that they print, and files below the directory.
