@@ -22,6 +22,7 @@ from ssl_cli.runs import checkpoint
 from ssl_cli.setup.own_images import own_images, stored_node, without_trained
 from ssl_cli.setup.parts import build_method
 from ssl_cli.system.device import choose_device, set_threads
+from ssl_cli.system.memory import keep_freed_memory
 
 
 @dataclass
@@ -104,6 +105,7 @@ def _rebuilt(file: Path, state: dict[str, Any], trusted: Sequence[str]) -> Rebui
 
 def open_model(file: Path, config: DictConfig) -> tuple[Rebuilt, torch.device]:
     """Rebuild the model of a checkpoint, strictly, frozen and on its device; see `open_checkpoint`."""
+    keep_freed_memory()
     set_threads(config.trainer.threads)
     device = choose_device(config.trainer.device)
     rebuilt = rebuild(file, config.trusted_modules)

@@ -2,9 +2,13 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from ssl_cli.backbones.base import Backbone
 from ssl_cli.backbones.convnet import ConvNet
+from ssl_cli.backbones.timm import Timm
 from ssl_cli.probes.frozen.features import extract, fingerprint, pixels
+from ssl_cli.probes.frozen.folded import FoldedConv, quickened
 
 MEAN, STD = (0.5,), (0.25,)
 
@@ -101,3 +105,75 @@ def test_fingerprint_sees_one_weight_one_buffer_and_a_name(backbone):
 def test_fingerprint_ignores_the_memory_format(backbone):
     before = fingerprint(backbone)
     assert fingerprint(backbone.to(memory_format=torch.channels_last)) == before
+
+
+def stirred(network):
+    """BatchNorms as training leaves them."""
+    torch.manual_seed(0)
+    for part in network.modules():
+        if isinstance(part, _BatchNorm):
+            part.running_mean.normal_(0, 0.3), part.running_var.uniform_(0.5, 2)
+            nn.init.uniform_(part.weight, 0.5, 1.5), nn.init.normal_(part.bias)
+    return network.eval()
+
+
+@pytest.mark.parametrize(
+    ("make", "side", "count"),
+    [
+        (lambda: ConvNet(3, widths=(4, 8, 8)), 16, 5),
+        (lambda: ConvNet(3, widths=(4, 8), split_norms=2), 16, 3),
+        (lambda: Timm(3, 48, "resnet18"), 48, 20),
+        (lambda: Timm(3, 49, "tf_efficientnet_lite0"), 49, 49),
+    ],
+)
+def test_folded_norms_leave_the_features_as_they_are(make, side, count, monkeypatch):
+    backbone = stirred(make())
+    before, x = fingerprint(backbone), torch.randn(3, 3, side, side)
+    quick = quickened(backbone, x[:1])
+    assert sum(isinstance(part, FoldedConv) for part in quick.network.modules()) == count
+    assert not any(isinstance(part, _BatchNorm) for part in quick.network.modules())
+    with torch.inference_mode():
+        expected = backbone(x)
+        found = [
+            quick.network(x.contiguous(memory_format=form)) for form in (torch.channels_last, torch.preserve_format)
+        ]
+        monkeypatch.setattr("torch.backends.mkldnn.is_available", lambda: False)
+        found.append(quick.network(x))  # as on a GPU
+    for features in found:
+        assert (features - expected).abs().max() < 1e-4 * expected.abs().max()
+    assert fingerprint(backbone) == before
+
+
+def test_what_cannot_be_folded_runs_as_it_is():
+    class Own(Backbone):
+        def __init__(self, forward):
+            super().__init__()
+            self.conv, self.norm, self.way = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), forward
+
+        def forward(self, x):
+            return self.way(self, x).mean((2, 3))
+
+    def of_images(net, x):
+        return net.norm(net.conv(x)) if x.sum() > 0 else x
+
+    def used_twice(net, x):
+        return net.norm(y := net.conv(x)) + y
+
+    x = torch.rand(1, 1, 8, 8)
+    for backbone in (ConvNet(1, norm="group", widths=(8, 8)), Own(of_images), Own(used_twice)):
+        assert quickened(backbone.eval(), x).network is backbone
+
+    def in_place(net, x):  # the summand changes after the convolution
+        y = net.norm(net.conv(x))
+        z = x[:, :, 1:-1, 1:-1]
+        x.add_(1)
+        return z + y
+
+    for way in (
+        in_place,
+        lambda net, x: net.norm(net.conv(x)) + x[:, :, 1:-1, 1:-1],
+        lambda net, x: net.norm(net.conv(x)) + 1,
+    ):
+        backbone, x = stirred(Own(way)), torch.rand(1, 1, 8, 8)
+        expected = backbone(x.clone())
+        torch.testing.assert_close(quickened(backbone, x.clone()).network(x.clone()), expected)
