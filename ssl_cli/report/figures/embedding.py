@@ -3,10 +3,7 @@
 import numpy as np
 
 FEWEST = 6  # images that make a picture
-ROUNDING = 1e-6  # unit vectors that differ by less are one: t-SNE would divide by their spread
-STEPS, EARLY = 750, 250  # of t-SNE's descent, and of these with exaggerated similarities
-EXAGGERATION = 12.0
-BISECTIONS = 40  # to a width: more change no digit of a picture
+ROUNDING = 1e-6  # unit vectors that differ by less are one: scikit-learn divides by their spread, and crashes
 
 
 def pca(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -18,62 +15,18 @@ def pca(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return centred @ directions[:2].T, variance[:2] / max(variance.sum(), 1e-300)
 
 
-def tsne(features: np.ndarray) -> np.ndarray:
+def tsne(features: np.ndarray, seed: int = 0) -> np.ndarray:
     """Return t-SNE [n, 2] (van der Maaten & Hinton 2008) of the cosine between features; of equal ones one place.
 
-    Perplexity 30, or less of few images. Distances between far clusters mean nothing, neighbourhoods do. Of the few
-    hundred images of a page the exact gradient is quicker than scikit-learn's approximation takes to be imported.
+    Perplexity 30, or less of few images. Distances between far clusters mean nothing, neighbourhoods do.
     """
+    from sklearn.manifold import TSNE
+
     unit = _unit(features)
     if np.ptp(unit, axis=0).max() <= ROUNDING:
         return np.zeros((len(unit), 2), np.float32)
-    wanted = similarities(unit, min(30.0, (len(unit) - 1) / 3)).astype(np.float32)
-    at = pca(unit)[0]
-    at = (1e-4 * at / at[:, 0].std()).astype(np.float32)
-    rate = max(len(at) / (4 * EXAGGERATION), 50.0)  # as scikit-learn chooses it (Belkina et al. 2019)
-    for step in range(STEPS):
-        early = step < EARLY
-        if step in (0, EARLY):
-            speed, gains = np.zeros_like(at), np.ones_like(at)
-        square = (at * at).sum(1)
-        near = at @ at.T
-        near *= -2
-        near += square[:, None]
-        near += 1 + square
-        np.reciprocal(near, out=near)  # Student's t
-        np.fill_diagonal(near, 0)
-        pull = near * wanted
-        pull *= EXAGGERATION if early else 1.0
-        near *= near * (1 / near.sum())
-        pull -= near
-        gradient = 4 * (pull.sum(1)[:, None] * at - pull @ at)
-        gains = np.where(speed * gradient < 0, gains + 0.2, gains * 0.8).clip(0.01)
-        speed = (0.5 if early else 0.8) * speed - rate * gains * gradient
-        at = at + speed
-    return at
-
-
-def similarities(unit: np.ndarray, perplexity: float) -> np.ndarray:
-    """Return how similar t-SNE takes vectors [n, d] of length 1 to be: [n, n], symmetric, of sum 1.
-
-    Each row's width is such that its entropy is the logarithm of the perplexity.
-    """
-    distance = np.maximum(2 - 2 * (unit @ unit.T), 0).astype(np.float64)
-    np.fill_diagonal(distance, np.inf)
-    distance -= distance.min(1, keepdims=True)
-    np.fill_diagonal(distance, 0)  # so that it can be multiplied; its share is 0
-    others = 1.0 - np.eye(len(unit))
-    low, high = np.zeros((len(unit), 1)), np.full((len(unit), 1), np.inf)
-    sharpness = np.ones_like(low)
-    for _ in range(BISECTIONS):
-        share = others * np.exp(-distance * sharpness)
-        total = share.sum(1, keepdims=True)
-        entropy = np.log(total) + sharpness * (distance * share).sum(1, keepdims=True) / total
-        wide = entropy > np.log(perplexity)
-        low, high = np.where(wide, sharpness, low), np.where(wide, high, sharpness)
-        sharpness = np.where(np.isinf(high), 2 * sharpness, (low + np.minimum(high, 1e300)) / 2)
-    share /= total
-    return (share + share.T) / (2 * len(unit))
+    perplexity = min(30.0, (len(features) - 1) / 3)
+    return TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(unit)
 
 
 def umap(features: np.ndarray, seed: int = 0) -> np.ndarray:
