@@ -5,12 +5,15 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from ssl_cli.config.compose import run_app
+from ssl_cli.config.words import command
 from ssl_cli.data.budget import parse_budget
+from ssl_cli.data.pseudo_labels import FILE, KEY
 from ssl_cli.errors import RunError, UserError
 from ssl_cli.runs.catalog import checkpoint_file
 from ssl_cli.runs.directory import RunDir
@@ -61,6 +64,7 @@ def run(config: DictConfig) -> int:
         directory = directory or result_dir(file, name)
         OmegaConf.save(config, directory / "config.yaml", resolve=True)
         measured.write_predictions(directory / "predictions.npz")
+        measured.write_pseudo_labels(directory / FILE)
         write_json(directory / "result.json", result)
     except (OSError, UserError) as error:  # what was measured is shown all the same
         failure = error
@@ -71,7 +75,24 @@ def run(config: DictConfig) -> int:
         why = f"cannot write {failure.filename}: {failure.strerror}" if isinstance(failure, OSError) else failure
         raise RunError(f"the result above is not kept: {why}; to keep it in another place, write hydra.run.dir=DIR")
     print(f"result: {directory / 'result.json'}")
+    if measured.spread:
+        print(
+            f"labels for all train images: {directory / FILE}; to learn from them, too: {_trained_on(trained, directory)}"
+        )
     return 0
+
+
+def training_command(run: Path, result: Path, trained: Any, budgets: list[str]) -> str:
+    """Return what to type to train on human labels and those that a probe of the run has spread from them.
+
+    Args:
+        run: the run, with whose own images it was probed.
+        result: the probe's directory.
+        trained: the opened checkpoint.
+        budgets: that labels were spread from, the run's own or others drawn with seeds from 0.
+    """
+    drawn = {} if str(trained.node.labels) in budgets else {"dataset.labels": budgets[0], "dataset.label_seed": 0}
+    return command("ssl", "train", "method=supervised", init=run, **drawn, **{KEY: result})
 
 
 def result_dir(file: Path, name: str) -> Path:

@@ -41,6 +41,11 @@ def initialised(config: DictConfig, typed: Sequence[str], chosen: Sequence[str])
         )
     config.backbone = saved.backbone
     if "dataset" not in chosen:
+        for key in (
+            "pseudo_labels",
+            "min_confidence",
+        ):  # an older run has no such keys, and they are no part of its data
+            OmegaConf.update(saved, f"dataset.{key}", config.dataset.get(key), force_add=True)
         names = [str(key) for key in saved.dataset]
         for item in typed:
             key = _key(item)

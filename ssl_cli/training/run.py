@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from ssl_cli.config.stored import blaming_config
 from ssl_cli.config.words import command
 from ssl_cli.errors import RunError, UserError, is_of_disk
+from ssl_cli.runs.catalog import read_json
 from ssl_cli.runs.directory import ReadOnlyRunDir, RunDir, resume_command
 from ssl_cli.runs.environment import environment
 from ssl_cli.runs.job import Job
@@ -47,7 +48,8 @@ def execute(job: Job, created: Callable[[Path], None] = lambda path: None) -> in
             resumable = run_dir is not None and any(run_dir.checkpoint_file().parent.glob("*.pt"))
             resumed = resumed_state(run_dir, config, writes) if resumable else None
             with blaming_config(run_dir.path / "config.yaml") if run_dir else contextlib.nullcontext():
-                experiment = prepare(config, resuming=resumable)
+                kept = read_json(run_dir.path / "labels.json") if resumable else None
+                experiment = prepare(config, resuming=resumable, kept=kept)
             if resumed:
                 check_resumable(resumed, experiment)
                 if experiment.data.files:
@@ -135,7 +137,7 @@ def first_summary(experiment: Any, run_dir: RunDir, overrides: list[str]) -> dic
         "splits": experiment.info.splits,
         "overrides": run_dir.summary.get("overrides", []) + overrides,
         "results": [],
-    }
+    } | ({} if experiment.propagated is None else {"pseudo_labels": experiment.propagated.summary(experiment.data)})
 
 
 def how_it_went(experiment: Any, state: Any) -> dict[str, Any]:
@@ -189,6 +191,8 @@ def conclude(experiment: Any, run_dir: RunDir, results: list[dict], seconds: flo
     if results:
         print_table(results, Console(), backbone_name(experiment.config))
         images = len(experiment.data.splits["test"])
+        if experiment.propagated is not None:
+            print(propagated_line(experiment.propagated.summary(experiment.data), len(experiment.labelled)))
         print(f"scored once, on {images:,} test images; ± is the deviation over draws of the labels")
     elif experiment.info.classes:
         print("No test image has a label (dataset.test_fraction, or the folder test/), so nothing was measured.")
@@ -198,6 +202,15 @@ def conclude(experiment: Any, run_dir: RunDir, results: list[dict], seconds: flo
     own = {} if results else {"dataset": "folder", "dataset.root": "LABELLED_DIR"}
     print(f"next: {command('ssl', 'probe', ckpt=run_dir.path, probe='linear', **own)}")
     print(f"look: {command('ssl', 'report', run_dir.path)}")
+
+
+def propagated_line(labels: dict[str, Any], human: int) -> str:
+    """Return one line that says with which labels a model was trained."""
+    right = "" if labels["right"] is None else f", of which {100 * labels['right']:.1f} % are right"
+    return (
+        f"trained on {human:,} human labels and {labels['images']:,} propagated ones of a confidence of "
+        f"{labels['min_confidence']:g} or more{right}"
+    )
 
 
 def budget_record(experiment: Any) -> dict[str, Any]:
@@ -210,4 +223,4 @@ def budget_record(experiment: Any) -> dict[str, Any]:
         "label_seed": node.label_seed,
         "fingerprint": fingerprint(labelled),
         "positions": labelled.tolist(),
-    }
+    } | ({} if experiment.propagated is None else {"propagated": experiment.propagated.record()})
