@@ -20,6 +20,7 @@ ROWS = {  # name -> what it measures, how
     "limit_resnet18": ("Model part of the step against its convolutions alone, `resnet18`", limit.resnet18),
     "files": ("A folder of JPEG files, 32x32", files.small),
     "files_224": ("A folder of photos, 224x224", files.large),
+    "files_camera": ("A folder of photos of 12 megapixels", files.camera),
     "mapped": ("A cache larger than memory", files.streaming),
     "linear": ("Linear probe, 50,000 x 512", probing.linear),
     "knn": ("kNN probe, 50,000 x 10,000 x 512", probing.knn),

@@ -13,6 +13,7 @@ FIRST_PASS = (
 COUNT = 20_000  # made-up images, where no folder is given
 WORKERS = (0, 2)
 LARGE_COUNT, LARGE = 600, (320, 256)  # made-up photos; width and height
+CAMERA_COUNT, CAMERA = 256, (4000, 3000)  # as a camera takes them
 
 
 def small(options) -> dict:
@@ -43,7 +44,7 @@ def large(options) -> dict:
     data, here = str(folder(None, LARGE_COUNT, LARGE)), "benchmarks.files"
     variants = {
         "ssl, first pass (decode only)": Variant(f"{here}:first_pass", {"data": data, "size": 224}),
-        "ssl, later epochs, two views": Variant(f"{here}:epoch", {"data": data, "views": True}),
+        "ssl, later epochs, two views": Variant(f"{here}:epoch", {"data": data, "views": True, "size": 224}),
     }
     loaders = {f"torchvision, two views, {n} workers": n for n in WORKERS}
     setting = {"data": data, "views": True}
@@ -55,6 +56,34 @@ def large(options) -> dict:
     table = [[name, f"{1e6 / median(rows, 'us'):,.0f}"] for name, rows in rounds.items()]
     notes = [f"{LARGE_COUNT} JPEG files of {LARGE[0]} x {LARGE[1]} pixels, SimCLR's recipe (crop, flip, colour, grey)."]
     return {"ratios": ratios, "table": [["", "images/s"], *table], "notes": notes}
+
+
+def camera(options) -> dict:
+    """Measure photos of 12 megapixels, stored whole and seen as two crops of 224 pixels each."""
+    data, here = str(folder(None, CAMERA_COUNT, CAMERA, distinct=16)), "benchmarks.files"
+    whole, views = {"data": data, "size": 256, "whole": True}, {"views": True, "batch": 64}
+    variants = {
+        "ssl, first pass (decode only), whole": Variant(f"{here}:first_pass", whole),
+        "ssl, first pass (decode only), squares": Variant(f"{here}:first_pass", {"data": data, "size": 224}),
+        "ssl, later epochs, two views, whole": Variant(f"{here}:epoch", {**whole, **views}),
+        "ssl, later epochs, two views, squares": Variant(f"{here}:epoch", {"data": data, "size": 224, **views}),
+        "torchvision, two views, 2 workers": Variant(f"{here}:torchvision", {"data": data, "workers": 2, **views}),
+    }
+    rounds = take_turns(variants, options.rounds, options.threads)
+    theirs, later = "torchvision, two views, 2 workers", "ssl, later epochs, two views, whole"
+    ratios = [
+        {"label": f"{theirs} / {ours}", **ratio(rounds[ours], rounds[theirs], "us"), "target": None}
+        for ours in (later, "ssl, first pass (decode only), whole")
+    ]
+    table = [
+        [name, f"{median(rows, 'us') / 1000:.1f}", f"{1e6 / median(rows, 'us'):,.0f}"] for name, rows in rounds.items()
+    ]
+    notes = [
+        f"{CAMERA_COUNT} JPEG files of {CAMERA[0]} x {CAMERA[1]} pixels, SimCLR's recipe (crop, flip, colour, grey); "
+        "`dataset.storage_size=256 dataset.keep_aspect=true pretext.size=224`, and squares of 224 pixels.",
+        "libjpeg decodes such files at a fraction of their size for the store; torchvision's crops need all pixels.",
+    ]
+    return {"ratios": ratios, "table": [["", "ms per image", "images/s"], *table], "notes": notes}
 
 
 def streaming(options) -> dict:
@@ -84,11 +113,11 @@ def _listing(data: str) -> tuple:
     from ssl_cli.data.images.files.layout import list_images
 
     root = Path(data)
-    names = [name for name, _, split in list_images(root, "auto").entries if split == "train"]
+    names = [name for name, _, split in list_images(root, "auto", reading=2).entries if split == "train"]
     return root, names
 
 
-def first_pass(data: str, size: int):
+def first_pass(data: str, size: int, whole: bool = False):
     """Return listing and decoding of all files."""
     import tempfile
     from pathlib import Path
@@ -99,27 +128,27 @@ def first_pass(data: str, size: int):
         with tempfile.TemporaryDirectory() as cache:
             began = time.perf_counter()
             root, names = _listing(data)
-            storage.store(root, names, size, 3, cache_dir=Path(cache))
+            storage.store(root, names, size, 3, cache_dir=Path(cache), whole=whole)
             seconds = time.perf_counter() - began
         return {"us": 1e6 * seconds / len(names), "images": len(names)}
 
     return once
 
 
-def _loader(data: str, size: int):
+def _loader(data: str, size: int, batch: int, whole: bool):
     import torch
 
     from ssl_cli.data.images.files import storage
     from ssl_cli.data.loader import Loader
 
     root, names = _listing(data)
-    images, *_ = storage.store(root, names, size, 3)
-    positions, steps = torch.arange(len(images)), len(images) // BATCH
-    setting = {"batch_size": BATCH, "steps_per_epoch": steps, "seed": 0, "device": torch.device("cpu")}
+    images, *_ = storage.store(root, names, size, 3, whole=whole)
+    positions, steps = torch.arange(len(images)), len(images) // batch
+    setting = {"batch_size": batch, "steps_per_epoch": steps, "seed": 0, "device": torch.device("cpu")}
     return Loader(images, torch.zeros(len(images), dtype=torch.int64), positions, **setting)
 
 
-def epoch(data: str, views: bool = False):
+def epoch(data: str, views: bool = False, size: int = 32, batch: int = BATCH, whole: bool = False):
     """Return an epoch of batches, with two augmented views where asked for."""
     from ssl_cli.system.memory import keep_freed_memory
 
@@ -129,19 +158,18 @@ def epoch(data: str, views: bool = False):
     from benchmarks.harness import compose_run
     from ssl_cli.config.build import instantiate
 
-    loader = _loader(data, 224 if views else 32)
+    loader = _loader(data, size, batch, whole)
     augment = instantiate(compose_run("augment=simclr_small").augment)
     generator, epochs = torch.Generator().manual_seed(0), [0]
 
     def once() -> dict[str, float]:
         began = time.perf_counter()
         for step in range(loader.steps_per_epoch):
-            batch = loader.batch(epochs[0] * loader.steps_per_epoch + step)
-            if views:
-                for part in batch.images.split(64):
-                    augment(part, (0.5,) * 3, (0.25,) * 3, generator, views=2)
+            images = loader.batch(epochs[0] * loader.steps_per_epoch + step).images
+            for start in range(0, batch if views else 0, 64):
+                augment(images[start : start + 64], (0.5,) * 3, (0.25,) * 3, generator, views=2, size=224)
         epochs[0] += 1
-        return {"us": 1e6 * (time.perf_counter() - began) / (loader.steps_per_epoch * BATCH)}
+        return {"us": 1e6 * (time.perf_counter() - began) / (loader.steps_per_epoch * batch)}
 
     once()
     return once
@@ -163,7 +191,7 @@ def next_command(data: str):
     return once
 
 
-def torchvision(data: str, workers: int, views: bool = False):
+def torchvision(data: str, workers: int, views: bool = False, batch: int = BATCH):
     """Return an epoch of torchvision's ImageFolder under a DataLoader."""
     import torch
     from torchvision import transforms as T
@@ -176,7 +204,7 @@ def torchvision(data: str, workers: int, views: bool = False):
     )
     transform = (lambda image: (view(image), view(image))) if views else T.ToTensor()
     dataset = ImageFolder(f"{data}/train", transform)
-    loader = torch.utils.data.DataLoader(dataset, BATCH, shuffle=True, num_workers=workers)
+    loader = torch.utils.data.DataLoader(dataset, batch, shuffle=True, num_workers=workers)
 
     def once() -> dict[str, float]:
         began = time.perf_counter()

@@ -5,12 +5,14 @@ from typing import Literal
 
 from torch import Tensor
 
+from ssl_cli.photos import Photos
+
 
 @dataclass
 class Batch:
     """Images as stored, on the training device."""
 
-    images: Tensor  # [B, C, H, W] uint8
+    images: Tensor | Photos  # [B, C, H, W] uint8; `Photos` where they are stored whole, in shapes of their own
     labels: Tensor  # [B] int64 human label; -1 = unlabelled, or hidden from the method
     indices: Tensor  # [B] int64 position in the data set
 
@@ -45,3 +47,13 @@ class Target:
     size: int | None = None  # side of the views in pixels, where it is not the image's
     centres: tuple[tuple[float, float], ...] = ()  # of bins: what they stand for, in the ab plane
     smoothing: float = 1.0  # of bins: lambda in [0, 1] of their weights in the loss; 1: all equal, 0: by rarity
+
+
+def accumulation_parts(batch: Batch, parts: int) -> list[Batch]:
+    """Cut a batch into equal parts that are worked through one after another.
+
+    Each part takes every ``parts``-th image, so that each begins with its share of the labelled ones.
+    """
+    if parts == 1:
+        return [batch]
+    return [Batch(batch.images[i::parts], batch.labels[i::parts], batch.indices[i::parts]) for i in range(parts)]

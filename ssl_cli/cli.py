@@ -18,8 +18,9 @@ from ssl_cli.system.signals import exit_status, interruptible
 COMMANDS = {
     "train": "train a representation (or resume a run), then measure it on the test split",
     "probe": "measure a trained run or checkpoint on a downstream task",
+    "predict": "write a class, its probability and how unlike it is for each image to a table",
     "embed": "write the features of images to a file",
-    "export": "write the backbone's weights to a file that needs no ssl to be read",
+    "export": "write the model to files that work without ssl: safetensors, timm, ONNX",
     "views": "draw what a pretext makes of images, before any training",
     "runs": "list the runs there are",
     "compare": "put runs, or groups of them, beside each other, with the noise of their differences",

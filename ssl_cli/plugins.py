@@ -1,4 +1,4 @@
-"""The public names that your own method, pretext task, probe, backbone or data set needs.
+"""The public names that your own method, pretext task, probe, backbone, data set or tracker needs.
 
 Import from here: where these things live inside ``ssl_cli`` may change, their names here stay.
 """
@@ -12,8 +12,10 @@ from ssl_cli.distributed.collectives import all_reduce_sum, gather
 from ssl_cli.distributed.group import rank, world_size
 from ssl_cli.errors import UserError
 from ssl_cli.methods.base import Method
+from ssl_cli.photos import Photos
 from ssl_cli.pretext.base import Pretext
 from ssl_cli.probes.base import Features, Probe, Result, Split
+from ssl_cli.training.trackers.base import TrackedRun, Tracker
 
 __all__ = [
     "Augment",
@@ -23,12 +25,15 @@ __all__ = [
     "Features",
     "ImageData",
     "Method",
+    "Photos",
     "Pretext",
     "Probe",
     "Result",
     "Split",
     "Target",
     "Task",
+    "TrackedRun",
+    "Tracker",
     "UserError",
     "all_reduce_sum",
     "gather",

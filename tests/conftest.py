@@ -8,11 +8,18 @@ from pathlib import Path
 
 import composition  # noqa: F401
 import pytest
+import warm
 from command_line import CommandLine, Outcome, light
 from filelock import FileLock
 
-if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # they and what they start share the cores; before torch
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
+
+def threads(workers: str) -> str:
+    """Return how many threads each of the workers, and of what it starts, may have."""
+    return os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
+
+
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # before torch
+    os.environ["OMP_NUM_THREADS"] = threads(workers)
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where pytest is a background job of a shell
 
@@ -20,6 +27,17 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where pytest
 def pytest_xdist_auto_num_workers() -> int:
     """Return how many workers `-n auto` means: a third of the time one waits for a disk or for another process."""
     return len(os.sched_getaffinity(0)) * 3 // 2 if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def pytest_configure_node(node) -> None:
+    """Start one process that all workers fork commands from, while they collect."""
+    warm.ensure_running(OMP_NUM_THREADS=threads(node.workerinput["workercount"]))
+    node.workerinput["shared"] = warm.shared()
+
+
+def pytest_configure(config) -> None:
+    if workerinput := getattr(config, "workerinput", None):
+        warm.share(workerinput["shared"])
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -59,14 +77,9 @@ def trained(made_once, tmp_path_factory):
 
     def make(cwd: Path) -> None:
         run = CommandLine(cwd, tmp_path_factory.mktemp("scratch"))
-        outcome = run(
-            "train",
-            "method=simclr",
-            "trainer.epochs=2",
-            "probes.linear.draws=2",
-            "probes.propagate.draws=2",
-            "hydra.run.dir=run",
-        )
+        quick = ["trainer.epochs=2", "backbone.widths=[8,16,32]", "probes.propagate.draws=2"]
+        quick += ["probes.linear.draws=2", "probes.linear.penalties=[0.01]"]
+        outcome = run("train", "method=simclr", *quick, "hydra.run.dir=run")
         assert outcome.status == 0, outcome.err
         (cwd / "outcome.json").write_text(json.dumps([outcome.status, outcome.out, outcome.err]))
 

@@ -1,5 +1,6 @@
 """Imported where commands are forked from: what most of them compose is remembered before they are."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -28,3 +29,4 @@ for command, choices in MOST.items():
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         for chosen in choices:
             compose(command, overrides=chosen)
+gc.freeze()  # a collection in a fork would copy every page

@@ -81,6 +81,8 @@ def test_it_is_a_beginning_and_its_features_and_weights_are_written(run, capsys)
         assert "the backbone of run/checkpoints/last.pt" in capsys.readouterr().out
     assert main(["embed", "ckpt=run", "split=test"]) == 0
     assert (run / "embeddings/digits-test.npz").is_file()
+    assert main(["predict", "ckpt=run", "split=test"]) == 0
+    assert len((run / "predicted/digits-test.csv").read_text().splitlines()) == 360
     pytest.importorskip("safetensors")
     assert main(["export", "ckpt=run"]) == 0
     assert (run / "export/backbone.safetensors").is_file()

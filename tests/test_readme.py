@@ -18,11 +18,24 @@ from ssl_cli.config.schema import TrainerConfig
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md"))]
-GROUPS = ["method", "dataset", "pretext", "augment", "backbone", "optimizer", "schedule", "probe", "launcher"]
+GROUPS = [
+    "method",
+    "dataset",
+    "pretext",
+    "augment",
+    "backbone",
+    "optimizer",
+    "schedule",
+    "probe",
+    "launcher",
+    "tracker",
+]
 
 # What makes a command of a page small: a few images, a narrow network, two steps.
 FEW = ["dataset.num_images=200", "dataset.storage_size=16"]
-SHORT = ["trainer.max_steps=2", "trainer.batch_size=16", "probes.linear.labels=[all]"]
+SHORT = [
+    *("trainer.max_steps=2", "trainer.batch_size=16", "probes.linear.labels=[all]", "probes.linear.penalties=[0.01]"),
+]
 NARROW = ["backbone.widths=[4,8]"]
 
 # What comes out of a page's commands as the page says: words that they print, and files below the directory.
@@ -32,16 +45,18 @@ PRINTED = {
     "docs/measure.md": ["ckpt=last: ", "the backbone stayed frozen", "R²", "10% of"],
     "docs/resume.md": ["all is well"],
     "docs/sweeps.md": ["(6 of 6 jobs finished)", "is finished; nothing to do", "difference to supervised"],
-    "docs/your-images.md": ["picture: ", "nothing was trained or written", "R²"],
+    "docs/your-images.md": ["picture: ", "nothing was trained or written", "R²", "labels in column label"],
     "docs/extend.md": ["brightness"],
 }
 LEFT = {
     "README.md": ["views.png", "summary.json", "checkpoints/last.pt", "checkpoints/last.pt.sha256"],
-    "docs/export.md": ["embeddings/shapes.npz", "export/backbone.safetensors"],
+    "docs/export.md": ["embeddings/shapes.npz", "export/backbone.safetensors", "export/onnx/model.onnx"],
     "docs/measure.md": ["features/*.npz", "probes/*/result.json"],
     "docs/index.md": ["report/index.html", "report/tsne_images.png", "report/*.svg"],
     "docs/methods.md": ["views.png", "plots/*.png"],
+    "docs/predict.md": ["predicted/images.csv", "heads/linear-*.npz"],
     "docs/report.md": ["report/index.html", "report/tsne_images.png", "report/*.svg"],
+    "docs/trackers.md": ["tensorboard/events.out.tfevents.*", "tracker.json"],
 }
 
 
@@ -104,6 +119,8 @@ def small(line: str, images: Path) -> tuple[list[str], int]:
         args += FEW
     if args[0] != "train":
         return args, 0
+    if "pretext.size" in keys:
+        args += ["dataset.storage_size=20", "pretext.size=16"]
     if "resume" in keys:
         return [*args, "trainer.max_steps=3"], 0
     if not {"dataset", "init"} & set(keys):
@@ -130,8 +147,8 @@ def write_files(page: str, cwd: Path) -> list[str]:
 def test_the_commands_of_a_page_run_in_order(page, shell, image_folder, request):
     write_files(page, shell.cwd)
     names = sorted(str(file.relative_to(image_folder)) for file in image_folder.rglob("*.*"))
-    rows = [f"{name},{len(name) + i}" for i, name in enumerate(names)]
-    image_folder.with_suffix(".csv").write_text("\n".join(["file,age", *rows]))
+    rows = [f"{name},{len(name) + i},{name.split('/')[0]}" for i, name in enumerate(names)]
+    image_folder.with_suffix(".csv").write_text("\n".join(["file,age,label", *rows]))
     said = ""
     if re.search(r"\blast\b", commands(page)[0]):
         run = request.getfixturevalue("short_run")
@@ -150,6 +167,7 @@ def test_the_pages_have_the_commands_that_they_are_for():
     for page, words in {
         "README.md": {"train method=simclr", "train -m", "train method=supervised", "views dataset=folder"},
         "docs/measure.md": {"probe ckpt=last"},
+        "docs/predict.md": {"predict ckpt=last"},
         "docs/export.md": {"embed ckpt=last", "export ckpt=last"},
         "docs/sweeps.md": {"train -m", "compare outputs/mine", "runs"},
         "docs/resume.md": {"train resume=last", "check last"},
@@ -204,7 +222,8 @@ def test_what_a_page_names_exists(page, tmp_path):
     text = read(page).replace("\\_", "_")
     own = {Path(name).stem for name in write_files(page, tmp_path)}
     for group, names in re.findall(rf"(?<![\w.@/])({'|'.join([*GROUPS, 'experiment'])})=([a-z\d_,]*[a-z\d_])", text):
-        assert set(names.split(",")) <= options(group) | own, f"{group}={names}"
+        none = {"null"} if group in ("launcher", "tracker") else set()
+        assert set(names.split(",")) <= options(group) | own | none, f"{group}={names}"
     for name in re.findall(r"(?<![\w/.-])((?:ssl_cli|conf|tests|benchmarks|docs)/[\w./-]*)", text):
         assert (ROOT / name.rstrip(".")).exists() or "foo" in name, name
     for link in re.findall(r"\]\(([^)#]+)", text) + re.findall(r'src="([^"]+)"', text):

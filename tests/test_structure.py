@@ -10,9 +10,11 @@ PACKAGE = ROOT / "ssl_cli"
 # From the ground up. A module imports from lower floors and from its own package; packages of one floor leave each
 # other alone.
 FLOORS = (
-    *({"__init__", "errors", "batch"}, {"system"}, {"config"}, {"runs"}, {"distributed", "optim"}, {"augment", "data"}),
-    *({"backbones"}, {"pretext", "methods"}, {"setup"}, {"probes"}, {"compare"}, {"training"}, {"launch"}, {"report"}),
-    *({"commands"}, {"cli", "plugins"}, {"__main__"}),
+    *({"__init__", "errors", "batch", "photos"}, {"system"}, {"config"}, {"runs"}),
+    *({"distributed", "optim"}, {"augment", "data"}),
+    *({"backbones"}, {"pretext", "methods"}, {"setup"}, {"probes"}, {"predict", "compare"}),
+    *({"training"}, {"launch"}, {"report"}),
+    *({"export"}, {"commands"}, {"cli", "plugins"}, {"__main__"}),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 

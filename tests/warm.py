@@ -1,7 +1,8 @@
 """Commands in processes that are forked from one that has imported what they need: that costs seconds, a fork does not.
 
-`start` forks from a process that has imported everything. A `Light` has imported what every command needs, but not
-torch: its forks tell whether a command imports that. Where there is no fork (Windows) `start` starts new processes.
+`start` forks from a process that has imported everything, one for all workers. A `Light` has imported what all commands
+need, but not torch: its forks tell whether a command imports that. Where there is no fork (Windows) `start` starts new
+processes.
 """
 
 import json
@@ -22,16 +23,40 @@ HERE = Path(__file__).parent
 FORKS = "forkserver" in multiprocessing.get_all_start_methods()
 CONTEXT = multiprocessing.get_context("forkserver" if FORKS else "spawn")
 OURS = [module.name for module in pkgutil.walk_packages(ssl_cli.__path__, "ssl_cli.") if "__main__" not in module.name]
-OTHERS = ["torch._dynamo", "torchvision", "sklearn.datasets", "rich.table", "matplotlib.pyplot"]
-if FORKS:  # an optimizer imports the first of the others, which takes seconds
+OTHERS = [  # an optimizer imports the first, which takes seconds; a report the last
+    *("torch._dynamo", "torchvision", "sklearn.datasets", "rich.table", "filelock", "safetensors.torch"),
+    *("matplotlib.pyplot", "matplotlib.backends.backend_svg", "sklearn.manifold", "sklearn.cluster", "jinja2"),
+]
+if FORKS:
     CONTEXT.set_forkserver_preload([*OURS, *OTHERS, "primed"])
-COMMANDS = [f"ssl_cli.commands.{name}" for name in ("train", "probe", "embed", "export", "views")]
+SHARED = ("_forkserver_address", "_forkserver_authkey")  # the second from Python 3.14 on
+COMMANDS = [f"ssl_cli.commands.{name}" for name in ("train", "probe", "predict", "embed", "export", "views")]
+
+
+def ensure_running(**env: str) -> None:
+    """Start the process that is forked from, unless it is there."""
+    if FORKS:
+        with unittest.mock.patch.dict(os.environ, env, PYTHONPATH=str(HERE)):  # of `primed`, which takes it back
+            multiprocessing.forkserver.ensure_running()
+
+
+def shared() -> dict[str, str | bytes]:
+    """Return what another process needs to fork from the same one."""
+    server = multiprocessing.forkserver._forkserver
+    return {name: getattr(server, name) for name in SHARED if hasattr(server, name)} if FORKS else {}
+
+
+def share(found: dict[str, str | bytes]) -> None:
+    """Fork from the process that another one has started."""
+    if FORKS:
+        server = multiprocessing.forkserver._forkserver
+        vars(server).update(found, _forkserver_alive_fd=os.open(os.devnull, os.O_WRONLY))
+        server.ensure_running = lambda: None
+        multiprocessing.forkserver.ensure_running = server.ensure_running
 
 
 def start(target, *args, **kwargs) -> multiprocessing.Process:
-    if FORKS:
-        with unittest.mock.patch.dict(os.environ, PYTHONPATH=str(HERE)):  # of `primed`, which takes it back
-            multiprocessing.forkserver.ensure_running()
+    ensure_running()
     process = CONTEXT.Process(target=target, args=args, kwargs=kwargs)
     process.start()
     return process

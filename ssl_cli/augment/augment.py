@@ -1,7 +1,7 @@
 """An augmentation recipe applied to a whole batch, all its views in one pass, on the batch's device."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from ssl_cli.augment import colour, draw, geometry
+from ssl_cli.augment.boxes import crop_resize_each
 from ssl_cli.augment.recipe import Affine, Blur, Crop, Jitter, PadCrop, Solarize, parse
 from ssl_cli.augment.subset import apply_where
 from ssl_cli.errors import UserError
+from ssl_cli.photos import Photos
 
 Settings = Mapping[str, Any] | None
 
@@ -48,6 +50,12 @@ class Augment:
         self.blur = parse(Blur, "blur", blur)
         self.solarize = parse(Solarize, "solarize", solarize)
         self.noise = noise
+        self.fused: Callable | None = None  # see ssl_cli.augment.fused
+
+    @property
+    def cuts_photos(self) -> bool:
+        """Whether views are cut from whole photos: some are crops, and nothing moves the image before."""
+        return self.crop.p > 0 and not self.affine.p and not self.pad_crop.p
 
     def cropped(self, scale: Sequence[float], key: str = "crop.scale") -> "Augment":
         """Return the same recipe, always cropping boxes of an area within ``scale``, as a fraction of the image's.
@@ -64,7 +72,7 @@ class Augment:
 
     def __call__(
         self,
-        images: Tensor,
+        images: Tensor | Photos,
         mean: Sequence[float] | Tensor,
         std: Sequence[float] | Tensor,
         generator: torch.Generator,
@@ -74,19 +82,25 @@ class Augment:
         """Return ``views`` independent versions of the images, each [B, C, size, size] float, normalised.
 
         Args:
-            images: [B, C, H, W] uint8, C = 1 or 3.
+            images: [B, C, H, W] uint8, C = 1 or 3; of `Photos` crops are cut anywhere, and where the recipe cuts none,
+                or moves images before, their centre squares are taken.
             mean: [C] what ``normalize`` takes off, in units of [0, 1].
             std: [C] what it divides by.
             generator: the only source of randomness. One on the CPU spares a GPU every synchronisation.
             views: how many.
-            size: of the views, in pixels; None keeps H x W.
+            size: of the views, in pixels; None keeps H x W, of photos the shorter side.
         """
         # Autocast would do the resampling in half precision.
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
-            x = images.float().div_(255).repeat(views, 1, 1, 1)
-            x = self._warp(x, generator)
-            x = self._shift(x, generator)
-            x = self._reframe(x, (size, size) if size else tuple(x.shape[2:]), generator)
+            if isinstance(images, Photos) and self.cuts_photos:
+                size = size or images.side
+                x = self._cut(images.repeat(views), (size, size), generator)
+            else:
+                images = images.squares() if isinstance(images, Photos) else images
+                x = images.float().div_(255).repeat(views, 1, 1, 1)
+                x = self._warp(x, generator)
+                x = self._shift(x, generator)
+                x = self._reframe(x, (size, size) if size else tuple(x.shape[2:]), generator)
             x = self._recolour(x, generator)
             x = self._degrade(x, generator)
             return list(colour.normalize(x, mean, std).contiguous().split(len(images)))
@@ -125,6 +139,16 @@ class Augment:
         boxes[~draw.chance(n, self.crop.p, generator)] = boxes.new_tensor([0, 0, height, width])
         return geometry.crop_resize(x, boxes, size, flip, upside_down, self.crop.interpolation == "bicubic")
 
+    def _cut(self, photos: Photos, size: tuple[int, int], generator: torch.Generator) -> Tensor:
+        n, side = len(photos), photos.side
+        flip, upside_down = draw.chance(n, self.flip, generator), draw.chance(n, self.vertical_flip, generator)
+        height, width = photos.heights, photos.widths
+        boxes = draw.crop_boxes(n, height, width, self.crop.scale, self.crop.ratio, generator)
+        corner = [((length - side) / 2).round() for length in (height, width)]
+        square = torch.stack([*corner, *[torch.full((n,), side)] * 2], dim=1).to(boxes)
+        boxes = torch.where(draw.chance(n, self.crop.p, generator).unsqueeze(1), boxes, square)
+        return crop_resize_each(photos, boxes, size, flip, upside_down, self.crop.interpolation == "bicubic")
+
     def _recolour(self, x: Tensor, generator: torch.Generator) -> Tensor:
         n, rgb, j = len(x), x.shape[1] == 3, self.jitter
         ranges = [
@@ -134,13 +158,17 @@ class Augment:
         if rgb:
             ranges += [(colour.saturation, max(0.0, 1 - j.saturation), 1 + j.saturation), (colour.hue, -j.hue, j.hue)]
         operations = [(op, draw.uniform(n, low, high, generator)) for op, low, high in ranges if low < high]
+        order = grey = None
         if j.p and operations:
             order = draw.orders(n, len(operations), generator)
-            chosen = draw.chance(n, j.p, generator).unsqueeze(1)
-            x = colour.color_jitter(x, operations, order.where(chosen, -1))
+            order[~draw.chance(n, j.p, generator)] = -1
         if self.grey and rgb:
-            x = apply_where(draw.chance(n, self.grey, generator), x, colour.grayscale)
-        return x
+            grey = draw.chance(n, self.grey, generator)
+        if self.fused is not None:
+            return self.fused(x, operations, order, grey)
+        if order is not None:
+            x = colour.color_jitter(x, operations, order)
+        return x if grey is None else apply_where(grey, x, colour.grayscale)
 
     def _degrade(self, x: Tensor, generator: torch.Generator) -> Tensor:
         n = len(x)

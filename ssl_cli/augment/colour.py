@@ -62,6 +62,10 @@ def hue(images: Tensor, shift: Tensor) -> Tensor:
     h.div_(chroma.clamp_min(1e-12))  # a grey pixel has chroma 0: there any hue gives the same colour
     h.add_(_column(shift * 6, images))
     h.sub_((h / 6).floor_(), alpha=6)  # into [0, 6); a third of the cost of remainder_
+    if torch.compiler.is_compiling():  # it plans memory itself, and does not take views to write to
+        shares = ((h - 3).abs() - 1, (h - 2).abs() - 1, (h - 4).abs() - 1)
+        red, green, blue = (chroma * share.clamp(0, 1) for share in shares)
+        return torch.cat([lowest + red, value - green, value - blue], dim=1)
     turned = torch.empty_like(images)
     red, green, blue = turned.split(1, dim=1)
     torch.addcmul(lowest, chroma, (h - 3).abs_().sub_(1).clamp_(0, 1), out=red)

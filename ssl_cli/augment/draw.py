@@ -29,8 +29,8 @@ def orders(n: int, k: int, generator: torch.Generator) -> Tensor:
 
 def crop_boxes(
     n: int,
-    height: int,
-    width: int,
+    height: int | Tensor,
+    width: int | Tensor,
     scale: tuple[float, float],
     ratio: tuple[float, float],
     generator: torch.Generator,
@@ -41,16 +41,28 @@ def crop_boxes(
     The area is uniform in ``scale``, a fraction of the image's, and the aspect ratio width / height log-uniform in
     ``ratio``. A box that does not fit is drawn again; after ``attempts`` the largest centred box within ``ratio``
     takes its place. Here all attempts are drawn at once and the first that fits is taken.
+
+    Args:
+        n: images.
+        height: of all images, or [n] of each, in pixels.
+        width: likewise.
+        scale: lowest and highest share of the area.
+        ratio: lowest and highest aspect ratio.
+        generator: the only source of randomness.
+        attempts: boxes that are drawn of each image.
     """
+    exact = torch.stack([torch.as_tensor(side).expand(n) for side in (height, width)]).double()  # [2, n], on the CPU
+    height, width = exact.to(generator.device, torch.float32).unsqueeze(2)
     area = uniform(n, *scale, generator, width=attempts) * (height * width)
     aspect = uniform(n, math.log(ratio[0]), math.log(ratio[1]), generator, width=attempts).exp_()
     w, h = (area * aspect).sqrt_().round_(), (area / aspect).sqrt_().round_()
     fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
     first = fits.int().argmax(1, keepdim=True)
     w, h, found = (v.gather(1, first).squeeze(1) for v in (w, h, fits))
-    top = torch.floor(uniform(n, 0, 1, generator) * (height - h + 1))
-    left = torch.floor(uniform(n, 0, 1, generator) * (width - w + 1))
+    top = torch.floor(uniform(n, 0, 1, generator) * (height.squeeze(1) - h + 1))
+    left = torch.floor(uniform(n, 0, 1, generator) * (width.squeeze(1) - w + 1))
 
-    whole = min(width, round(height * ratio[1])), min(height, round(width / ratio[0]))
-    centred = h.new_tensor([(height - whole[1]) // 2, (width - whole[0]) // 2, whole[1], whole[0]])
+    height, width = exact
+    most = torch.minimum(height, (width / ratio[0]).round()), torch.minimum(width, (height * ratio[1]).round())
+    centred = torch.stack([(height - most[0]) // 2, (width - most[1]) // 2, *most], dim=1).to(h)
     return torch.where(found.unsqueeze(1), torch.stack([top, left, h, w], dim=1), centred)

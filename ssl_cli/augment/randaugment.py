@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ssl_cli.augment import colour, draw, geometry
 from ssl_cli.augment.subset import apply_where
-from ssl_cli.system.transfer import send
+from ssl_cli.system.transfer import constant, send
 
+SMOOTH = ((1, 1, 1), (1, 5, 1), (1, 1, 1))  # Pillow's, in thirteenths
 LEVELS = 256  # of a channel, for the operations that are defined on bytes
 
 
@@ -51,9 +52,7 @@ def sharpness(images: Tensor, factor: Tensor) -> Tensor:
     channels, (height, width) = images.shape[1], images.shape[2:]
     if min(height, width) <= 2:
         return images.clone()
-    kernel = images.new_ones(3, 3)
-    kernel[1, 1] = 5
-    kernel = (kernel / kernel.sum()).expand(channels, 1, 3, 3)
+    kernel = (constant(SMOOTH, images) / 13).expand(channels, 1, 3, 3)
     smooth = images.clone()
     smooth[:, :, 1:-1, 1:-1] = F.conv2d(images, kernel, groups=channels)
     factor = send(factor, images.device, images.dtype).view(-1, 1, 1, 1)

@@ -3,9 +3,11 @@
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from typing import Any
 
 from torch import Tensor, nn
 
+from ssl_cli.backbones.foreign.origin import Origin
 from ssl_cli.errors import UserError
 
 
@@ -15,13 +17,15 @@ class Backbone(nn.Module, ABC):
     dim: int  # width of the features
     in_channels: int  # colour channels of the images
     min_size: int  # smallest side of an image, in pixels, that leaves something to average
+    still: tuple[str, ...] = ()  # names of norms whose statistics stay, see `ssl_cli.backbones.adapt`
+    origin: Origin | None = None  # of its weights, where somebody else has trained them
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
         """Return features [B, dim] of normalised images [B, in_channels, H, W], H and W at least ``min_size``."""
 
     def feature_map(self, images: Tensor) -> Tensor:
-        """Return the last map [B, dim, h, w], whose mean over h and w is what `forward` returns.
+        """Return the last map [B, dim, h, w]; of our own networks its mean over h and w is what `forward` returns.
 
         Dense tasks (what is hidden here? which colour is it there?) predict from it.
         """
@@ -33,6 +37,22 @@ class Backbone(nn.Module, ABC):
         Every parameter is in exactly one of them.
         """
         return [self]
+
+    def pooled(self, out: Tensor) -> Tensor:
+        """Return the mean over places [B, d] of what one of the `blocks` puts out, a map or tokens."""
+        return out.mean((2, 3)) if out.ndim == 4 else out.mean(1) if out.ndim == 3 else out
+
+    @classmethod
+    def origin_of(cls, **settings: Any) -> Origin | None:
+        """Return where the weights that ``settings`` name come from, and what belongs to them; None for random ones.
+
+        It is asked before the images are there: what belongs to weights (mean, size, other settings of the backbone)
+        becomes the run's wherever nothing else was typed.
+
+        Raises:
+            UserError: they are not there, or cannot be read.
+        """
+        return None
 
 
 @contextlib.contextmanager

@@ -1,12 +1,16 @@
 """Build a backbone for the images of a data set."""
 
+import contextlib
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 import torch
+from hydra.utils import get_object
 
+from ssl_cli.backbones.adapt import KEYS
 from ssl_cli.backbones.base import Backbone
-from ssl_cli.config.build import instantiate
+from ssl_cli.config.build import instantiate, without_annotations
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError
 
@@ -24,15 +28,39 @@ def build_backbone(node: Mapping[str, Any], info: DataInfo, seed: int, *, pretra
             whatever it names, and so are those that training starts at zero (``zero_init_residual``), without which a
             ResNet's residual branches would add nothing; this is the baseline that a run is measured against.
 
+    A constructor that has a parameter ``image_size`` is told the side of the images, in pixels.
+
     Raises:
         UserError: the images are too small for this backbone.
     """
     torch.manual_seed(seed)
+    node = {key: value for key, value in node.items() if key not in KEYS}
     ordinary = {} if pretrained else {key: value for key, value in ORDINARY.items() if key in node}
-    backbone: Backbone = instantiate({**node, **ordinary}, in_channels=info.channels)
+    size = {"image_size": info.image_size} if _asks_for_size(node["_target_"]) else {}
+    backbone: Backbone = instantiate({**node, **ordinary}, in_channels=info.channels, **size)
     if info.image_size < backbone.min_size:
         raise UserError(
             f"this backbone needs images of at least {backbone.min_size} pixels, {info.name} has {info.image_size}; "
-            f"write dataset.storage_size={backbone.min_size} or backbone=convnet"
+            f"write {info.size_key}={backbone.min_size} or backbone=convnet"
         )
     return backbone
+
+
+def _asks_for_size(target: str) -> bool:
+    with contextlib.suppress(Exception):  # what cannot be found is said where it is built
+        return "image_size" in inspect.signature(get_object(target)).parameters
+    return False
+
+
+def called_with(node: Mapping[str, Any], backbone: Backbone) -> tuple[str, dict[str, Any]]:
+    """Return the class of a backbone, and the arguments that build an empty one of the same shape, as plain values.
+
+    Args:
+        node: the settings that it was built by.
+        backbone: the network, merged if it was adapted.
+    """
+    settings = {key: value for key, value in without_annotations(node).items() if key not in KEYS}
+    target = settings.pop("_target_")
+    settings |= {"weights": None} if "weights" in settings else {}
+    settings |= {"image_size": backbone.image_size} if hasattr(backbone, "image_size") else {}
+    return target, {"in_channels": backbone.in_channels, **settings}

@@ -26,8 +26,7 @@ class SplitBatchNorm(_BatchNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise [B, C, ...] by the statistics of each part in train mode, by the running ones otherwise."""
-        parts = math.gcd(len(x), self.splits)
-        if not self.training or parts == 1:
+        if not self.training or (parts := math.gcd(len(x), self.splits)) == 1:
             return super().forward(x)
         self.num_batches_tracked.add_(1)
         mean, var, weight, bias = (

@@ -1,8 +1,13 @@
-"""ResNets (He et al. 2016, arXiv:1512.03385) from torchvision, at random initialisation."""
+"""ResNets (He et al. 2016, arXiv:1512.03385) from torchvision, with random weights or those of others."""
+
+from typing import Any
 
 from torch import Tensor, nn
 
 from ssl_cli.backbones.base import Backbone
+from ssl_cli.backbones.foreign import of_torchvision
+from ssl_cli.backbones.foreign.load import load
+from ssl_cli.backbones.foreign.origin import Origin
 from ssl_cli.backbones.norms import batch_norm, check_norm
 from ssl_cli.errors import UserError, did_you_mean
 
@@ -24,9 +29,11 @@ class ResNet(Backbone):
             not show.
         norm_momentum: share of BatchNorm's running statistics that a batch replaces, in (0, 1].
         split_norms: parts of a batch that BatchNorm normalises each by itself; 1: it is one.
+        weights: None: random; ``pretrained``: torchvision's best; a name of torchvision's, such as ``IMAGENET1K_V2``; a
+            file. They are of one ``stem``: published ones of ``imagenet``.
 
     Raises:
-        UserError: ``arch``, ``stem`` or ``norm`` is unknown.
+        UserError: ``arch``, ``stem`` or ``norm`` is unknown; the weights are not there, or not of this network.
     """
 
     def __init__(
@@ -38,13 +45,12 @@ class ResNet(Backbone):
         norm: str = "batch",
         norm_momentum: float = 0.1,
         split_norms: int = 1,
+        weights: str | None = None,
     ):
         super().__init__()
         from torchvision import models  # takes seconds
 
-        archs = models.list_models(module=models, include="*resne*")  # ResNeXt and wide ones too
-        if arch not in archs:
-            raise UserError(f"backbone.arch={arch} is unknown{did_you_mean(arch, archs)} (one of {', '.join(archs)})")
+        _check_arch(arch)
         if stem not in _STEMS:
             raise UserError(f"backbone.stem={stem} is unknown{did_you_mean(stem, _STEMS)} (write cifar or imagenet)")
         check_norm(norm, ("batch", "group"), norm_momentum, split_norms)
@@ -64,6 +70,14 @@ class ResNet(Backbone):
         self.min_size = _STEMS[stem]
         net.fc = nn.Identity()
         self.net = net
+        if (origin := self.origin_of(arch, weights)) is not None:
+            self.origin = load(net, origin, f"backbone.weights={weights}", first=["conv1.weight"])
+
+    @classmethod
+    def origin_of(cls, arch: str = "resnet18", weights: str | None = None, **_: Any) -> Origin | None:
+        """Return where the weights are and what belongs to them, see `Backbone.origin_of`."""
+        _check_arch(arch)
+        return None if weights is None else of_torchvision.origin(arch, weights)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return features [B, dim] of normalised images [B, in_channels, H, W]."""
@@ -79,3 +93,11 @@ class ResNet(Backbone):
         """Return the stem and the four stages."""
         net = self.net
         return [nn.ModuleList([net.conv1, net.bn1]), net.layer1, net.layer2, net.layer3, net.layer4]
+
+
+def _check_arch(arch: str) -> None:
+    from torchvision import models
+
+    archs = models.list_models(module=models, include="*resne*")  # ResNeXt and wide ones too
+    if arch not in archs:
+        raise UserError(f"backbone.arch={arch} is unknown{did_you_mean(arch, archs)} (one of {', '.join(archs)})")

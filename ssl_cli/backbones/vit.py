@@ -1,10 +1,16 @@
 """Vision transformers (Dosovitskiy et al. 2021, arXiv:2010.11929) for images of any size that the patch divides."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssl_cli.backbones.base import Backbone
+from ssl_cli.backbones.foreign import read
+from ssl_cli.backbones.foreign.load import load
+from ssl_cli.backbones.foreign.named import file_named
+from ssl_cli.backbones.foreign.origin import Origin
 from ssl_cli.errors import UserError
 
 
@@ -57,6 +63,10 @@ class ViT(Backbone):
         heads: of the attention.
         freeze_patches: keep the embedding of the patches as the seed drew it, for a steadier training (MoCo v3,
             section 4.2).
+        weights: None: random; a file, of such a network: with fixed positions, and without a class token.
+
+    Raises:
+        UserError: ``dim`` does not fit; the weights are not there, or not of this network.
     """
 
     def __init__(
@@ -67,6 +77,7 @@ class ViT(Backbone):
         depth: int = 4,
         heads: int = 4,
         freeze_patches: bool = False,
+        weights: str | None = None,
     ):
         super().__init__()
         if dim % 4 or dim % heads:
@@ -83,6 +94,19 @@ class ViT(Backbone):
                 nn.init.zeros_(module.bias)
         if freeze_patches:
             self.embed.requires_grad_(False)
+        if (origin := self.origin_of(weights)) is not None:
+            self.origin = load(self, origin, f"backbone.weights={weights}", first=["embed.weight"], hint=_OTHERS)
+
+    @classmethod
+    def origin_of(cls, weights: str | None = None, **_: Any) -> Origin | None:
+        """Return where the weights are and what their file says of them, see `Backbone.origin_of`."""
+        if weights is None:
+            return None
+        path = file_named(weights)
+        if path is None:
+            raise UserError(f"backbone.weights={weights} is not a file, and nobody publishes such a network; {_OTHERS}")
+        file = read.weights_in(path)
+        return Origin(str(path), str(file)).stating(read.about(file))
 
     def tokens(self, images: Tensor) -> Tensor:
         """Return patches with their positions [B, N, dim], row by row, of images [B, in_channels, H, W]."""
@@ -114,3 +138,8 @@ class ViT(Backbone):
     def blocks(self) -> list[nn.Module]:
         """Return the patches' embedding and each block, the last with the norm after it."""
         return [self.embed, *self.layers[:-1], nn.ModuleList([self.layers[-1], self.norm])]
+
+
+_OTHERS = (
+    "published transformers have a class token and positions of their own: write backbone=timm backbone.name=vit_..."
+)

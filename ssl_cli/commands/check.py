@@ -106,7 +106,7 @@ def resumes(run: RunDir, trusted: list[str]) -> str:
     for _ in range(2):
         with blaming_config(file):
             experiment = prepare(_for_steps(config), resuming=True, kept=kept)
-        if changed := [key for key, value in experiment.info.to_dict().items() if state["data"].get(key) != value]:
+        if changed := experiment.info.differing(state["data"]):
             _no(f"the data are not those of the run any more: {', '.join(changed)} changed")
         try:
             ends.append(_state_after(experiment, copy.deepcopy(state)))

@@ -24,17 +24,20 @@ the settings people change most
   trainer.max_time=2h        save and stop, resumable, when the time is up
   trainer.dry_run=true       print the plan, train and write nothing
   dataset.root=DIR           where the images are
+  dataset.labels_file=FILE   a table of their labels (CSV; dataset=folder)
   dataset.labels=all         the labels that may be used: all, 10% or 4/class
   optimizer.lr=0.002         peak learning rate
   method.temperature=0.2     the method's own settings
   hydra.run.dir=DIR          where to write; default outputs/DATE/TIME-METHOD-DATASET
   resume=RUN                 go on with a run that stopped (a directory, or `last`)
+  tracker=tensorboard        show the run there, too; tracker=[tensorboard,mlflow]: in both
   init=RUN                   start from the backbone of another run, or of `last` or `best`: fine-tuning
   (all of them, with values: ssl train --cfg job)
 
 examples
   ssl train method=simclr
   ssl train method=simclr dataset=folder dataset.root=DIR
+  ssl train method=supervised dataset=folder dataset.root=DIR dataset.labels_file=FILE.csv
   ssl train method=supervised dataset.labels=10%
   ssl train method=fixmatch dataset.labels=4/class
   ssl train method=supervised init=last dataset.labels=10%   fine-tune the latest run
@@ -92,16 +95,42 @@ examples
   ssl embed ckpt=last
   ssl embed ckpt=last dataset=folder dataset.root=DIR out=features.csv
 """,
+    "predict": """\
+the settings people change most
+  ckpt=RUN                   a run directory, a checkpoint file, `last` or `best` (see ssl runs --help)
+  dataset=folder             your own images: every one below dataset.root, whatever the layout; default: the run's own
+  dataset.root=DIR           where they are; without dataset=NAME: where the run's own images are now
+  out=FILE                   FILE.csv, FILE.parquet or FILE.jsonl; default RUN/predicted/DATASET.csv
+  probe=linear               fitted on the run's labels; default: the method's own classifier, if it has one
+  min_probability=0.9        leave images whose class is less probable to a person
+  split=all                  of the run's own images: all, train, val or test
+  root=DIR                   where the run's own images are now, beside dataset=NAME
+  (all of them, with values: ssl predict --cfg job ckpt=RUN)
+
+An interrupted prediction goes on where it stopped: type the same command again.
+
+examples
+  ssl predict ckpt=last dataset=folder dataset.root=DIR
+  ssl predict ckpt=last dataset=folder dataset.root=DIR out=labels.csv min_probability=0.9
+  ssl predict ckpt=last split=test
+""",
     "export": """\
 the settings people change most
   ckpt=RUN                   a run directory, a checkpoint file, `last` or `best` (see ssl runs --help)
-  out=FILE                   FILE.safetensors; default RUN/export/backbone.safetensors
+  to=onnx                    a directory that works without ssl: safetensors, timm or onnx; without to= one file
+                             with the backbone's weights
+  head=linear                with a linear probe, fitted on the run's labels; default the method's own classifier
+  out=DIR                    default RUN/export/TO; without to= FILE.safetensors
+  push=USER/NAME             also upload the directory to the Hugging Face hub, as a private repository
+  dataset.root=DIR           where the run's own images are now (for head=linear)
   trusted_modules=[MODULE]   your own modules that the checkpoint may name
   (all of them, with values: ssl export --cfg job ckpt=RUN)
 
 examples
   ssl export ckpt=last
   ssl export ckpt=best out=backbone.safetensors
+  ssl export ckpt=last to=onnx head=linear out=DIR
+  ssl export ckpt=last to=timm push=USER/NAME
 """,
 }
 

@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -15,7 +14,7 @@ from ssl_cli.config.words import command
 from ssl_cli.data.budget import parse_budget
 from ssl_cli.data.pseudo_labels import FILE, KEY
 from ssl_cli.errors import RunError, UserError
-from ssl_cli.runs.catalog import checkpoint_file
+from ssl_cli.runs.catalog import checkpoint_file, run_of
 from ssl_cli.runs.directory import RunDir
 from ssl_cli.system.atomic import write_json
 
@@ -76,22 +75,23 @@ def run(config: DictConfig) -> int:
         raise RunError(f"the result above is not kept: {why}; to keep it in another place, write hydra.run.dir=DIR")
     print(f"result: {directory / 'result.json'}")
     if measured.spread:
-        print(
-            f"labels for all train images: {directory / FILE}; to learn from them, too: {_trained_on(trained, directory)}"
-        )
+        print(f"labels of all train images: {directory / FILE}")
+        if config.dataset is None and (source := run_of(file)) is not None:
+            budgets = list(measured.spread)
+            print(f"to learn from them, too: {training_command(source, directory, str(trained.node.labels), budgets)}")
     return 0
 
 
-def training_command(run: Path, result: Path, trained: Any, budgets: list[str]) -> str:
+def training_command(run: Path, result: Path, own: str, budgets: Sequence[str]) -> str:
     """Return what to type to train on human labels and those that a probe of the run has spread from them.
 
     Args:
         run: the run, with whose own images it was probed.
         result: the probe's directory.
-        trained: the opened checkpoint.
-        budgets: that labels were spread from, the run's own or others drawn with seeds from 0.
+        own: the run's label budget.
+        budgets: that labels were spread from: the run's own, or others that were drawn with seeds from 0.
     """
-    drawn = {} if str(trained.node.labels) in budgets else {"dataset.labels": budgets[0], "dataset.label_seed": 0}
+    drawn = {} if own in budgets else {"dataset.labels": budgets[0], "dataset.label_seed": 0}
     return command("ssl", "train", "method=supervised", init=run, **drawn, **{KEY: result})
 
 

@@ -10,11 +10,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from ssl_cli.backbones.foreign.named import check_named
 from ssl_cli.compare.sweep import show_sweep
 from ssl_cli.config.build import instantiate
 from ssl_cli.config.check import check_fit
 from ssl_cli.config.chosen import moved_root
 from ssl_cli.config.compose import run_app
+from ssl_cli.config.elsewhere import PLACES, is_address
 from ssl_cli.config.jobs import Done, searches, sweep_command
 from ssl_cli.config.paths import conf_dir
 from ssl_cli.data.budget import parse_budget
@@ -28,6 +30,13 @@ from ssl_cli.runs.job import Job
 from ssl_cli.system.signals import parse_time
 from ssl_cli.system.terminal import shown
 from ssl_cli.training.resume import longer, resumed_config
+from ssl_cli.training.trackers.chosen import chosen as trackers
+
+PATHS = {  # of a data set, that must be there
+    "root": "DIR with the directory of the images",
+    "test_root": "DIR with the directory of the test images",
+    "labels_file": "FILE.csv with the table of labels",
+}
 
 
 @dataclass
@@ -69,7 +78,8 @@ def run(deferred: Deferred, config: DictConfig) -> int | Done:
     if run_dir is not None:
         config = resumed_config(run_dir, config)
         if run_dir.summary.get("state") == "finished" and not longer(run_dir, config):
-            print(f"{run_dir.path} is finished; nothing to do. To train longer: add trainer.epochs=N")
+            more = "" if run_dir.summary.get("steps") == 0 else " To train longer: add trainer.epochs=N"
+            print(f"{run_dir.path} is finished; nothing to do.{more}")
             return 0
     hydra_config = HydraConfig.get()
     if config.init is not None and run_dir is None:
@@ -77,7 +87,10 @@ def run(deferred: Deferred, config: DictConfig) -> int | Done:
     if config.dataset.get("pseudo_labels") is not None and run_dir is None:
         config = with_pseudo_labels(config)
     check(config)
-    config = with_absolute_paths(config, ("root", "cache_dir") if run_dir else ("root", "targets", "cache_dir"))
+    if run_dir is None and config.backbone.get("weights") is not None:
+        config = with_weights(config)
+    places = ("root", "test_root", "labels_file", "cache_dir")
+    config = with_absolute_paths(config, places if run_dir else (*places, "targets"))
     if hydra_config.mode == RunMode.MULTIRUN and place.adopted():
         raise UserError("the ranks of torchrun or srun do one run together; for a sweep: ssl train -m launcher=NAME")
     chosen = any("run.dir=" in item for item in hydra_config.overrides.hydra)
@@ -126,21 +139,31 @@ def check(config: DictConfig) -> None:
             f"trainer.batch_size={config.trainer.batch_size} is not a multiple of "
             f"trainer.accumulate={config.trainer.accumulate}"
         )
+    check_named(config.backbone)
     for duration in (config.schedule.get("warmup", 0), *config.schedule.get("milestones", [])):
         parse_duration(str(duration), 1, 1)
     if config.trainer.get("max_time") is not None:
         parse_time(config.trainer.max_time)
-    root = config.dataset.get("root")
-    if root is not None and not Path(str(root)).expanduser().exists() and not config.dataset.get("download", False):
-        raise UserError(f"dataset.root={root} does not exist; write dataset.root=DIR with the directory of the images")
+    trackers(OmegaConf.to_container(config, resolve=True))
+    for key, what in PATHS.items():
+        path = config.dataset.get(key)
+        if path is not None and not Path(str(path)).expanduser().exists() and not config.dataset.get("download", False):
+            raise UserError(f"dataset.{key}={path} does not exist; write dataset.{key}={what}")
 
 
 def with_absolute_paths(config: DictConfig, keys: Sequence[str]) -> DictConfig:
-    """Return the config with paths of the data set that hold from any directory: a run may be used from another."""
+    """Return the config with paths that hold from any directory, for a run may be used from another.
+
+    Args:
+        config: the composed config.
+        keys: of the data set. Of trackers, all places.
+    """
     config = config.copy()
-    for key in keys:
-        if isinstance(path := config.dataset.get(key), str):
-            config.dataset[key] = str(Path(path).expanduser().absolute())
+    places = [(config.dataset, key) for key in keys]
+    places += [(node, key) for node in (config.get("tracker") or {}).values() for key in PLACES]
+    for node, key in places:
+        if isinstance(path := node.get(key), str) and not is_address(path):
+            node[key] = str(Path(path).expanduser().absolute())
     return config
 
 
@@ -153,15 +176,27 @@ def with_pseudo_labels(config: DictConfig) -> DictConfig:
     return config
 
 
+def typed_and_chosen() -> tuple[list[str], set[str]]:
+    """Return the overrides of the command line, and the groups that they, or an experiment, choose."""
+    typed = list(HydraConfig.get().overrides.task)
+    chosen = {item.lstrip("+~").split("=")[0].split("@")[0] for item in typed}
+    if HydraConfig.get().runtime.choices.get("experiment"):
+        chosen |= {"dataset", "backbone", "augment"}
+    return typed, chosen
+
+
+def with_weights(config: DictConfig) -> DictConfig:
+    """Return the config with what belongs to the weights that its backbone starts from."""
+    from ssl_cli.setup.weights import with_belongings
+
+    return with_belongings(config, typed_and_chosen()[0], bool(HydraConfig.get().runtime.choices.get("experiment")))
+
+
 def with_init(config: DictConfig) -> DictConfig:
     """Return the config with what ``init=RUN`` brings; what cannot be one is refused before torch is imported."""
     config = config.copy()
     config.init = str(checkpoint_file(str(config.init), "init"))
-    hydra_config = HydraConfig.get()
-    typed = list(hydra_config.overrides.task)
-    chosen = {item.lstrip("+~").split("=")[0].split("@")[0] for item in typed}
-    if hydra_config.runtime.choices.get("experiment"):
-        chosen |= {"dataset", "backbone", "augment"}
+    typed, chosen = typed_and_chosen()
 
     from ssl_cli.setup.initial import initialised
 

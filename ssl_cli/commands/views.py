@@ -33,7 +33,7 @@ def run(config: DictConfig) -> int:
     from ssl_cli.setup.parts import build_pretext
     from ssl_cli.system.terminal import shown
 
-    data = load(OmegaConf.to_container(config.dataset, resolve=True))
+    data = load(OmegaConf.to_container(config.dataset, resolve=True), config.pretext.get("size"))
     info, _ = describe(data, config.dataset)
     if not len(data.splits["train"]):
         raise UserError(f"{data.name} has no train image to draw")

@@ -76,7 +76,7 @@ def _columns(entries: Sequence[Entry], metric: str | None) -> list[Column]:
         known = dict.fromkeys(name for row in rows for name in metrics_of(row))
         raise UserError(f"no run has the metric '{metric}'{did_you_mean(str(metric), known)} ({', '.join(known)})")
     probes = list(dict.fromkeys((probe, target) for probe, _, target, _ in columns))
-    kinds = ("all", "fraction", "per_class", "none")
+    kinds = ("all", "fraction", "group_fraction", "per_class", "groups_per_class", "none")
 
     def place(at: Column) -> tuple[int, int, float]:
         kind, amount = ("none", 0) if at[1] == "none" else parse_budget(at[1])  # a task that uses no labels

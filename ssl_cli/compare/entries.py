@@ -14,6 +14,7 @@ from ssl_cli.config.moved import with_new_names
 from ssl_cli.config.schema import HOUSEKEEPING
 from ssl_cli.errors import UserError
 from ssl_cli.runs.catalog import read_json, record
+from ssl_cli.system import plain_yaml
 
 NOT_THE_MODEL = (*HOUSEKEEPING, "probe")  # settings that make no other model
 
@@ -144,7 +145,7 @@ def _run_of(probe: Path, result: dict[str, Any]) -> Path | None:
 
 def _yaml(file: Path) -> dict[str, Any]:
     try:
-        content = yaml.load(file.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        content = plain_yaml.loads(file.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError):
         return {}
     return with_new_names(content) if isinstance(content, dict) else {}

@@ -94,8 +94,7 @@ def further_table(rows: Sequence[dict], backbone: str = "backbone") -> Table | N
     return table
 
 
-def print_table(rows: Sequence[dict], console: Console, backbone: str = "backbone") -> None:
-    """Print the results, or nothing when there are none; columns that the console has no room for come below."""
+def _print_in_parts(rows: Sequence[dict], console: Console, backbone: str) -> None:
     left, title = list(dict.fromkeys(column(row) for row in rows)), True
     while left:
         for count in range(len(left), 0, -1):
@@ -104,8 +103,28 @@ def print_table(rows: Sequence[dict], console: Console, backbone: str = "backbon
                 break
         left, table.title, title = left[count:], table.title if title else None, False
         console.print(table)
+
+
+def print_table(rows: Sequence[dict], console: Console, backbone: str = "backbone") -> None:
+    """Print the results, or nothing when there are none; columns that the console has no room for come below."""
+    _print_in_parts(rows, console, backbone)
+    if second := without_copies(rows):
+        console.print(f"The same {about_copies(second)}:")
+        _print_in_parts(second, console, backbone)
     if (further := further_table(rows, backbone)) is not None:
         console.print(further)
+
+
+def without_copies(rows: Sequence[dict]) -> list[dict]:
+    """Return the rows with their second number, without test images that are in train; none where none is."""
+    known = [row for row in rows if (row.get("without_copies") or {}).get("mean") is not None]
+    return [{**row, **{name: row["without_copies"][name] for name in ("mean", "std", "ci")}} for row in known]
+
+
+def about_copies(rows: Sequence[dict]) -> str:
+    """Return what the numbers of `without_copies` are."""
+    count = max(row["without_copies"]["left_out"] for row in rows)
+    return f"without {count:,} test image{'s' * (count != 1)} that train has, too, pixel for pixel"
 
 
 def _rounded(row: dict) -> float:
@@ -133,7 +152,10 @@ def header(probe: str, labels: str, target: str | None = None) -> str:
         return name
     if labels == "all":
         return name if probe == "knn" or target else f"{name},\nall labels"
-    if labels.endswith("%"):
-        return f"{name},\n{labels} of\nlabels"
-    count = labels.removesuffix("/class")
-    return f"{name},\n{count} label{'' if count == '1' else 's'}\nper class"
+    count, percent, of_groups = labels.partition("%")
+    if percent:
+        return f"{name},\n{count}% of\n{'groups' if of_groups else 'labels'}"
+    count, of_groups, _ = labels.removesuffix("/class").partition("group")
+    return (
+        f"{name},\n{count.strip()} {'group' if of_groups else 'label'}{'' if count.strip() == '1' else 's'}\nper class"
+    )

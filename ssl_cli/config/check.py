@@ -18,6 +18,7 @@ MEANT = {
     "resume": "RUN (a run directory, or `last`)",
     "init": "RUN (a run directory, a checkpoint file, `last` or `best`)",
     "ckpt": "RUN (a run directory, a checkpoint file, `last` or `best`)",
+    "backbone.name": "NAME (a network of timm, such as resnet50)",
     "dataset.root": "DIR (the directory of your images)",
 }
 
@@ -57,7 +58,8 @@ def check(config: DictConfig, defaults: DictConfig, command: str) -> None:
     _check_limits(plain, schema)
     for key, allowed in CHOICES.items():
         if plain.get("trainer", {}).get(key, allowed[0]) not in allowed:
-            raise UserError(f"trainer.{key}={plain['trainer'][key]} is not one of {', '.join(allowed)}")
+            words = ", ".join(str(word).lower() if isinstance(word, bool) else word for word in allowed)
+            raise UserError(f"trainer.{key}={plain['trainer'][key]} is not one of {words}")
 
 
 def known_settings(command: str) -> list[str]:
@@ -88,8 +90,12 @@ def _check_chosen(plain: Mapping, schema: type) -> None:
     """Refuse settings of a plug-in where none is chosen: nothing would be built of them."""
     chosen = {key: plain.get(key) for key, f in schema.__dataclass_fields__.items() if f.type is Any}
     chosen |= {f"probes.{name}": node for name, node in (chosen.pop("probes", None) or {}).items()}
+    trackers = chosen.pop("tracker", None) or {}
+    if not isinstance(trackers, Mapping) or "_target_" in trackers:
+        raise UserError(f"tracker={trackers} is no group of trackers; write tracker=OPTION or tracker=[OPTION,OPTION]")
+    chosen |= {f"tracker.{name}": node for name, node in trackers.items()}
     for key, node in chosen.items():
-        option = f"+probe@{key}=OPTION" if key.startswith("probes.") else f"{key}=OPTION"
+        option = f"+probe@{key}=OPTION" if key.startswith("probes.") else f"{key.split('.')[0]}=OPTION"
         if isinstance(node, Mapping) and "_target_" not in node:
             names = ", ".join(str(name) for name in node if name not in ANNOTATIONS)
             raise UserError(f"{key} has settings ({names}) but nothing is chosen that reads them; write {option}, too")

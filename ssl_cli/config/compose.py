@@ -34,7 +34,9 @@ FLAGS = (
     *("--hydra-help", "--shell-completion", "-sc"),
 )
 ALONE = ("--resolve", "--run", "-r", "--multirun", "-m", "--hydra-help", "--shell-completion", "-sc")  # take no value
-OWN_IMAGES = ("probe", "embed")  # commands that look at a run's own images where no data set is chosen
+# Commands that look at a run's own images where no data set is chosen.
+OWN_IMAGES = ("probe", "embed", "predict", "export")
+NONE = ("launcher=null", "tracker=null")  # groups that need not be chosen; Hydra knows an empty list, but no null
 SHOWS = {
     **dict.fromkeys(("--cfg", "-c"), ("job", "hydra", "all")),
     **dict.fromkeys(("--info", "-i"), ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")),
@@ -67,6 +69,7 @@ def run_app(
     settings = texts_as_texts(settings, command, sweep, [conf, *config_dirs(flags)])
     if not {"-cn", "--config-name"} & set(flags):
         settings = own_places(command, settings)
+    settings = [f"{item[:-4]}[]" if item in NONE else item for item in settings]
     store = ConfigStore.instance()
     store.store(name=f"_{command}_schema", node=schema.SCHEMAS[command])
     _search_upwards(store)
@@ -93,16 +96,16 @@ def run_app(
 
 
 def own_places(command: str, settings: Sequence[str]) -> list[str]:
-    """Let ``dataset.root=DIR`` without ``dataset=NAME`` say where a run's own images are.
+    """Let ``dataset.root=DIR`` without ``dataset=NAME`` say where a run's own images are, and likewise their table.
 
-    For ``ssl probe`` and ``ssl embed`` that is ``root=DIR``. Beside ``resume=`` and ``init=`` the settings that say
-    where images are need not be those of the default data set.
+    For the commands of `OWN_IMAGES` that is ``root=DIR``. Beside ``resume=`` and ``init=`` the settings that say where
+    images are need not be those of the default data set.
     """
     keys = {item.lstrip("+").split("=")[0] for item in settings if not item.endswith("=null")}
     if "dataset" in keys:
         return list(settings)
     if command in OWN_IMAGES:
-        return [re.sub(r"^\+*dataset\.root=", "root=", item) for item in settings]
+        return [re.sub(r"^\+*dataset\.(root|test_root|labels_file)=", r"\1=", item) for item in settings]
     places = tuple(f"{key}=" for key in schema.PLACES)
     of_a_run = command == "train" and not keys.isdisjoint(("resume", "init"))
     return [f"++{item}" if of_a_run and item.startswith(places) else item for item in settings]

@@ -35,6 +35,8 @@ def explain_missing(error: MissingConfigException, conf: Path, command: str, fla
     for file in (place / f"{missing}.yml" for place in places):
         if file.is_file():
             return f"{file} is not read, for its name must end in .yaml; rename it to {file.stem}.yaml"
+    if group and not options:  # Hydra has not looked: of one in a list, say
+        options = sorted(f.stem for place in (conf, *places) for f in (place / group).glob("[!_]*.yaml"))
     if options:
         return f"there is no {group} '{option}'{did_you_mean(option, options)} ({group} is one of {', '.join(options)})"
     if group:
@@ -84,6 +86,9 @@ def explain(error: Exception, command: str) -> str:
         return f"an interpolation leads nowhere: there is no setting '{match[1]}'; write a value without ${{...}}"
     if match := re.search(r"Could not override '([^']*)'\. No match in the defaults list", text):
         return f"there is no group '{match[1]}' here (see `ssl {command} --help`)"
+    if match := re.search(r"Ambiguous value for argument 'tracker=([^']*)'", text):
+        both = word("tracker", match[1].split(","))
+        return f"tracker={match[1]} is several values; for a run with several trackers write {both}"
     if match := re.search(r"Ambiguous value for argument '([^']*)'", text):
         return f"{match[1]} is several values: a sweep needs -m, so write ssl {command} -m {match[1]}"
     if match := re.search(r"Sweep parameters '([^']*)' requires|BasicSweeper does not support sweep type", text):
@@ -107,8 +112,11 @@ def _unreadable(override: str) -> str:
 
 
 def _unknown_key(full_key: str, parent: object, command: str) -> str:
-    if command in ("probe", "embed") and full_key.startswith("dataset."):
+    if command in ("probe", "embed", "predict") and full_key.startswith("dataset."):
         return f"'{full_key}' can only be set beside a data set: write dataset=NAME {full_key}=VALUE"
+    head, _, chosen = full_key.partition(".")
+    if command == "train" and head == "tracker" and chosen.isidentifier():
+        return f"tracker={chosen} is not chosen, which its settings belong to; write tracker={chosen}, too"
     part = full_key.rpartition(".")[0]
     known = check.known_settings(command)
     names = [name for name in known if part and name.rpartition(".")[0] == part]

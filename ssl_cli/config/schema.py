@@ -19,7 +19,7 @@ def setting(
     default: Any = MISSING,
     *,
     limit: str | None = None,
-    choices: tuple[str, ...] = (),
+    choices: tuple[str | bool, ...] = (),
     resumable: bool = False,
     identifies: bool = True,
     text: bool = False,
@@ -29,7 +29,7 @@ def setting(
     Args:
         default: its value where the YAML files give none; a list or dictionary is made anew each time.
         limit: its range, as `ssl_cli.config.limits` reads it.
-        choices: the texts that it can be; none: any.
+        choices: the words that it can be; none: any.
         resumable: whether it may change beside ``resume=``: how long to train, where, how often to look and save;
             nothing of what is learned from.
         identifies: whether it makes another model. If not (where and how it was computed), it names no directory of a
@@ -68,6 +68,7 @@ class TrainerConfig:
     device: str = setting(choices=DEVICES, resumable=True, identifies=False)
     precision: str = setting(choices=PRECISIONS)
     channels_last: bool = setting()
+    compile: Any = setting("auto", choices=("auto", True, False), identifies=False)
     threads: int | None = setting(None, limit=">= 1", resumable=True, identifies=False)
     devices: int = setting(1, limit=">= 1", resumable=True, identifies=False)
     synchronise_norms: bool = setting(True)
@@ -95,6 +96,7 @@ class TrainConfig:
     method: Any = setting()
     probes: Any = setting(identifies=False)
     launcher: Any = setting(None, identifies=False)
+    tracker: Any = setting(None, identifies=False)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
 
@@ -115,6 +117,8 @@ class ProbeConfig:
     probe: Any = MISSING
     dataset: Any = None
     root: str | None = setting(None, text=True)
+    test_root: str | None = setting(None, text=True)
+    labels_file: str | None = setting(None, text=True)
     augment: Any = None
     layer: int | None = setting(None, limit=">= 1")
     keep_features: bool = True
@@ -131,8 +135,28 @@ class EmbedConfig:
     trusted_modules: list[str] = setting([])
     dataset: Any = None
     root: str | None = setting(None, text=True)
+    test_root: str | None = setting(None, text=True)
+    labels_file: str | None = setting(None, text=True)
     augment: Any = None
     layer: int | None = setting(None, limit=">= 1")
+    trainer: DeviceConfig = field(default_factory=DeviceConfig)
+
+
+@dataclass
+class PredictConfig:
+    """``ssl predict``. Values and meanings: ``conf/predict.yaml``."""
+
+    ckpt: str = setting(text=True)
+    out: str | None = setting(None, text=True)
+    min_probability: float | None = setting(None, limit="0 < x <= 1")
+    split: str = "all"
+    trusted_modules: list[str] = setting([])
+    probe: Any = None
+    dataset: Any = None
+    root: str | None = setting(None, text=True)
+    test_root: str | None = setting(None, text=True)
+    labels_file: str | None = setting(None, text=True)
+    augment: Any = None
     trainer: DeviceConfig = field(default_factory=DeviceConfig)
 
 
@@ -141,8 +165,13 @@ class ExportConfig:
     """``ssl export``. Values and meanings: ``conf/export.yaml``."""
 
     ckpt: str = setting(text=True)
+    to: str | None = None
+    head: str | None = None
     out: str | None = setting(None, text=True)
+    push: str | None = setting(None, text=True)
+    root: str | None = setting(None, text=True)
     trusted_modules: list[str] = setting([])
+    trainer: DeviceConfig = field(default_factory=DeviceConfig)
 
 
 @dataclass
@@ -160,6 +189,7 @@ SCHEMAS = {
     "train": TrainConfig,
     "probe": ProbeConfig,
     "embed": EmbedConfig,
+    "predict": PredictConfig,
     "export": ExportConfig,
     "views": ViewsConfig,
 }
@@ -170,7 +200,8 @@ CHOICES = {
 }
 
 # Where a data set's images are and how they are kept: other values of these are the same images.
-PLACES = ("dataset.root", "dataset.cache_dir", "dataset.storage_limit", "dataset.download")
+KEPT_IN = ("dataset.root", "dataset.test_root", "dataset.cache_dir", "dataset.storage_limit", "dataset.download")
+PLACES = (*KEPT_IN, "dataset.labels_file")  # another table may be a copy, or have other labels
 
 
 def _settings(key: str, value: bool) -> tuple[str, ...]:
@@ -181,4 +212,4 @@ def _settings(key: str, value: bool) -> tuple[str, ...]:
 
 
 RESUMABLE = (*_settings("resumable", True), *PLACES)
-HOUSEKEEPING = (*_settings("identifies", False), *PLACES)  # what makes no other model
+HOUSEKEEPING = (*_settings("identifies", False), *KEPT_IN)  # what makes no other model

@@ -8,6 +8,7 @@ import yaml
 
 from ssl_cli.config import schema
 from ssl_cli.config.words import is_plain, is_quoted, typed_text
+from ssl_cli.system import plain_yaml
 
 OF_HYDRA = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.job.name")
 SEVERAL = "several"  # a list of texts
@@ -56,7 +57,7 @@ def _declared(file: Path) -> dict[str, str]:
     """Return the texts that a plug-in's file declares under ``_texts_``, each with its kind."""
     try:
         content = file.read_text(encoding="utf-8-sig")
-        node = yaml.safe_load(content) if "_texts_" in content else None
+        node = plain_yaml.loads(content) if "_texts_" in content else None
     except (OSError, ValueError, yaml.YAMLError):  # Hydra says so if it is asked for
         return {}
     return declared(node)

@@ -7,6 +7,7 @@ from typing import Any
 
 # Hydra's grammar reads these, and what is no number, true, false or null, as the text that they are.
 _PLAIN = re.compile(r"[A-Za-z0-9_/\-+.%@*]+")
+_ADDRESS = re.compile(r"[a-z]+://[A-Za-z0-9_/\-+.%@:]+")
 _WORDS = ("true", "false", "null")
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 _SWEPT = re.compile(r"(choice|range|interval|glob|shuffle|sort|tag)\(.*\)", re.DOTALL)
@@ -20,6 +21,8 @@ def in_quotes(text: str) -> str:
 
 def is_plain(text: str) -> bool:
     """Return whether Hydra's grammar reads a text as itself without quotes: not ``2024``, ``true``, ``a=b``."""
+    if _ADDRESS.fullmatch(text):
+        return True
     if not _PLAIN.fullmatch(text) or text.lower() in _WORDS:
         return False
     try:

@@ -6,27 +6,34 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ssl_cli.data.budget import parse_budget
+from ssl_cli.data.budget import OF_GROUPS, parse_budget
+from ssl_cli.data.groups import numbered
 from ssl_cli.errors import UserError
 
 
-def draw(labels: Tensor, budget: str, seed: int, classes: Sequence[str] = ()) -> Tensor:
+def draw(labels: Tensor, budget: str, seed: int, classes: Sequence[str] = (), groups: Tensor | None = None) -> Tensor:
     """Choose the images that keep their label, stratified by class.
 
     One seed fixes one order of each class, and every budget takes the first images of it: ``1/class`` is contained in
     ``4/class``. A percentage keeps ``round(p n)`` of a class of ``n`` images, at least one.
 
+    A budget of groups takes, in one order of all groups, the first of those that a class is in, so many for each class;
+    all labels of a group that is taken are kept. Of groups that each have all classes ``10%groups`` is a tenth; it may
+    be more, where classes are in unlike groups.
+
     Args:
         labels: [N] int64; -1 = no label, never drawn.
-        budget: ``all``, ``10%`` or ``4/class``.
+        budget: ``all``, ``10%``, ``4/class``, ``10%groups`` or ``4groups/class``.
         seed: of the draw.
         classes: names of the classes, for the error's text.
+        groups: [N] int64, -1 = of no group, which counts as one of its own; None: there are none.
 
     Returns:
         Sorted positions into ``labels``, int64.
 
     Raises:
-        UserError: if the budget is malformed, there are no labels to draw from, or a class is smaller than it.
+        UserError: if the budget is malformed, there are no labels to draw from, a class is smaller than it, or it is of
+            groups and there are none.
     """
     kind, amount = parse_budget(budget)
     if kind == "all":
@@ -37,17 +44,31 @@ def draw(labels: Tensor, budget: str, seed: int, classes: Sequence[str] = ()) ->
             f"dataset.labels={budget} asks for labels and the training images have none: write dataset.labels=all"
         )
     generator = torch.Generator().manual_seed(seed)
+    ids = order = None
+    if kind in OF_GROUPS:
+        if groups is None:
+            raise UserError(
+                f"dataset.labels={budget} counts groups, and these images have none; write dataset.group_column=NAME "
+                "beside dataset.labels_file, or a budget of images: 10% or 4/class"
+            )
+        ids = numbered(groups.cpu())
+        order = torch.randperm(int(ids.max()) + 1, generator=generator)
     kept = []
     for label in present:
         members = torch.nonzero(labels == label).flatten().cpu()
-        count = max(1, round(amount * len(members))) if kind == "fraction" else amount
-        if count > len(members):
+        if ids is None:
+            queue, what = members[torch.randperm(len(members), generator=generator)], "labelled training images"
+        else:
+            queue, what = order[torch.isin(order, ids[members])], "groups"
+        count = max(1, round(amount * len(queue))) if "fraction" in kind else amount
+        if count > len(queue):
             name = classes[label] if classes else label
-            raise UserError(
-                f"dataset.labels={budget} is more than class '{name}' has: {len(members)} labelled training images"
-            )
-        kept.append(members[torch.randperm(len(members), generator=generator)[:count]])
-    return torch.cat(kept).sort().values.to(labels.device)
+            raise UserError(f"dataset.labels={budget} is more than class '{name}' has: {len(queue)} {what}")
+        kept.append(queue[:count])
+    chosen = torch.cat(kept)
+    if ids is not None:
+        chosen = torch.nonzero(torch.isin(ids, chosen) & (labels.cpu() >= 0)).flatten()
+    return chosen.sort().values.to(labels.device)
 
 
 def fingerprint(positions: Tensor) -> str:

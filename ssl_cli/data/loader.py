@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ssl_cli.batch import Batch
 from ssl_cli.distributed.collectives import rank_rows
+from ssl_cli.photos import Photos
 from ssl_cli.system.transfer import send
 
 LARGE = 4 << 30  # bytes of images that are probably on a disk and not in memory
@@ -36,7 +37,7 @@ class Loader:
     Of several ranks each gets its own rows of the same batch.
 
     Args:
-        images: [N, C, H, W] uint8, in memory or memory-mapped.
+        images: [N, C, H, W] uint8 or whole photos, in memory or memory-mapped.
         labels: [N] int64, already without those that the method must not see.
         positions: [n] the images to learn from.
         batch_size: images a batch, of all ranks together.
@@ -52,7 +53,7 @@ class Loader:
 
     def __init__(
         self,
-        images: Tensor,
+        images: Tensor | Photos,
         labels: Tensor,
         positions: Tensor,
         *,
@@ -105,7 +106,11 @@ class Loader:
             labels = torch.cat([self.labels[known], torch.full_like(labels, -1)])
             chosen = torch.cat([known, chosen])
         chosen, labels = rank_rows(chosen, self.parts), rank_rows(labels, self.parts)
-        images = self.images[send(chosen, self.images.device)]
+        if isinstance(self.images, Photos):
+            images = self.images[chosen]
+            images = images.packed() if self._thread and images.device.type == "cpu" else images  # waits for the disk
+        else:
+            images = self.images[send(chosen, self.images.device)]
         return Batch(*(send(tensor, self.device) for tensor in (images, labels, chosen)))
 
     def _shuffled(self, epoch: int) -> Tensor:

@@ -3,11 +3,17 @@
 import torch
 from torch import Tensor
 
+from ssl_cli.data.groups import hold_out
 from ssl_cli.errors import UserError
 
 
 def complete(
-    labels: Tensor, splits: dict[str, Tensor], val_fraction: float, test_fraction: float, seed: int
+    labels: Tensor,
+    splits: dict[str, Tensor],
+    val_fraction: float,
+    test_fraction: float,
+    seed: int,
+    groups: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Add the splits that are missing, stratified by class.
 
@@ -20,12 +26,14 @@ def complete(
         val_fraction: in [0, 1).
         test_fraction: in [0, 1).
         seed: of the choice.
+        groups: [N] int64; a group is carved as a whole (see `groups.hold_out`), its unlabelled images are then in no
+            split; -1 = of no group; None: there are no groups.
 
     Returns:
         ``train``, ``val`` and ``test``: disjoint, sorted positions, int64.
 
     Raises:
-        UserError: if the fractions leave nothing to train on.
+        UserError: if the fractions leave nothing to train on, or no group can be spared for test.
     """
     missing = {"test": test_fraction, "val": val_fraction}
     missing = {name: fraction for name, fraction in missing.items() if name not in splits}
@@ -35,6 +43,8 @@ def complete(
 
     train = splits["train"].sort().values
     train_labels = labels[train]
+    if groups is not None:
+        return {**splits, **_by_group(train, train_labels, groups[train], missing, seed)}
     generator = torch.Generator().manual_seed(seed)
     queues = []  # per class: positions in random order; each split takes from the front
     for label in train_labels[train_labels >= 0].unique().tolist():
@@ -50,6 +60,18 @@ def complete(
         result[name] = torch.cat([train.new_empty(0), *taken])
     result["train"] = torch.cat([train[train_labels < 0], *queues])
     return {name: result[name].sort().values for name in ("train", "val", "test")}
+
+
+def _by_group(train: Tensor, labels: Tensor, groups: Tensor, missing: dict[str, float], seed: int) -> dict[str, Tensor]:
+    """Return ``train`` and the splits that are missing, carved from it by whole groups."""
+    place = hold_out(labels, groups, list(missing.values()), seed)
+    found = {name: train[(place == number) & (labels >= 0)] for number, name in enumerate(missing, 1)}
+    if missing.get("test") and (labels >= 0).any() and not len(found["test"]):
+        raise UserError(
+            "no group can be held out as test: each is the last one in train of some class; write "
+            "dataset.group_column=none if images of one group may lie in two splits, or dataset.test_fraction=0"
+        )
+    return {"train": train[place == 0], **found}
 
 
 def _apportion(sizes: list[int], fraction: float, room: list[int]) -> list[int]:

@@ -21,6 +21,7 @@ class Method(nn.Module, ABC):
     # "images": all train images, and no label is ever seen; "labels": only the images that have a label; "mixed": each
     # batch (and each of its parts) begins with labelled images, then come ``mu`` times as many whose label is hidden.
     learns_from: ClassVar[Literal["images", "labels", "mixed"]] = "images"
+    trains: ClassVar[bool] = True  # False: a run has no steps, and the backbone stays as it was given
     mu: int = 0  # unlabelled images per labelled one, where both are learned from
 
     def __init__(self, backbone: Backbone, data: DataInfo):

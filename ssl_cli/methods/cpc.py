@@ -84,7 +84,7 @@ class CPC(Method):
         if self.grid <= steps + skip:
             raise UserError(
                 f"method.stride={stride} gives a {self.grid}x{self.grid} grid of patches, too few rows for "
-                f"method.steps={steps} and method.skip={skip}; write a smaller stride, or a larger dataset.storage_size"
+                f"method.steps={steps} and method.skip={skip}; write a smaller stride, or a larger {data.size_key}"
             )
         self.project = nn.Conv2d(backbone.dim, dim, 1)
         self.context = nn.Sequential(*(Downward(dim) for _ in range(layers)))

@@ -71,7 +71,7 @@ class Predict(Method):
         if size < backbone.min_size:
             raise UserError(
                 f"the pretext's views are {size} pixels wide, this backbone needs {backbone.min_size}; write "
-                f"pretext.at_least={backbone.min_size}, a larger dataset.storage_size, or fewer tiles"
+                f"pretext.at_least={backbone.min_size}, a larger {data.size_key}, or fewer tiles"
             )
         if target.kind == "class":
             self.head = mlp(target.pieces * backbone.dim, hidden_dim, target.classes, layers)

@@ -50,14 +50,16 @@ def triplet_loss(d: Tensor, group: Tensor, margin: float, mining: str) -> Tensor
         nearest = torch.where(negative, d, torch.inf).amin(dim=1)
         usable = usable & positive.any(dim=1)
         return masked_mean(triplet(furthest, nearest, margin), usable)
-    anchor, other = positive.nonzero(as_tuple=True)  # P positive pairs
-    d_ap, d_an, negative = d[anchor, other, None], d[anchor], negative[anchor]  # [P, 1], [P, R], [P, R]
     if mining == "all":
-        return masked_mean(triplet(d_ap, d_an, margin), negative)
-    beyond = torch.where(negative & (d_an > d_ap), d_an, torch.inf).amin(dim=1)
-    furthest = torch.where(negative, d_an, -torch.inf).amax(dim=1)
+        anchor, other = positive.nonzero(as_tuple=True)  # P positive pairs; a GPU is waited for, to know how many
+        return masked_mean(triplet(d[anchor, other, None], d[anchor], margin), negative[anchor])  # [P, R]
+    # Every entry of a row as if it were its positive: where in the row's negatives, in order, does it belong?
+    ascending = torch.where(negative, d, torch.inf).sort(dim=1).values
+    place = torch.searchsorted(ascending.detach(), d.detach().contiguous(), right=True)
+    beyond = ascending.gather(1, place.clamp(max=len(d) - 1))  # infinite where there is none
+    furthest = torch.where(negative, d, -torch.inf).amax(dim=1, keepdim=True)
     chosen = torch.where(beyond.isfinite(), beyond, furthest)
-    return masked_mean(triplet(d_ap[:, 0], chosen, margin), usable[anchor])
+    return masked_mean(triplet(d, chosen, margin), positive & usable.unsqueeze(1))
 
 
 class Triplet(Method):

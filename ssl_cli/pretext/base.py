@@ -8,6 +8,7 @@ from torch import Tensor
 from ssl_cli.augment.augment import Augment
 from ssl_cli.batch import Batch, Target, Task
 from ssl_cli.data.info import DataInfo
+from ssl_cli.photos import Photos
 
 
 class Pretext(ABC):
@@ -25,16 +26,22 @@ class Pretext(ABC):
 
     @abstractmethod
     def __call__(self, batch: Batch, generator: torch.Generator) -> Task:
-        """Return the task for images [B, C, H, W] uint8."""
+        """Return the task for images [B, C, H, W] uint8, or whole photos, of which `views` cuts its views."""
+
+    @property
+    def cuts_photos(self) -> bool:
+        """Whether views are cut from anywhere in images that are stored whole."""
+        return self.augment.cuts_photos
 
     def views(
-        self, images: Tensor, generator: torch.Generator, count: int = 1, augment: Augment | None = None
+        self, images: Tensor | Photos, generator: torch.Generator, count: int = 1, augment: Augment | None = None
     ) -> list[Tensor]:
-        """Return ``count`` independently augmented versions of the images, each [B, C, H, W] float, normalised.
+        """Return ``count`` independently augmented versions of the images, each [B, C, size, size] float, normalised.
 
         ``augment`` replaces the recipe that the pretext was built with.
         """
-        return (augment or self.augment)(images, self.data.mean, self.data.std, generator, views=count)
+        mean, std, size = self.data.mean, self.data.std, self.data.image_size
+        return (augment or self.augment)(images, mean, std, generator, views=count, size=size)
 
     def shown(self, task: Task) -> dict[str, Tensor]:
         """Return what a person should see of a task: heading -> pictures [B', C, h, w] in [0, 1], in this order."""

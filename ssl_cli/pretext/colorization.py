@@ -68,7 +68,7 @@ class Colorization(Pretext):
         if data.image_size % reduction:
             raise UserError(
                 f"pretext.reduction={reduction} does not divide the images' {data.image_size} pixels; write "
-                f"pretext.reduction={math.gcd(reduction, data.image_size)}, or another dataset.storage_size"
+                f"pretext.reduction={math.gcd(reduction, data.image_size)}, or another {data.size_key}"
             )
         self.reduction = reduction
         self.centres = colour_bins()
@@ -78,7 +78,7 @@ class Colorization(Pretext):
     def __call__(self, batch: Batch, generator: torch.Generator) -> Task:
         """Return the lightness in every channel [B, 3, H, W], normalised, and colours [B, Q, H / r, W / r]."""
         zero, one = [0.0] * 3, [1.0] * 3
-        (images,) = self.augment(batch.images, zero, one, generator)
+        (images,) = self.augment(batch.images, zero, one, generator, size=self.data.image_size)
         lab = rgb_to_lab(images)
         mean, std = (constant(v, images).view(3, 1, 1) for v in (self.data.mean, self.data.std))
         view = (lab[:, :1] / 100 - mean) / std

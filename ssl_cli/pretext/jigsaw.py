@@ -56,7 +56,7 @@ class Jigsaw(Pretext):
 
     def __init__(self, augment: Augment, data: DataInfo, *, grid: int, gap: int, permutations: int, at_least: int):
         super().__init__(augment, data)
-        self.grid, self.tile = grid, check_tiles(data.image_size, grid, gap)
+        self.grid, self.tile = grid, check_tiles(data, grid, gap)
         self.size = max(at_least, self.tile)
         most = min(math.factorial(grid * grid), CANDIDATES // 2)
         if permutations > most:

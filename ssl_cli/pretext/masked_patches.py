@@ -26,7 +26,7 @@ class MaskedPatches(Pretext):
         if data.image_size % patch_size:
             raise UserError(
                 f"pretext.patch_size={patch_size} does not divide the images' {data.image_size} pixels; write another, "
-                "or another dataset.storage_size"
+                f"or another {data.size_key}"
             )
         self.side = data.image_size // patch_size
         self.hidden = round(ratio * self.side**2)

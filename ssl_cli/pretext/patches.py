@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError
 from ssl_cli.system.transfer import send
 
@@ -48,18 +49,18 @@ def enlarge(tiles: Tensor, size: int) -> Tensor:
     return tiles if tiles.shape[-1] == size else F.interpolate(tiles, (size, size), mode="bilinear", antialias=True)
 
 
-def check_tiles(image_size: int, grid: int, gap: int) -> int:
+def check_tiles(data: DataInfo, grid: int, gap: int) -> int:
     """Return the side of the tiles in pixels.
 
     Raises:
         UserError: so many cells with such a gap leave no tile of at least 3 pixels.
     """
-    tile = image_size // grid - gap
+    tile = data.image_size // grid - gap
     if tile < 3:
         raise UserError(
-            f"tiles do not fit: in a {grid}x{grid} grid images of {image_size} pixels have cells of "
-            f"{image_size // grid}, and a gap of {gap} leaves less than 3; write a smaller pretext.gap, a larger "
-            "dataset.storage_size, or of jigsaw a smaller pretext.grid"
+            f"tiles do not fit: in a {grid}x{grid} grid images of {data.image_size} pixels have cells of "
+            f"{data.image_size // grid}, and a gap of {gap} leaves less than 3; write a smaller pretext.gap, a larger "
+            f"{data.size_key}, or of jigsaw a smaller pretext.grid"
         )
     return tile
 

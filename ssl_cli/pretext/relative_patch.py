@@ -43,7 +43,7 @@ class RelativePatch(Pretext):
 
     def __init__(self, augment: Augment, data: DataInfo, *, gap: int, at_least: int, drop_channels: bool):
         super().__init__(augment, data)
-        self.tile = check_tiles(data.image_size, 3, gap)
+        self.tile = check_tiles(data, 3, gap)
         self.size, self.drop_channels = max(at_least, self.tile), drop_channels
         self.target = Target("class", 8, pieces=2, size=self.size)
 

@@ -57,11 +57,16 @@ class WeakStrong(Pretext):
         self.weak = augment if weak == "recipe" else Augment(**moves[weak], **mirrored)
         self.operations, self.cutout = operations, cutout
 
+    @property
+    def cuts_photos(self) -> bool:
+        """Whether the weak view, from which the strong one is made, is cut from anywhere in whole images."""
+        return self.weak.cuts_photos
+
     def __call__(self, batch: Batch, generator: torch.Generator) -> Task:
         """Return the weak and the strong view [B, C, H, W]; row i of both shows the same image."""
         mean, std = self.data.mean, self.data.std
         zero, one = [0.0] * self.data.channels, [1.0] * self.data.channels
-        weak, strong = self.weak(batch.images, zero, one, generator, views=2)
+        weak, strong = self.weak(batch.images, zero, one, generator, views=2, size=self.data.image_size)
         with torch.no_grad():
             strong = randaugment(strong, self.operations, generator, self.nearest)
             strong = cutout(strong, self.cutout, generator) if self.cutout else strong

@@ -8,10 +8,11 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ssl_cli.data.budget import parse_budget
+from ssl_cli.data.budget import OF_GROUPS, parse_budget
 from ssl_cli.data.labels import draw, fingerprint
 from ssl_cli.errors import UserError
 from ssl_cli.probes.frozen.subject import FrozenModel
+from ssl_cli.probes.heads import LinearHead, RidgeHead
 from ssl_cli.probes.progress import tracked
 from ssl_cli.probes.scores.metrics import classification
 from ssl_cli.probes.scores.ties import Guess
@@ -67,6 +68,7 @@ class Result:
     chosen: dict[str, Any] = field(default_factory=dict)  # what the fit chose for this model, one value a draw
     target: str | None = None  # of a regression
     predicted: Tensor | None = None  # [n draws, test images]: class or value
+    head: LinearHead | RidgeHead | None = None  # answers for other images as the first draw did; None: nothing does
     spread: Spread | None = None  # of a probe that labels train images
 
     @property
@@ -111,13 +113,15 @@ class Probe(ABC):
                 {"model": "pixels" | "random" | NAME, "probe": "linear", "labels": "10/class", "split": "test",
                  "target": None | "x", "metric": "accuracy", "mean": 0.96, "std": 0.009, "n": 10, "ci": [0.94, 0.97],
                  "metrics": {"accuracy": {"mean", "std", "ci"}, "balanced_accuracy": ..., "macro_f1": ..., "ece": ...},
-                 "settings": {...}, "chosen": {"penalty": [...]}, "protocol": "12 hex digits"}
+                 "settings": {...}, "chosen": {"penalty": [...]}, "protocol": "12 hex digits",
+                 "without_copies": None | {"images": 352, "left_out": 8, "mean": 0.95, "std": 0.01, "ci": [0.93, 0.96]}}
 
             ``mean`` and ``std`` (sample standard deviation; None when ``n`` is 1) of the headline ``metric`` are over
             ``n`` draws of the labels; an accuracy is a fraction in [0, 1]. ``ci`` is a 95% bootstrap interval of the
             mean over test images. ``settings`` holds the protocol, what is equal for all models; ``chosen`` what the
             fit chose for this one. ``protocol`` is their digest (see `ssl_cli.probes.scores.protocol`): rows with
-            different ones never share a column.
+            different ones never share a column. ``without_copies`` is the headline without test images whose pixels an
+            image of train has, too (a mean of None: too few are left); None where there are none.
         """
 
     def wanted(self, features: Features) -> Tensor:
@@ -202,7 +206,11 @@ def fewer_draws(count: int, classes: int, many: int) -> int:
 def check_budgets(labels: Sequence[str]) -> list[str]:
     """Return the budgets as a list; raise ``UserError`` for one that cannot be read."""
     for budget in labels:
-        parse_budget(budget)
+        if parse_budget(budget)[0] in OF_GROUPS:
+            raise UserError(
+                f"probe.labels={budget}: a probe draws images; write 10% or 4/class, or for groups "
+                f"dataset.labels={budget}"
+            )
     return [str(budget) for budget in labels]
 
 

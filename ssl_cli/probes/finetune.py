@@ -129,8 +129,7 @@ class FineTune(Probe):
         for step in tracked(range(steps)):
             follow_schedule(optimizer, 0.5 + 0.5 * math.cos(math.pi * step / steps), step / steps)
             at = drawn[following()]
-            images = source.images[features.train.positions[at]].to(source.device)
-            (view,) = self.augment(images, source.mean, source.std, generator)
+            view = source.augmented(self.augment, features.train.positions[at], generator)
             loss = F.cross_entropy(
                 model(view.contiguous(memory_format=torch.channels_last)), labels[at].to(source.device)
             )

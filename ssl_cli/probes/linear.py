@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ssl_cli.probes.base import Features, Probe, Result, Split, check_budgets, check_penalties, fewer_draws
 from ssl_cli.probes.frozen.features import scale
+from ssl_cli.probes.heads import LinearHead
 from ssl_cli.probes.solvers.logistic import MANY, fit_logistic
 
 WORK = 200_000_000  # images times classes that the evaluations for one penalty may add up to, of many classes
@@ -62,31 +63,17 @@ class Linear(Probe):
         return [self._fitted(features, *drawn) for drawn in self.draws(features, self.labels, count)]
 
     def _fitted(self, features: Features, budget: str, drawn: Tensor, how: dict) -> Result:
-        train, test = features.train, features.test
-        x, y = train.features[drawn], train.labels[drawn]  # [G, n, d], [G, n]
-        # By all training features, not by the few drawn: their scale needs no label, and ten images tell it badly.
-        mean, std = scale(train.features)
-        x = (x - mean).div_(std)
-        penalties, max_iter = self.penalties, self.max_iter
-        if features.classes > MANY:  # not by the width of the features: all models get the same
-            size = y.shape[1] * features.classes
-            max_iter = min(max_iter, max(FEWEST, WORK // size))
-            penalties = _from_the_middle(penalties, max(2, PATH_WORK // (FEWEST * size)))
+        test, fits = features.test, self.heads(features, drawn)
+        penalties, max_iter = self._bounded(features.classes, drawn.shape[1])
         if len(penalties) < len(self.penalties):
             few = ", ".join(f"{penalty:g}" for penalty in penalties)
             self.notices.append(
                 f"linear probe with {budget} labels: {len(penalties)} penalties ({few}), not {len(self.penalties)}, "
                 f"for there are {features.classes} classes; probe=knn fits nothing"
             )
-        weight, bias = fit_logistic(x, y, features.classes, torch.tensor(penalties), max_iter, self.tol)
-        # Standardisation folded into the model, so that the other splits are used as they are.
-        weight = weight / std[:, None]
-        bias = bias - mean @ weight
-        predictions, chosen = [], []
-        for w, b in zip(weight, bias, strict=True):  # a draw: [P, d, C], [P, C]
-            best = _choose(w, b, features.val)
-            predictions.append((test.features @ w[best] + b[best]).softmax(1).max(1))
-            chosen.append(penalties[best])
+        heads = [LinearHead(weight, bias) for weight, bias, _ in fits]
+        predictions = [head(test.features).softmax(1).max(1) for head in heads]
+        chosen = [penalty for *_, penalty in fits]
         predicted, confidence = (torch.stack([p[part] for p in predictions]) for part in (1, 0))
         settings = {
             **how,
@@ -97,7 +84,40 @@ class Linear(Probe):
             "max_iter": max_iter,
             "tol": self.tol,
         }
-        return self.classified(features, budget, predicted, settings, confidence, {"penalty": chosen})
+        result = self.classified(features, budget, predicted, settings, confidence, {"penalty": chosen})
+        result.head = heads[0]
+        return result
+
+    def heads(self, features: Features, drawn: Tensor) -> list[tuple[Tensor, Tensor, float]]:
+        """Fit one model for each draw, on train; val chooses its penalty, and test is not looked at.
+
+        Args:
+            features: of the splits.
+            drawn: [G, n] positions in the train split.
+
+        Returns:
+            For each draw a weight [d, C] and a bias [C], for features as they are, and the penalty.
+        """
+        train = features.train
+        x, y = train.features[drawn], train.labels[drawn]  # [G, n, d], [G, n]
+        # By all training features, not by the few drawn: their scale needs no label, and ten images tell it badly.
+        mean, std = scale(train.features)
+        x = (x - mean).div_(std)
+        penalties, max_iter = self._bounded(features.classes, y.shape[1])
+        weight, bias = fit_logistic(x, y, features.classes, torch.tensor(penalties), max_iter, self.tol)
+        # Standardisation folded into the model, so that the other splits are used as they are.
+        weight = weight / std[:, None]
+        bias = bias - mean @ weight
+        best = [_choose(w, b, features.val) for w, b in zip(weight, bias, strict=True)]  # of a draw: [P, d, C], [P, C]
+        return [(weight[i, p], bias[i, p], penalties[p]) for i, p in enumerate(best)]
+
+    def _bounded(self, classes: int, images: int) -> tuple[list[float], int]:
+        """Return the penalties and the evaluations for each; fewer where classes are many, whatever the features."""
+        if classes <= MANY:
+            return self.penalties, self.max_iter
+        size = images * classes
+        penalties = _from_the_middle(self.penalties, max(2, PATH_WORK // (FEWEST * size)))
+        return penalties, min(self.max_iter, max(FEWEST, WORK // size))
 
 
 def _from_the_middle(values: list[float], count: int) -> list[float]:

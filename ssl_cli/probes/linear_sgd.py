@@ -88,8 +88,8 @@ class LinearSGD(Probe):
         following = shuffled(len(drawn), self.batch_size, generator)
 
         def seen(at: Tensor) -> Tensor:
-            images = source.images[train.positions[at]].to(source.device)
-            return features_of(source.network, self.augment(images, source.mean, source.std, generator)).to(where)
+            view = source.augmented(self.augment, train.positions[at], generator)
+            return features_of(source.network, [view]).to(where)
 
         # By augmented views: what hardly varies without them (the border of a digit) would be blown up by them.
         sample = torch.randperm(len(train.labels), generator=generator)[:SAMPLE]

@@ -44,7 +44,7 @@ def measure(e: Experiment, log: Callable[[str], None]) -> Measurement:
     """Score a trained experiment on its test split; no labels, no rows."""
     measurement = measure_with_baselines(e, e.probes, log)
     if measurement.rows and (own := own_classifier(e)) is not None:
-        measurement.add(e.config.name, own)
+        measurement.add(e.config.name, own, at=measurement.test[e.data.labels[measurement.test] >= 0])
     return measurement
 
 
@@ -79,7 +79,8 @@ def measure_with_baselines(
         t.config.name: method.measured if layer is None else Layer(method.measured, layer),
     }
     models = {
-        name: FrozenModel(net, t.data.images, info.mean, info.std, device, cache) for name, net in networks.items()
+        name: FrozenModel(net, t.data.images, info.mean, info.std, device, cache, t.data.stored)
+        for name, net in networks.items()
     }
     before = fingerprint(method.measured)
     where = device if device.type == "cuda" else "cpu"
@@ -113,7 +114,7 @@ def own_classifier(e: Experiment) -> Result | None:
 
 def backbone_name(config: DictConfig) -> str:
     """Return for example ``convnet`` or ``resnet18``."""
-    return config.backbone.get("arch") or config.backbone["_target_"].split(".")[-2]
+    return config.backbone.get("arch") or config.backbone.get("name") or config.backbone["_target_"].split(".")[-2]
 
 
 def probe_trained(

@@ -8,10 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_cli.data.dataset import load
+from ssl_cli.data.dataset import load, seen_at
 from ssl_cli.data.images.base import ImageData, resize, split_fingerprint, to_channels
 from ssl_cli.errors import UserError
+from ssl_cli.photos import Photos
 from ssl_cli.probes.base import Features, Probe, Result
+from ssl_cli.probes.frozen.subject import FrozenModel
 from ssl_cli.probes.progress import tracked
 from ssl_cli.probes.scores.bootstrap import class_sums, resamples, summary
 from ssl_cli.probes.scores.ties import Gallery, distinct, settled
@@ -87,7 +89,7 @@ class OOD(Probe):
         source = features.source
         if source is None:
             raise UserError("the ood probe needs a model to show the second data set to")
-        other = self._strangers = self._strangers or self._load(source.images)
+        other = self._strangers = self._strangers or self._load(source)
         at = other.splits["test"] if len(other.splits["test"]) else other.splits["train"]
         at = at[:: -(-len(at) // self.images)]
         test = features.test.features
@@ -115,9 +117,13 @@ class OOD(Probe):
         }
         return [Result(self.name, "none", metrics, settings, target=other.name)]
 
-    def _load(self, images: Tensor) -> ImageData:
-        """Return the second data set, stored as the first is."""
-        channels, side = images.shape[1], images.shape[-1]
-        fitted = {k: v for k, v in (("storage_size", side), ("channels", channels)) if k in self.against}
-        data = load({**self.against, **fitted})
-        return replace(data, images=resize(to_channels(data.images, channels), side))
+    def _load(self, source: FrozenModel) -> ImageData:
+        """Return the second data set, stored and seen as the first is."""
+        channels, size = source.images.shape[1], source.images.shape[-1]
+        whole = isinstance(source.stored, Photos)
+        side = size if source.stored is None else source.stored.side if whole else source.stored.shape[-1]
+        fitted = {"storage_size": side, "channels": channels, "keep_aspect": whole}
+        data = load({**self.against, **{key: value for key, value in fitted.items() if key in self.against}}, size)
+        if (data.channels, data.stored_size) == (channels, side):
+            return data
+        return seen_at(replace(data, images=resize(to_channels(data.cut_from, channels), side), stored=None), size)

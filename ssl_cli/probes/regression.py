@@ -1,7 +1,6 @@
 """Numbers that frozen features tell: position, size, age. Ridge regression, beside predicting the mean."""
 
 import hashlib
-import math
 from collections.abc import Sequence
 
 import torch
@@ -11,6 +10,7 @@ from ssl_cli.data.budget import parse_budget
 from ssl_cli.errors import UserError, did_you_mean
 from ssl_cli.probes.base import Features, Probe, Result, Split, check_penalties
 from ssl_cli.probes.frozen.features import scale
+from ssl_cli.probes.heads import RidgeHead, decode, encode
 from ssl_cli.probes.progress import tracked
 from ssl_cli.probes.scores.metrics import distance, regression
 from ssl_cli.probes.solvers.ridge import fit_ridge
@@ -45,7 +45,7 @@ class Regression(Probe):
         penalties: Sequence[float] = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
     ):
         for budget in labels:
-            if parse_budget(budget)[0] == "per_class":
+            if parse_budget(budget)[0] not in ("all", "fraction"):
                 raise UserError(f"probe.labels={budget}: a regression has no classes; write a share of the images, 10%")
         names = targets if targets is None or isinstance(targets, (list, tuple)) else [targets]
         self.targets = None if names is None else [str(name) for name in names]
@@ -85,16 +85,19 @@ class Regression(Probe):
         period, train = self.periods.get(name), features.train
         y = train.targets[name].double()
         mean, std = scale(train.features.double())
-        x = [(s.features - mean) / std for s in (train, features.val, features.test)]
+        x = [(s.features - mean) / std for s in (train, features.val)]
         penalties = torch.tensor(self.penalties, dtype=torch.float64, device=y.device)
-        predicted, baseline, chosen = [], [], []
+        predicted, baseline, chosen, heads = [], [], [], []
         for drawn in tracked(draws):
-            weight, bias = fit_ridge(x[0][drawn], _encode(y[drawn], period), penalties)
-            guesses = [_decode(x[1] @ w + b, period) for w, b in zip(weight, bias, strict=True)]
+            weight, bias = fit_ridge(x[0][drawn], encode(y[drawn], period), penalties)
+            guesses = [decode(x[1] @ w + b, period) for w, b in zip(weight, bias, strict=True)]
             errors = [distance(g, features.val.targets[name], period).square().mean().item() for g in guesses]
             best = min(range(len(errors)), key=errors.__getitem__) if len(errors) > 1 else 0
-            predicted.append(_decode(x[2] @ weight[best] + bias[best], period))
-            baseline.append(_decode(_encode(y[drawn], period).mean(0, keepdim=True), period).expand(len(x[2])))
+            heads.append(RidgeHead(mean, std, weight[best], bias[best], mean.new_tensor(period or 0.0)))
+            predicted.append(heads[-1](features.test.features))
+            baseline.append(
+                decode(encode(y[drawn], period).mean(0, keepdim=True), period).expand(len(features.test.labels))
+            )
             chosen.append(self.penalties[best])
         truth = features.test.targets[name].double()
         metrics = regression(torch.stack(predicted), truth, torch.stack(baseline), period)
@@ -109,7 +112,9 @@ class Regression(Probe):
             "penalties": self.penalties,
             **({"period": period} if period else {}),
         }
-        return Result(self.name, budget, metrics, settings, len(draws), {"penalty": chosen}, name, whole)
+        result = Result(self.name, budget, metrics, settings, len(draws), {"penalty": chosen}, name, whole)
+        result.head = heads[0]
+        return result
 
 
 def _period(text: str) -> tuple[str, float]:
@@ -126,16 +131,3 @@ def _with_target(split: Split, name: str) -> Split:
     at = split.targets[name].isfinite()
     positions = None if split.positions is None else split.positions[at.cpu()]
     return Split(split.features[at], split.labels[at], positions, {name: split.targets[name][at]})
-
-
-def _encode(y: Tensor, period: float | None) -> Tensor:
-    """Return what is regressed: [n, 1], or the cosine and sine [n, 2] of a circular target."""
-    if period is None:
-        return y[:, None]
-    angle = y * (2 * math.pi / period)
-    return torch.stack([angle.cos(), angle.sin()], 1)
-
-
-def _decode(z: Tensor, period: float | None) -> Tensor:
-    """Undo `_encode`, to [n]; circular values come back in [-period / 2, period / 2]."""
-    return z[:, 0] if period is None else torch.atan2(z[:, 1], z[:, 0]) * (period / (2 * math.pi))

@@ -3,7 +3,7 @@
 import contextlib
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,17 @@ import torch
 from torch import Tensor
 
 from ssl_cli.data.images.base import ImageData, split_fingerprint
+from ssl_cli.data.images.copies import copied
+from ssl_cli.errors import UserError
 from ssl_cli.probes.base import Features, Probe, Result, Split, Spread
 from ssl_cli.probes.frozen.once import FeaturesOnce
 from ssl_cli.probes.frozen.subject import FrozenModel
+from ssl_cli.probes.heads import LinearHead, RidgeHead
 from ssl_cli.probes.progress import measuring, tracked
-from ssl_cli.probes.scores.metrics import imbalanced
+from ssl_cli.probes.scores.metrics import classification, imbalanced
 from ssl_cli.probes.scores.protocol import BASELINES, key, protocol
 from ssl_cli.setup.propagated import write_labels
-from ssl_cli.system.atomic import replace
+from ssl_cli.system import atomic
 
 DIGITS = 1e-6  # of the range of values, that storing them may cost
 LARGE = 5000  # labelled images from which any probe takes long enough to say what it is at
@@ -31,16 +34,36 @@ class Measurement:
 
     splits: str  # fingerprint of the splits: part of every protocol
     test: Tensor  # [n] positions of the test images that have a label or target
+    copied: Tensor  # [m] positions of the test images that are in train, too
     rows: list[dict] = field(default_factory=list)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)  # the content of ``predictions.npz``
+    heads: dict[str, LinearHead | RidgeHead] = field(default_factory=dict)  # by the names of ``arrays``
     spread: dict[str, Spread] = field(default_factory=dict)  # by label budget: labels that the model gives train images
 
-    def add(self, model: str, result: Result, layer: int | None = None, at: Tensor | None = None) -> None:
-        """Add a row and its predictions, of the test images at those positions (None: all of them)."""
+    def add(
+        self,
+        model: str,
+        result: Result,
+        layer: int | None = None,
+        at: Tensor | None = None,
+        again: Result | None = None,
+    ) -> None:
+        """Add a row and its predictions, of the test images at those positions (None: all of them).
+
+        Args:
+            model: name.
+            result: of a probe.
+            layer: that the features are of; None: the last.
+            at: positions of the test images that were predicted.
+            again: the result without images that are in train, where predicted classes do not tell it.
+        """
         result.settings = {"layer": "last" if layer is None else layer, **result.settings}
         row = {"model": model, **result.row}
         row["protocol"] = protocol(row, self.splits)
+        row["without_copies"] = self._without_copies(result, self.test if at is None else at, again)
         self.rows.append(row)
+        if result.head is not None:
+            self.heads[key(row)] = result.head
         if result.spread is not None and model not in BASELINES:
             self.spread[result.labels] = result.spread
         predicted = result.predicted
@@ -52,6 +75,21 @@ class Measurement:
                 predicted = whole
             self.arrays[key(row)] = _small(predicted)
 
+    def _without_copies(self, result: Result, at: Tensor, again: Result | None) -> dict | None:
+        """Return the headline on the test images that are not in train; None where none of them is."""
+        copies = torch.isin(at, self.copied)
+        if not copies.any():
+            return None
+        headline, scores = next(iter(result.metrics)), {}
+        if again is not None:
+            scores = again.metrics.get(headline, {})
+        elif _are_classes(result) and not copies.all():
+            truth = torch.as_tensor(self.arrays["labels"], dtype=torch.int64)[torch.isin(self.test, at)][~copies]
+            predicted = result.predicted.cpu()[:, ~copies]
+            scores = classification(predicted, truth, int(max(truth.max(), predicted.max())) + 1)[headline]
+        counts = {"images": int((~copies).sum()), "left_out": int(copies.sum())}
+        return counts | {name: scores.get(name) for name in ("mean", "std", "ci")}
+
     def write_predictions(self, file: Path) -> None:
         """Write ``positions`` [n], ``labels`` [n] and ``targets_NAME`` [n] of the test images, and what was predicted.
 
@@ -62,7 +100,7 @@ class Measurement:
         if any("/" in name for name in self.arrays):
             buffer = io.BytesIO()
             np.savez_compressed(buffer, **self.arrays)
-            replace(file, buffer.getvalue())
+            atomic.replace(file, buffer.getvalue())
 
     def write_pseudo_labels(self, file: Path) -> None:
         """Write the labels that the model gives the train images, see `write_labels`; nothing if it gives none."""
@@ -109,7 +147,7 @@ def run_probes(
     for values in targets.values():
         known = known | values.isfinite()
     test = data.splits["test"][known[data.splits["test"]]]
-    measurement = Measurement(split_fingerprint(data), test)
+    measurement = Measurement(split_fingerprint(data), test, data.splits["test"][copied(data)])
     measurement.arrays |= {"positions": test.numpy(), "labels": _small(data.labels[test])}
     measurement.arrays |= {f"targets_{name}": _small(values[test]) for name, values in targets.items()}
     usable = _usable(probes, data, labelled, known, budget, log)
@@ -136,14 +174,37 @@ def run_probes(
                 splits[split] = Split(found, labels[at].to(device), at, values)
             source = network if isinstance(network, FrozenModel) else None
             more = {"labelled": mixture.labelled, "rest": mixture.rest} if mixture else {}
+            features = Features(**splits, **common, **more, source=source)
             with measuring(f"{what}, {probe.name}"):
-                results = probe.run(Features(**splits, **common, **more, source=source))
+                results = probe.run(features)
+                notices += probe.notices
+                again = _again(probe, features, results, measurement)
             for result in results:
-                measurement.add(model, result, layer, positions["test"])
-            notices += probe.notices
+                measurement.add(model, result, layer, positions["test"], again.get((result.labels, result.target)))
     for notice in dict.fromkeys(notices):  # each model brings the same
         log(notice)
     return measurement
+
+
+def _again(
+    probe: Probe, features: Features, results: list[Result], measurement: Measurement
+) -> dict[tuple[str, str | None], Result]:
+    """Return by budget and target the results without test images that are in train, where predictions do not tell."""
+    test = features.test
+    new = ~torch.isin(test.positions, measurement.copied)
+    if new.all() or not new.any() or all(map(_are_classes, results)):
+        return {}
+    at = new.to(test.labels.device)
+    targets = {name: values[at] for name, values in test.targets.items()}
+    kept = replace(features, test=Split(test.features[at], test.labels[at], test.positions[new], targets))
+    with contextlib.suppress(UserError):  # too few are left
+        return {(result.labels, result.target): result for result in probe.run(kept)}
+    return {}
+
+
+def _are_classes(result: Result) -> bool:
+    """Return whether the predictions of a result tell its headline for any part of the test images."""
+    return result.predicted is not None and next(iter(result.metrics)) in ("accuracy", "balanced_accuracy")
 
 
 @dataclass

@@ -10,6 +10,7 @@ import numpy as np
 
 from ssl_cli.probes.scores.protocol import BASELINES
 from ssl_cli.runs.catalog import most_telling, read_json, run_state
+from ssl_cli.system import plain_yaml
 
 REFERENCE = "supervised"  # the method that others are held against
 
@@ -58,7 +59,7 @@ def read_run(path: Path) -> RunFiles:
 
     try:
         text = (path / "config.yaml").read_text(encoding="utf-8")
-        config = yaml.safe_load(text)
+        config = plain_yaml.loads(text)
     except (OSError, ValueError, yaml.YAMLError):
         text, config = "", {}
     results = [(file.parent.name, read_json(file)) for file in sorted(path.glob("probes/*/result.json"))]
@@ -89,15 +90,6 @@ def headline_key(rows: list[dict[str, Any]], arrays: dict[str, np.ndarray]) -> s
     own = [r for r in rows if r["model"] not in BASELINES and not r.get("target") and key(r) in arrays]
     row = most_telling(own)
     return key(row) if row else None
-
-
-def label_count(labels: str, classes: int, total: int) -> int:
-    """Return how many labels a budget is: of ``all``, ``10%`` and ``4/class``."""
-    if labels == "all":
-        return total
-    if labels.endswith("%"):
-        return max(1, round(float(labels[:-1]) / 100 * total))
-    return int(labels.removesuffix("/class")) * classes
 
 
 def started(run: RunFiles) -> str:

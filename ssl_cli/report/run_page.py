@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ssl_cli.compare.table import about_copies, without_copies
 from ssl_cli.config.chosen import dataset_settings, moved_root
 from ssl_cli.config.words import command
 from ssl_cli.errors import RunError, UserError
@@ -115,6 +116,7 @@ class Results:
     """Every number of a run."""
 
     own: Table | None  # of the run's closing measurement
+    second: Table | None  # the same without test images that are in train, if there are any
     notes: list[str]  # what is missing there, and why
     probes: list[Table]  # of each `ssl probe`
     more: Table | None  # other metrics
@@ -131,13 +133,15 @@ def _results(run: RunFiles) -> Results:
         again = command("ssl", "probe", ckpt=run.path, probe="linear")
         notes = [f"No intervals: an older ssl measured this run. To measure it again: {again}"]
     own = results.table(rows, results.caption(rows)) if rows else None
+    copies = without_copies(rows)
+    second = results.table(copies, f"The same {about_copies(copies)}") if copies else None
     probed = [(name, result, result["results"]) for name, result in run.probes if result.get("results")]
     probes = [
         results.table(found, f"ssl probe: {name}, step {result.get('step', '?')}. {results.caption(found)}")
         for name, result, found in probed
     ]
     every = rows + [row for _, _, found in probed for row in found]
-    return Results(own, notes, probes, results.more_metrics(every), results.protocols(every))
+    return Results(own, second, notes, probes, results.more_metrics(every), results.protocols(every))
 
 
 def _efficiency(run: RunFiles, directory: Path) -> tuple[Drawing | None, list[str]]:

@@ -94,12 +94,16 @@ def unused_path(checkpoint: Path, folder: str, name: str) -> Path:
 
     Where ``name`` is in use it is ``NAME-2``, ``NAME-3``, ..., with its ending.
     """
-    run = checkpoint.parent.parent
-    in_run = checkpoint.parent.name == "checkpoints" and (run / "config.yaml").is_file()
-    file = (run if in_run else checkpoint.parent) / folder / name
-    stem, end = file.name[: -len(file.suffix)], file.suffix
+    file = (run_of(checkpoint) or checkpoint.parent) / folder / name
+    stem, end = file.name.removesuffix(file.suffix), file.suffix
     candidates = (file.with_name(f"{stem}{number}{end}") for number in ("", *(f"-{i}" for i in range(2, 1000))))
     return next(file for file in candidates if not file.exists())
+
+
+def run_of(checkpoint: Path) -> Path | None:
+    """Return the directory of the run that a checkpoint is of; None for a lone file."""
+    run = checkpoint.parent.parent
+    return run if checkpoint.parent.name == "checkpoints" and (run / "config.yaml").is_file() else None
 
 
 def headline(summary: dict[str, Any]) -> dict[str, Any] | None:

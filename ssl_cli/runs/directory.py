@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from ssl_cli.config.elsewhere import typed_again
 from ssl_cli.config.words import command, word
 from ssl_cli.errors import UserError
 from ssl_cli.runs.catalog import find_run, read_json
@@ -124,9 +125,10 @@ class ReadOnlyRunDir(RunDir):
 
 def resume_command(run_dir: RunDir, config: DictConfig | None = None) -> str:
     """Return what to type to go on with a run."""
-    trusted = config.get("trusted_modules") if config is not None else None
+    config = config or {}
+    trusted = config.get("trusted_modules")
     module = {"trusted_modules": list(trusted)} if trusted else {}
-    return command("ssl", "train", resume=run_dir.path, **module)
+    return command("ssl", "train", resume=run_dir.path, **module, **typed_again(config.get("tracker")))
 
 
 def record_failure(output_dir: Path, error: str, overrides: list[str]) -> None:

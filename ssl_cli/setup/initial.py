@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor
 
+from ssl_cli.backbones.adapt import KEYS
 from ssl_cli.config.build import without_annotations
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError, did_you_mean
 from ssl_cli.runs.catalog import checkpoint_file
+from ssl_cli.setup.parts import Start, trains
 from ssl_cli.setup.restore import read_checkpoint, rebuild
 
 
@@ -33,18 +34,16 @@ def initialised(config: DictConfig, typed: Sequence[str], chosen: Sequence[str])
     _, saved, info = read_checkpoint(file, config.trusted_modules)
     config = config.copy()
     OmegaConf.set_struct(config, False)
-    backbone_typed = "backbone" in chosen or any(_key(item).startswith("backbone.") for item in typed)
+    backbone_typed = "backbone" in chosen or any(_is_of_backbone(_key(item)) for item in typed)
     if backbone_typed and _completed(config.backbone) != _completed(saved.backbone):
         raise UserError(
             f"init={config.init} has another backbone than the one chosen: "
             f"{_difference(saved.backbone, config.backbone)}; leave backbone away: it is taken from the run"
         )
-    config.backbone = saved.backbone
+    own = {key: config.backbone[key] for key in KEYS if key in config.backbone}
+    config.backbone = {**{key: value for key, value in saved.backbone.items() if key not in KEYS}, **own}
     if "dataset" not in chosen:
-        for key in (
-            "pseudo_labels",
-            "min_confidence",
-        ):  # an older run has no such keys, and they are no part of its data
+        for key in ("pseudo_labels", "min_confidence"):  # these are no part of the run's data, which may be older, too
             OmegaConf.update(saved, f"dataset.{key}", config.dataset.get(key), force_add=True)
         names = [str(key) for key in saved.dataset]
         for item in typed:
@@ -57,10 +56,12 @@ def initialised(config: DictConfig, typed: Sequence[str], chosen: Sequence[str])
                     )
                 OmegaConf.update(saved, key, OmegaConf.select(config, key))
         config.dataset = saved.dataset
+        if config.pretext.get("size") is None and saved.pretext.get("size") is not None:
+            config.pretext.size = saved.pretext.size
         if "augment" not in chosen:
             config.augment = saved.augment
     # On other images a backbone that is trained on adapts to their own statistics; a frozen one cannot.
-    taken = "dataset" not in chosen or config.trainer.freeze_backbone
+    taken = "dataset" not in chosen or config.trainer.freeze_backbone or not trains(config)
     if taken and config.dataset.get("mean") is None:
         config.dataset.mean, config.dataset.std = list(info.mean), list(info.std)
     if config.name == saved.name or "name" not in {_key(item) for item in typed}:
@@ -70,8 +71,8 @@ def initialised(config: DictConfig, typed: Sequence[str], chosen: Sequence[str])
     return config
 
 
-def initial_weights(config: DictConfig, info: DataInfo) -> dict[str, Tensor]:
-    """Return the state dict of the backbone that the run at ``config.init`` would be measured by.
+def initial_weights(config: DictConfig, info: DataInfo) -> Start:
+    """Return the weights of the backbone that the run at ``config.init`` would be measured by.
 
     The whole model of that run is rebuilt and loaded strictly first, so nothing is silently left out.
 
@@ -80,7 +81,13 @@ def initial_weights(config: DictConfig, info: DataInfo) -> dict[str, Tensor]:
     """
     rebuilt = rebuild(Path(config.init), config.trusted_modules)
     info.check_fits_weights_of(rebuilt.info, f"init={config.init}")
-    return rebuilt.method.measured.state_dict()
+    return Start(rebuilt.method.measured.state_dict(), rebuilt.method.backbone.origin)
+
+
+def _is_of_backbone(key: str) -> bool:
+    """Return whether a key says what the backbone is, and not how it is trained."""
+    group, _, name = key.partition(".")
+    return group == "backbone" and bool(name) and name.split(".")[0] not in KEYS
 
 
 def _key(item: str) -> str:
@@ -92,6 +99,7 @@ def _completed(node: DictConfig) -> dict[str, Any]:
     from hydra.utils import get_object
 
     plain = without_annotations(OmegaConf.to_container(node, resolve=True))
+    plain = {key: value for key, value in plain.items() if key not in KEYS}
     try:
         parameters = inspect.signature(get_object(plain["_target_"])).parameters
     except Exception:  # a plug-in that cannot be found is reported where it is built

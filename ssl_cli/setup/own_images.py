@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ssl_cli.config.chosen import dataset_settings, moved_root
+from ssl_cli.config.chosen import dataset_settings, moved_along, moved_root
 from ssl_cli.config.words import command
 from ssl_cli.data.dataset import load, stored_as
 from ssl_cli.data.images.base import ImageData, split_fingerprint
@@ -18,17 +18,18 @@ from ssl_cli.errors import UserError
 from ssl_cli.runs.catalog import read_json
 
 FILE = "splits.json"  # {"train": {"ant/1.png": "734-1f3a...", ...}, "val": ..., "test": ...}: below the root, `content`
+TEST_ROOT = "dataset.test_root"  # begins the names of files that are below it
 PIECE = 4096  # bytes that are read at the beginning, the middle and the end of a file
 COMPARED = 1000  # files whose pieces are compared before a run's images are used again; of the others only the size
 Splits = Mapping[str, Mapping[str, str]]
 
 
-def files_by_split(data: ImageData, root: str) -> dict[str, dict[str, str]]:
+def files_by_split(data: ImageData, root: str, test_root: str | None = None) -> dict[str, dict[str, str]]:
     """Return what `FILE` holds: of each split the files, by their names below ``root``, and what they are
     known by: `content`.
     """
     return {
-        split: {_below(root, data.files[i]): content(data.files[i]) for i in at.tolist()}
+        split: {_below(root, test_root, data.files[i]): content(data.files[i]) for i in at.tolist()}
         for split, at in data.splits.items()
     }
 
@@ -40,10 +41,10 @@ def kept_splits(run: Path) -> Splits | None:
     return content if whole else None
 
 
-def check_same_files(data: ImageData, root: str, kept: Splits | None) -> None:
+def check_same_files(data: ImageData, root: str, kept: Splits | None, test_root: str | None = None) -> None:
     """Raise ``UserError`` where files have the names that the run's had, and another content."""
     before = {name: known for files in (kept or {}).values() for name, known in files.items()}
-    here = {name: file for file in data.files if (name := _below(root, file)) in before}
+    here = {name: file for file in data.files if (name := _below(root, test_root, file)) in before}
     closely = set(sorted(here)[:: -(-len(here) // COMPARED)]) if here else set()
     changed = [
         name
@@ -71,13 +72,15 @@ def own_images(node: dict[str, Any], info: DataInfo, run: Path) -> tuple[ImageDa
     Raises:
         UserError: they are others, and which of them the run was trained on is not known.
     """
-    kept, root = kept_splits(run), node.get("root")
+    kept, root, test_root = kept_splits(run), node.get("root"), node.get("test_root")
     if root is not None and kept is not None:  # what is gone could change what is found out
         node = stored_as(node, info)
-    data = load(node)
+        if node.get("labels_file") is not None:  # which may have a row for it
+            node["on_error"] = "skip"
+    data = load(node, info.size)
     if split_fingerprint(data) == info.splits:
         if root is not None and data.files:
-            check_same_files(data, root, kept)
+            check_same_files(data, root, kept, test_root)
         return data, ""
     if kept is None or root is None or not data.files or data.classes != info.classes:
         other = command("ssl", "probe", ckpt=run, **dataset_settings(node, info.name))
@@ -86,20 +89,20 @@ def own_images(node: dict[str, Any], info: DataInfo, run: Path) -> tuple[ImageDa
             "its test split could hold images that it has seen; bring them back, and name their place with "
             f"dataset.root=DIR, or measure these as other images: {other}"
         )
-    check_same_files(data, root, kept)
-    row = {_below(root, file): i for i, file in enumerate(data.files)}
+    check_same_files(data, root, kept, test_root)
+    row = {_below(root, test_root, file): i for i, file in enumerate(data.files)}
     splits = {
         split: torch.tensor(sorted(row[name] for name in kept[split] if name in row), dtype=torch.int64)
         for split in ("train", "val", "test")
     }
     if not len(splits["train"]):
         raise UserError(f"none of the images that the run was trained on is in {root}; write dataset.root=DIR")
-    found, before = sum(map(len, splits.values())), sum(map(len, kept.values()))
-    note = (
-        f"{data.name}: the run's own splits by file name: {before - found} of its {before} images are gone, and "
-        f"{len(data.files) - found} new ones are left out"
-    )
-    return replace(data, splits=splits), note
+    known, here = (torch.cat([*parts.values()]) for parts in (splits, data.splits))
+    before = sum(map(len, kept.values()))
+    gone, new = before - len(known), int((~torch.isin(here, known)).sum())
+    what = f"{gone} of its {before} images are gone, and {new} new ones are left out"
+    what = what if gone or new else "not all labels are as they were"
+    return replace(data, splits=splits), f"{data.name}: the run's own splits by file name: {what}"
 
 
 def without_trained(data: ImageData, own: dict[str, Any], info: DataInfo, run: Path) -> tuple[ImageData, str]:
@@ -147,22 +150,29 @@ def _trained(own: dict[str, Any], info: DataInfo, run: Path) -> set[str]:
     return {content(data.files[i]) for i in data.splits["train"].tolist()} if own_splits else set()
 
 
-def stored_node(node: dict[str, Any], run: Path, root: str | None) -> dict[str, Any]:
+def stored_node(node: dict[str, Any], run: Path, root: str | None, **others: str | None) -> dict[str, Any]:
     """Return a run's settings of its data set with ``root`` where the images are now.
+
+    What is not where it was and not named is looked for beside or below the new root, as it was with the old one.
 
     Args:
         node: as stored.
         run: its directory.
         root: as typed; None: where they were.
+        others: ``test_root`` and ``labels_file``, likewise.
 
     Raises:
         UserError: the data set has no such place.
     """
-    if root is None:
-        return moved_root(node, read_json(run / "env.json") or {})
-    if "root" not in node:
-        raise UserError("the run's images are in no folder; leave dataset.root away, or write dataset=NAME beside it")
-    return {**node, "root": str(Path(root).expanduser().absolute())}
+    found = moved_root(node, read_json(run / "env.json") or {})
+    for key, path in {"root": root, **others}.items():
+        if path is None:
+            continue
+        if key not in node or (key != "root" and node[key] is None):
+            what = "images are in no folder" if key == "root" else f"data set has no {key}"
+            raise UserError(f"the run's {what}; leave dataset.{key} away, or write dataset=NAME beside it")
+        found[key] = str(Path(path).expanduser().absolute())
+    return found if root is None else moved_along(found, str(node["root"]))
 
 
 def content(file: str) -> str:
@@ -175,7 +185,11 @@ def content(file: str) -> str:
     return f"{size}-{digest.hexdigest()[:16]}"
 
 
-def _below(root: str, file: str) -> str:
+def _below(root: str, test_root: str | None, file: str) -> str:
+    if test_root is not None:
+        name = os.path.relpath(file, Path(test_root).expanduser())
+        if name.partition(os.sep)[0] != os.pardir:
+            return f"{TEST_ROOT}/{name}"
     return os.path.relpath(file, Path(root).expanduser())
 
 

@@ -1,9 +1,15 @@
 """Build the method and the pretext of a config."""
 
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from ssl_cli.backbones.adapt import adapt
 from ssl_cli.backbones.build import build_backbone
+from ssl_cli.backbones.foreign.origin import Origin
 from ssl_cli.config.build import instantiate
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError
@@ -30,15 +36,45 @@ def labelled_per_batch(batch_size: int, parts: int, mu: int) -> int:
 def build_pretext(config: DictConfig, info: DataInfo) -> Pretext:
     """Build the pretext with the run's recipe of augmentations, or with the one that it brings itself."""
     own = config.pretext.get("augment")
-    return instantiate(config.pretext, augment=instantiate(config.augment if own is None else own), data=info)
+    return instantiate(
+        pretext_settings(config.pretext), augment=instantiate(config.augment if own is None else own), data=info
+    )
 
 
-def build_method(config: DictConfig, info: DataInfo, initial: dict[str, Tensor] | None = None) -> Method:
-    """Build backbone and method with the weights that ``seed`` gives, or the backbone with the ``initial`` ones."""
+def pretext_settings(node: DictConfig) -> dict[str, Any]:
+    """Return the arguments of a pretext; the size of its views is of the data, which know it."""
+    return {key: value for key, value in OmegaConf.to_container(node, resolve=True).items() if key != "size"}
+
+
+@dataclass
+class Start:
+    """Weights that a run's backbone starts from: those of another run."""
+
+    weights: dict[str, Tensor]  # the state dict of the backbone
+    origin: Origin | None  # where that run had its own from, if somebody else had trained these
+
+
+def trains(config: DictConfig) -> bool:
+    """Return whether the method of a config has any steps to do."""
+    return getattr(get_object(config.method["_target_"]), "trains", True)
+
+
+def build_method(config: DictConfig, info: DataInfo, start: Start | None = None, *, pretrained: bool = True) -> Method:
+    """Build backbone and method with random weights, or the backbone with those that it is to start from.
+
+    Args:
+        config: of the run.
+        info: what it knows of its images.
+        start: weights for the backbone.
+        pretrained: whether the backbone takes the weights that its settings name; False where all weights come from a
+            checkpoint, which needs no other file.
+    """
     node = OmegaConf.to_container(config.backbone, resolve=True)
-    backbone = build_backbone(node, info, config.seed, pretrained=True)
-    if initial is not None:  # before the method makes copies of it
-        backbone.load_state_dict(initial)
+    backbone = build_backbone(node, info, config.seed, pretrained=pretrained)
+    if start is not None:  # before the method makes copies of it
+        backbone.load_state_dict(start.weights)
+        backbone.origin = start.origin
+    adapt(backbone, node.get("adapt", "full"), node.get("lora"))
     # A method that predicts whatever the pretext makes up builds its head for it.
     predicts = "pseudo_labels" in config.method.get("_needs_", [])
     target = {"target": build_pretext(config, info).target} if predicts else {}

@@ -2,36 +2,52 @@
 
 import torch
 
+from ssl_cli.data.images import copies
 from ssl_cli.data.images.files.names import few
 from ssl_cli.distributed.group import world_size
 from ssl_cli.optim.schedule import effective_lr
 from ssl_cli.setup.prepare import Experiment
 from ssl_cli.system.device import precision_reason
 
+TRAINED = "for those of others write backbone.weights=FILE, for a run's init=RUN"
+
 
 def plan(e: Experiment, where: str) -> list[tuple[str, str]]:
     """Return what the run will do, as lines of (term, value)."""
-    trainer, data = e.config.trainer, e.data
+    data, origin = e.data, e.method.backbone.origin
     parameters = sum(p.numel() for p in e.method.parameters() if p.requires_grad)
     backbone = sum(p.numel() for p in e.method.backbone.parameters())
     ranks = f", on each of {world_size()} ranks" if world_size() > 1 else ""
-    device = f"{e.device}, {precision_reason(trainer.precision, e.device)}, {torch.get_num_threads()} threads{ranks}"
-    epochs = f"{e.steps_per_epoch} an epoch, {e.total_steps / e.steps_per_epoch:g} epochs"
+    precision = precision_reason(e.config.trainer.precision, e.device)
+    device = f"{e.device}, {precision}, {torch.get_num_threads()} threads{ranks}"
     lines = [
         ("data", what_there_is(e)),
+        ("stored", how_it_is_stored(e)),
         ("left out", f"{data.skipped} broken files" if data.skipped else ""),
         ("data note", data.note),
+        ("groups", what_belongs_together(e)),
+        ("exact copies", copies.described(e.data)),
         ("targets", what_can_be_predicted(e)),
-        ("learns from", what_is_learned_from(e)),
+        ("learns from", what_is_learned_from(e) if e.total_steps else "nothing: the network stays as it is"),
         ("starts from", where_it_starts(e)),
-        ("parameters", f"{parameters:,}, of which backbone {backbone:,}"),
+        *(origin.lines(e.info) if origin is not None else []),
+        ("parameters", f"{parameters:,}, of which backbone {backbone:,}" if e.total_steps else f"{backbone:,}"),
         ("device", device),
-        ("steps", f"{e.total_steps:,} of batch {trainer.batch_size}; {epochs}"),
-        ("images per epoch", what_an_epoch_is(e)),
-        ("learning rate", f"{learning_rate(e)}, {e.schedule.warmup_steps} warm-up steps"),
+        *(how_it_trains(e) if e.total_steps else []),
         ("writes to", where),
+        ("tracked by", ", ".join(map(str, e.config.get("tracker") or ()))),
     ]
     return [(term, value) for term, value in lines if value]
+
+
+def how_it_trains(e: Experiment) -> list[tuple[str, str]]:
+    """Return the lines of the plan that are about steps."""
+    epochs = f"{e.steps_per_epoch} an epoch, {e.total_steps / e.steps_per_epoch:g} epochs"
+    return [
+        ("steps", f"{e.total_steps:,} of batch {e.config.trainer.batch_size}; {epochs}"),
+        ("images per epoch", what_an_epoch_is(e)),
+        ("learning rate", f"{learning_rate(e)}, {e.schedule.warmup_steps} warm-up steps"),
+    ]
 
 
 def what_there_is(e: Experiment) -> str:
@@ -39,6 +55,20 @@ def what_there_is(e: Experiment) -> str:
     splits = ", ".join(f"{name} {len(positions):,}" for name, positions in e.data.splits.items())
     labels = f"{len(e.info.classes)} classes, {e.info.labelled:,} labels" if e.info.classes else "no labels"
     return f"{e.data.name}: {splits}; {e.info.shape}; {labels}"
+
+
+def how_it_is_stored(e: Experiment) -> str:
+    """Return how the images are stored, what that takes, and what views are cut from where that is not obvious."""
+    whole = e.data.keep_aspect and not e.pretext.cuts_photos
+    return e.data.storage + "; views are of the centre squares, for they are no crops" * whole
+
+
+def what_belongs_together(e: Experiment) -> str:
+    """Return how many groups of images each split has; "" where there are none."""
+    if e.data.groups is None:
+        return ""
+    counts = {name: e.data.groups[at] for name, at in e.data.splits.items()}
+    return ", ".join(f"{name} {len(groups[groups >= 0].unique()):,}" for name, groups in counts.items())
 
 
 def what_can_be_predicted(e: Experiment) -> str:
@@ -61,9 +91,10 @@ def what_is_learned_from(e: Experiment) -> str:
 
 
 def where_it_starts(e: Experiment) -> str:
-    """Return which weights training starts from; "" for random ones."""
+    """Return which run's weights are begun with, or that random ones stay; "" where nothing is to be said."""
     if e.config.init is None:
-        return ""
+        untrained = not e.total_steps and e.config.backbone.get("weights") is None
+        return f"random weights, which nobody has trained: {TRAINED}" if untrained else ""
     trainer = e.config.trainer
     fixed = ", frozen" if trainer.freeze_backbone else ""
     fixed += f", layer decay {trainer.layer_decay:g}" if trainer.layer_decay < 1 else ""

@@ -8,6 +8,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from ssl_cli.backbones.adapt import parse
 from ssl_cli.backbones.norms import check_splits
 from ssl_cli.config.build import instantiate
 from ssl_cli.data.dataset import load
@@ -24,7 +25,7 @@ from ssl_cli.optim.groups import layer_decayed
 from ssl_cli.optim.schedule import effective_lr
 from ssl_cli.pretext.base import Pretext
 from ssl_cli.setup.initial import initial_weights
-from ssl_cli.setup.parts import build_method, build_pretext, labelled_per_batch
+from ssl_cli.setup.parts import build_method, build_pretext, labelled_per_batch, trains
 from ssl_cli.setup.propagated import Propagated, propagated
 from ssl_cli.system.device import choose_device, choose_precision, resident, set_threads
 
@@ -70,7 +71,7 @@ def prepare(config: DictConfig, resuming: bool = False, kept: Mapping[str, Any] 
     set_threads(trainer.threads)
     device = choose_device(trainer.device)
     probes = build_early(config)
-    data = load(data_settings(config))
+    data = load(data_settings(config), config.pretext.get("size"))
     info, labelled = describe(data, config.dataset)
     more = propagated(config.dataset, data, labelled, (kept or {}).get("propagated"))
     steps_per_epoch, total_steps = count_steps(config, len(data.splits["train"]))
@@ -103,7 +104,7 @@ def build_early(config: DictConfig) -> dict[str, Any]:
     """Build what needs no data, and return the probes: a mistake in it should not wait for 60,000 files."""
     instantiate(config.augment)
     effective_lr(config.optimizer.lr, config.optimizer.get("scale", "none"), config.trainer.batch_size)
-    return {name: instantiate(node) for name, node in config.probes.items()}
+    return {name: instantiate(node) for name, node in config.probes.items() if node is not None}
 
 
 def data_settings(config: DictConfig) -> dict[str, Any]:
@@ -115,7 +116,7 @@ def data_settings(config: DictConfig) -> dict[str, Any]:
 
 
 def count_steps(config: DictConfig, train_size: int) -> tuple[int, int]:
-    """Return the steps of an epoch, and of the whole training.
+    """Return the steps of an epoch, and of the whole training: 0 where nothing is trained.
 
     Raises:
         UserError: a batch is larger than the train split.
@@ -123,6 +124,8 @@ def count_steps(config: DictConfig, train_size: int) -> tuple[int, int]:
     trainer = config.trainer
     if train_size < 2:
         raise UserError(f"the train split has {train_size} image{'s' * (train_size != 1)}, and a batch at least 2")
+    if not trains(config):
+        return max(1, train_size // trainer.batch_size), 0
     if trainer.batch_size > train_size:
         raise UserError(
             f"trainer.batch_size={trainer.batch_size} is more than the {train_size} images of the train split; "
@@ -139,11 +142,14 @@ def prepare_method(config: DictConfig, info: DataInfo, device: torch.device, res
         UserError: these weights do not fit, random ones would be frozen, or the batch does not suit the method.
     """
     trainer = config.trainer
-    initial = initial_weights(config, info) if config.init is not None and not resuming else None
-    method = build_method(config, info, initial).to(device)
+    check_adapt(config)
+    start = initial_weights(config, info) if config.init is not None and not resuming else None
+    method = build_method(config, info, start, pretrained=config.init is None and not resuming).to(device)
     if trainer.freeze_backbone:
-        if config.init is None:
-            raise UserError("trainer.freeze_backbone=true would keep random weights; write init=RUN beside it")
+        if config.init is None and config.backbone.get("weights") is None:
+            raise UserError(
+                "trainer.freeze_backbone=true would keep random weights; write init=RUN or backbone.weights=FILE, too"
+            )
         method.backbone.requires_grad_(False)
     if trainer.channels_last:
         method = method.to(memory_format=torch.channels_last)
@@ -152,6 +158,16 @@ def prepare_method(config: DictConfig, info: DataInfo, device: torch.device, res
         synchronise_norms(method)
     method.check_batch(trainer.batch_size // trainer.accumulate)
     return method
+
+
+def check_adapt(config: DictConfig) -> None:
+    """Raise ``UserError`` where a part of random weights would be kept as it is."""
+    how = config.backbone.get("adapt", "full")
+    parse(how)
+    if how != "full" and config.init is None and config.backbone.get("weights") is None:
+        raise UserError(f"backbone.adapt={how} would keep random weights; write init=RUN or backbone.weights=FILE, too")
+    if how != "full" and config.trainer.freeze_backbone:
+        raise UserError(f"backbone.adapt={how} trains what trainer.freeze_backbone=true keeps; leave one of them away")
 
 
 def build_loader(
@@ -182,7 +198,7 @@ def build_loader(
         count = labelled_per_batch(trainer.batch_size, trainer.accumulate * world_size(), method.mu)
         mixed = {"labelled": labelled, "labelled_per_batch": count}
     return Loader(
-        resident(data.images, device),
+        resident(data.cut_from, device),
         visible,
         labelled if method.learns_from == "labels" else data.splits["train"],
         batch_size=trainer.batch_size,

@@ -9,6 +9,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from ssl_cli.backbones.adapt import merge
+from ssl_cli.backbones.foreign.origin import Origin
 from ssl_cli.config.stored import blaming_config, stored_config
 from ssl_cli.data.dataset import load_fitting
 from ssl_cli.data.describe import describe
@@ -93,9 +95,23 @@ def _described(
 def _rebuilt(file: Path, state: dict[str, Any], trusted: Sequence[str]) -> Rebuilt:
     _, config, info = _described(file, state, trusted)
     with blaming_config(file):
-        method = build_method(config, info)
+        method = build_method(config, info, pretrained=False)  # no file but this one is needed
     checkpoint.load_weights(method, state["model"], str(file))  # every weight or none
+    merge(method)
+    method.backbone.origin = Origin.from_dict(state.get("weights"))
     return Rebuilt(state, config, info, method)
+
+
+def open_model(file: Path, config: DictConfig) -> tuple[Rebuilt, torch.device]:
+    """Rebuild the model of a checkpoint, strictly, frozen and on its device; see `open_checkpoint`."""
+    set_threads(config.trainer.threads)
+    device = choose_device(config.trainer.device)
+    rebuilt = rebuild(file, config.trusted_modules)
+    method = rebuilt.method.to(device).requires_grad_(False)
+    if rebuilt.config.trainer.channels_last:  # as it was measured at the end of the run, to the last bit
+        method = method.to(memory_format=torch.channels_last)
+    rebuilt.method = method
+    return rebuilt, device
 
 
 def open_checkpoint(file: Path, config: DictConfig, typed: Sequence[str] = ()) -> OpenedCheckpoint:
@@ -112,18 +128,21 @@ def open_checkpoint(file: Path, config: DictConfig, typed: Sequence[str] = ()) -
     Raises:
         UserError: the checkpoint cannot be read, names foreign code, or does not fit the images.
     """
-    set_threads(config.trainer.threads)
-    device = choose_device(config.trainer.device)
-    rebuilt = rebuild(file, config.trusted_modules)
-    run_config, info = rebuilt.config, rebuilt.info
-    method = rebuilt.method.to(device).requires_grad_(False)
-    if run_config.trainer.channels_last:  # as it was measured at the end of the run, to the last bit
-        method = method.to(memory_format=torch.channels_last)
+    return with_images(file, *open_model(file, config), config, typed)
 
+
+def with_images(
+    file: Path, rebuilt: Rebuilt, device: torch.device, config: DictConfig, typed: Sequence[str] = ()
+) -> OpenedCheckpoint:
+    """Load the images that a model from `open_model` is shown; see `open_checkpoint`."""
+    run_config, info, method = rebuilt.config, rebuilt.info, rebuilt.method
     run, stored = file.parent.parent, OmegaConf.to_container(run_config.dataset, resolve=True)
     other = config.dataset is not None
-    node = config.dataset if other else OmegaConf.create(stored_node(stored, run, config.get("root")))
+    places = {key: config.get(key) for key in ("root", "test_root", "labels_file")}
+    node = config.dataset if other else OmegaConf.create(stored_node(stored, run, **places))
     if other:
+        if node.get("pseudo_labels") is not None:
+            raise UserError("dataset.pseudo_labels is for training alone; leave it away")
         data, note = load_fitting(OmegaConf.to_container(node, resolve=True), info, typed)
         data, left_out = without_trained(data, {**stored, "root": node.get("root")}, info, run)
         note += f"\n{left_out}" if left_out else ""

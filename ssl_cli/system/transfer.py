@@ -10,7 +10,7 @@ from torch import Tensor
 def send(x: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
     """Return ``x`` on ``device``; to a GPU by way of pinned memory, as any other copy would wait for it."""
     if device.type == "cuda" and x.device.type == "cpu":
-        x = (x if dtype is None else x.to(dtype)).pin_memory()
+        x = (x if dtype is None else x.to(dtype)).contiguous().pin_memory()  # an expanded one cannot be pinned
     return x.to(device, dtype or x.dtype, non_blocking=device.type != "cpu")
 
 

@@ -1,27 +1,32 @@
 """The training loop, read downwards: a step, then what falls due after it."""
 
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ssl_cli.batch import Batch
+from ssl_cli.backbones.adapt import keep_statistics
+from ssl_cli.batch import Batch, accumulation_parts
 from ssl_cli.data.loader import mix
 from ssl_cli.distributed.collectives import averaging, data_parallel, max_over_ranks
 from ssl_cli.distributed.group import rank, wait_for_first
 from ssl_cli.optim.groups import follow_schedule, scheduled_lr
-from ssl_cli.runs.directory import ReadOnlyRunDir, RunDir
+from ssl_cli.runs.checkpoint import keep
+from ssl_cli.runs.directory import RunDir
 from ssl_cli.setup.prepare import Experiment
 from ssl_cli.system.signals import StopRequest
 from ssl_cli.system.terminal import Progress, clock
+from ssl_cli.training.compiled import compiled
 from ssl_cli.training.guard import GIVE_UP, Guard
-from ssl_cli.training.metrics import JsonLines, Metrics, SinceLastRow
-from ssl_cli.training.monitor import evaluate
+from ssl_cli.training.metrics import Metrics, SinceLastRow, files
+from ssl_cli.training.monitor import evaluate, monitor_knn
 from ssl_cli.training.saver import Saver, restore
-from ssl_cli.training.state import TrainingState
+from ssl_cli.training.state import Due, TrainingState
 from ssl_cli.training.stopwatch import Stopwatch
+from ssl_cli.training.worth import fell, starts_trained
 
 SPIKE = "warning: the loss jumped to {1:.4g} at step {0}, far above what it was before"
 PARTS = ("data", "augment", "forward", "backward", "optimizer")  # of a step, on the stopwatch
@@ -35,6 +40,7 @@ class Training:
     run: RunDir
     state: TrainingState
     model: nn.Module  # the method as it is called: on several ranks, what averages its gradients
+    compiled: AbstractContextManager  # that a step runs in: there its parts may be compiled
     generator: torch.Generator  # of the pretext, on the CPU: the same draws on every device
     metrics: Metrics
     saver: Saver
@@ -46,20 +52,9 @@ class Training:
     started: float  # when this part would have started, had it also done all before it
 
 
-@dataclass
-class Due:
-    """What falls due after a step."""
-
-    epoch: float  # passes over the train split so far
-    finished: bool  # it was the last step of the training
-    last: bool  # it was the last step of this process: finished, or asked to stop
-    row: bool
-    evaluation: bool
-    save: bool
-    keep: bool  # the checkpoint also stays as that of its epoch
-
-
-def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRequest) -> TrainingState:
+def fit(
+    e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRequest, metrics: Metrics | None = None
+) -> TrainingState:
     """Train until the last step, or until a stop is asked for; write metrics and checkpoints to ``run``.
 
     All randomness of a step is drawn from (seed, step), so a resumed run does bit for bit what an unbroken one does. Of
@@ -70,6 +65,7 @@ def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRe
         run: where metrics and checkpoints go.
         resumed: content of the checkpoint to go on from, or None.
         stop: asked once a step; when set, the step's state is saved before returning.
+        metrics: where numbers and pictures go, and stay open; None: to ``metrics.jsonl`` alone.
 
     Returns:
         How far it came.
@@ -77,8 +73,10 @@ def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRe
     Raises:
         RunError: the loss or the gradient is not finite any more, or a checkpoint cannot be written.
     """
-    t = begin(e, run, resumed)
-    with t.metrics, t.saver, t.guard.explaining(t.state, t.saver.last_good), t.progress:
+    t = begin(e, run, resumed, metrics or Metrics(files(run)))
+    with t.saver, t.guard.explaining(t.state, t.saver.last_good), t.progress:
+        if not e.total_steps or (t.state.step == 0 and starts_trained(e.config)):
+            look_at_start(t)
         while t.state.step < e.total_steps:
             train_step(t)
             due = due_after_step(t, stop)
@@ -96,20 +94,21 @@ def fit(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, stop: StopRe
     return t.state
 
 
-def begin(e: Experiment, run: RunDir, resumed: dict[str, Any] | None) -> Training:
+def begin(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, metrics: Metrics) -> Training:
     """Bring all parts to where training starts, or goes on."""
     trainer, state = e.config.trainer, TrainingState()
     if resumed is not None:
         restore(e, resumed)
         state = TrainingState(**resumed["progress"])
-    metrics = Metrics([] if isinstance(run, ReadOnlyRunDir) else [JsonLines(run.path / "metrics.jsonl")])
     metrics.drop_after(state.step)
     trace = run.path / "plots" / "trace.json" if trainer.profile else None
+    context, said = compiled(e.method, e.pretext, trainer.compile, e.device, e.total_steps)
     t = Training(
         e=e,
         run=run,
         state=state,
         model=data_parallel(e.method, trainer.synchronise_norms),
+        compiled=context,
         generator=torch.Generator(),
         metrics=metrics,
         saver=Saver(e, run),
@@ -120,10 +119,31 @@ def begin(e: Experiment, run: RunDir, resumed: dict[str, Any] | None) -> Trainin
         first_step=state.step,
         started=time.perf_counter() - state.seconds,
     )
+    if said:
+        t.progress.warn(said)
     e.method.train()
     if trainer.freeze_backbone:
         e.method.backbone.eval()  # the statistics of its norms, too
+    keep_statistics(e.method)
     return t
+
+
+def look_at_start(t: Training) -> None:
+    """Evaluate weights as they were given: they are the best so far, and where nothing is trained also the last."""
+    if rank() == 0:
+        if t.e.total_steps:
+            knn = monitor_knn(t.e)
+            t.metrics.write({"step": 0, "epoch": 0.0, "val_knn": knn})
+        else:
+            knn, _ = evaluate(t.e, t.run, t.state, t.metrics, finished=True)
+        if knn is not None:
+            t.state.start_knn = t.state.best_knn = t.state.last_knn = knn
+        t.state.seconds = time.perf_counter() - t.started
+        t.saver.save("best" if t.e.total_steps else "last", t.state)
+        if not t.e.total_steps:
+            t.saver.wait()
+            keep(t.run.checkpoint_file("last"), t.run.checkpoint_file("best"))
+    wait_for_first()
 
 
 def train_step(t: Training) -> None:
@@ -139,7 +159,8 @@ def train_step(t: Training) -> None:
     with t.watch.part("data"):
         batch = e.loader.batch(step)
     t.guard.before_step()
-    loss, outputs = gradients(t, batch)
+    with t.compiled:
+        loss, outputs = gradients(t, batch)
     with t.watch.part("optimizer"):
         t.state.step += 1
         if t.guard.accepts(loss):
@@ -208,6 +229,8 @@ def write_row(t: Training, due: Due) -> None:
         t.metrics.write(row)
         if t.guard.spike(since.loss):
             t.progress.warn(SPIKE.format(step, since.loss))
+    for line in t.metrics.complaints():
+        t.progress.warn(line)
     since.restart(step)
     show(t)
 
@@ -238,6 +261,10 @@ def save_now(t: Training, due: Due) -> None:
 def conclude(t: Training) -> None:
     """Close what is open, and note where the time went."""
     t.watch.stop()
+    if t.state.step == t.e.total_steps:
+        val = t.e.data.splits["val"]
+        if line := fell(t.state.start_knn, t.state.last_knn, int((t.e.data.labels[val] >= 0).sum())):
+            t.progress.warn(line)
     steps = t.state.step - t.first_step
     trained = sum(t.watch.seconds.get(name, 0.0) for name in PARTS)
     t.state.step_seconds = trained / max(1, steps)
@@ -270,13 +297,3 @@ def roll_back(bad: tuple[int, str], t: Training) -> str:
     back = t.saver.roll_back()
     t.metrics.drop_after(back)
     return f"{what} at step {step}: back to the weights of step {back}, past the batches up to step {t.state.step}"
-
-
-def accumulation_parts(batch: Batch, parts: int) -> list[Batch]:
-    """Cut a batch into equal parts that are worked through one after another.
-
-    Each part takes every ``parts``-th image, so that each begins with its share of the labelled ones.
-    """
-    if parts == 1:
-        return [batch]
-    return [Batch(batch.images[i::parts], batch.labels[i::parts], batch.indices[i::parts]) for i in range(parts)]

@@ -1,18 +1,19 @@
 """The numbers of training: collected between two rows, and written to wherever they go.
 
-A new place for them (a tracker) is one more `Writer`.
+A new place for them is one more `Writer`; a tracker is one behind `ssl_cli.training.trackers.background`.
 """
 
 import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from ssl_cli.distributed.collectives import mean_over_ranks
+from ssl_cli.runs.directory import ReadOnlyRunDir, RunDir
 from ssl_cli.system import plain_json
 from ssl_cli.system.atomic import replace
 
@@ -28,8 +29,18 @@ class Writer(ABC):
     def drop_after(self, step: int) -> None:
         """Forget the rows after a step: a run that resumes, or rolls back, writes them again."""
 
-    def close(self) -> None:  # noqa: B027 (a file that is opened for each row has nothing to close)
-        """End: no row comes after this."""
+    def picture(self, step: int, name: str, png: bytes) -> None:  # noqa: B027 (not every place has room for pictures)
+        """Show a picture, the content of a PNG file."""
+
+    def results(self, step: int, rows: Sequence[Mapping[str, Any]]) -> None:  # noqa: B027 (they are in summary.json)
+        """Show the final table, measured after the last step; `ssl_cli.probes.base.Probe.run` documents its rows."""
+
+    def complaint(self) -> str | None:
+        """Return, once, a line for people about what went wrong, if anything did."""
+        return None
+
+    def close(self, state: str) -> None:  # noqa: B027 (a file that is opened for each row has nothing to close)
+        """End: nothing comes after this. ``state`` is ``finished``, ``interrupted`` (it may go on) or ``failed``."""
 
 
 class JsonLines(Writer):
@@ -45,17 +56,22 @@ class JsonLines(Writer):
 
     def drop_after(self, step: int) -> None:
         """Replace the file by one without these rows, and without rows that cannot be read."""
-        if not self.file.is_file():
-            return
-        rows = []
+        if self.file.is_file():
+            replace(self.file, "".join(line + "\n" for line, _ in self._until(step)).encode())
+
+    def rows(self, step: int) -> list[dict[str, Any]]:
+        """Return the rows up to a step."""
+        return [row for _, row in self._until(step)] if self.file.is_file() else []
+
+    def _until(self, step: int) -> Iterator[tuple[str, dict[str, Any]]]:
         for line in self.file.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                keep = json.loads(line)["step"] <= step
+                row = json.loads(line)
+                keep = row["step"] <= step
             except (ValueError, KeyError, TypeError):  # a row cut short when the machine stopped
-                keep = False
+                continue
             if keep:
-                rows.append(line + "\n")
-        replace(self.file, "".join(rows).encode())
+                yield line, row
 
 
 class Metrics:
@@ -63,13 +79,14 @@ class Metrics:
 
     def __init__(self, writers: Sequence[Writer]):
         self.writers = list(writers)
+        self.state = "failed"  # how the run ends, until somebody knows better
 
     def __enter__(self) -> "Metrics":
         return self
 
     def __exit__(self, *_: object) -> None:
         for writer in self.writers:
-            writer.close()
+            writer.close(self.state)
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Give the row to each."""
@@ -80,6 +97,20 @@ class Metrics:
         """Make each forget these rows."""
         for writer in self.writers:
             writer.drop_after(step)
+
+    def picture(self, step: int, name: str, png: bytes) -> None:
+        """Give the picture to each."""
+        for writer in self.writers:
+            writer.picture(step, name, png)
+
+    def results(self, step: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Give the final table to each."""
+        for writer in self.writers:
+            writer.results(step, rows)
+
+    def complaints(self) -> list[str]:
+        """Return what went wrong since the last call."""
+        return [line for writer in self.writers if (line := writer.complaint())]
 
 
 class SinceLastRow:
@@ -112,3 +143,8 @@ class SinceLastRow:
     def means(self) -> dict[str, float]:
         """Return the mean of each output over these steps and over all ranks; `{}` where no step counts."""
         return mean_over_ranks({key: value / self.count for key, value in self.sums.items()}) if self.count else {}
+
+
+def files(run: RunDir) -> list[JsonLines]:
+    """Return what writes the metrics into the run's directory: nothing on ranks other than 0."""
+    return [] if isinstance(run, ReadOnlyRunDir) else [JsonLines(run.path / "metrics.jsonl")]

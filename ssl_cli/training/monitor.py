@@ -37,7 +37,7 @@ def evaluate(
         e: the experiment.
         run: where pictures go.
         state: of the training; is told of a collapse.
-        metrics: where the row goes.
+        metrics: where the row and the pictures go.
         finished: whether this is the end of training.
 
     Returns:
@@ -46,7 +46,7 @@ def evaluate(
     knn, report = monitor_knn(e), monitor_collapse(e) | monitor_pseudo_labels(e)
     metrics.write({"step": state.step, "epoch": round(state.step / e.steps_per_epoch, 4), "val_knn": knn, **report})
     for name, images in monitor_pictures(e).items():
-        save_grid(run.path / "plots" / f"{name}.png", images)
+        metrics.picture(state.step, f"plots/{name}", save_grid(run.path / "plots" / f"{name}.png", images))
     was_collapsed, state.collapsed = state.collapsed, report.get("collapsed", False)
     # Once can be the first steps of a healthy run; twice in a row, or at the end, is not.
     if not state.collapsed or state.warned or not (was_collapsed or finished):
@@ -84,8 +84,8 @@ def monitor_collapse(e: Experiment) -> dict[str, Any]:
     at = e.data.splits["val"] if len(e.data.splits["val"]) else e.data.splits["train"]
     at = at[:: max(1, -(-len(at) // WATCHED))]
     features = extract(e.method.measured, e.data.images, at, e.info.mean, e.info.std, e.device)
-    images, generator = e.data.images[at].to(e.device), torch.Generator().manual_seed(0)
-    views = e.pretext.augment(images, e.info.mean, e.info.std, generator, views=2)
+    images, generator = e.data.cut_from[at].to(e.device), torch.Generator().manual_seed(0)
+    views = e.pretext.augment(images, e.info.mean, e.info.std, generator, views=2, size=e.info.size)
     pair = [features_of(e.method.measured, [view]) for view in views]
     spaces = {"feature": (features, *pair)}
     embedded = [_embed(e.method, z, e.device) for z in spaces["feature"]]
@@ -136,7 +136,7 @@ def monitor_pictures(e: Experiment) -> dict[str, Tensor]:
     """Return what the method has to show (`Method.pictures`) of a few images of val, the same at every call."""
     at = e.data.splits["val"] if len(e.data.splits["val"]) else e.data.splits["train"]
     at = at[:: max(1, -(-len(at) // SHOWN))]
-    batch = Batch(e.data.images[at].to(e.device), torch.full_like(at, -1, device=e.device), at.to(e.device))
+    batch = Batch(e.data.cut_from[at].to(e.device), torch.full_like(at, -1, device=e.device), at.to(e.device))
     task = e.pretext(batch, torch.Generator().manual_seed(0))
     with evaluating(e.method), torch.no_grad():
         return {name: images.float().cpu() for name, images in e.method.pictures(task).items()}

@@ -1,6 +1,7 @@
 """Images side by side in one PNG file."""
 
 import io
+import struct
 from pathlib import Path
 
 import torch
@@ -13,17 +14,26 @@ SIDE = 64  # pixels that a small image is enlarged to, at least
 GAP = 2  # pixels between images
 
 
-def save_grid(file: Path, images: Tensor) -> None:
+def save_grid(file: Path, images: Tensor) -> bytes:
     """Write rows of images as one PNG, small ones enlarged by whole pixels; its directory is made.
 
     Args:
         file: overwritten, as a whole or not at all.
         images: [rows, columns, C, H, W] in [0, 1], C = 1 or 3.
+
+    Returns:
+        The content of the file.
     """
     file.parent.mkdir(exist_ok=True)
     payload = io.BytesIO()
     grid(images).save(payload, format="PNG")
     replace(file, payload.getvalue())
+    return payload.getvalue()
+
+
+def size(png: bytes) -> dict[str, int]:
+    """Return ``width`` and ``height`` of a PNG, as its header has them."""
+    return dict(zip(("width", "height"), struct.unpack(">II", png[16:24]), strict=True))
 
 
 def grid(images: Tensor) -> Image.Image:

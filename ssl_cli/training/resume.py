@@ -5,14 +5,16 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from ssl_cli.config.chosen import moved_root
+from ssl_cli.config.chosen import moved_along, moved_root
+from ssl_cli.config.elsewhere import resumed_trackers
 from ssl_cli.config.overrides import difference, flat, listed
 from ssl_cli.config.schema import RESUMABLE
 from ssl_cli.config.stored import stored_config
 from ssl_cli.errors import UserError
 from ssl_cli.runs.directory import RunDir
 
-FREE = (*RESUMABLE, "resume", "trusted_modules", "launcher")  # what the checkpoint need not agree with
+FREE = (*RESUMABLE, "resume", "trusted_modules")  # what the checkpoint need not agree with
+BESIDE = ("launcher", "tracker")  # groups that change nothing of what is learned
 
 
 def resumed_config(run_dir: RunDir, config: DictConfig) -> DictConfig:
@@ -25,9 +27,9 @@ def resumed_config(run_dir: RunDir, config: DictConfig) -> DictConfig:
     own = flat(OmegaConf.to_container(saved))
     typed = flat(OmegaConf.to_container(config, resolve=True))
     refused: list[str] = []
-    for item in HydraConfig.get().overrides.task:
-        key = item.lstrip("+~").split("=")[0].split("@")[-1]
-        if key in ("resume", "trusted_modules") or key.split(".")[0] == "launcher":
+    keys = [item.lstrip("+~").split("=")[0].split("@")[-1] for item in HydraConfig.get().overrides.task]
+    for key in keys:
+        if key in ("resume", "trusted_modules") or key.split(".")[0] in BESIDE:
             continue
         if key in RESUMABLE:
             OmegaConf.update(saved, key, typed.get(key), force_add=True)
@@ -37,18 +39,27 @@ def resumed_config(run_dir: RunDir, config: DictConfig) -> DictConfig:
             names = []  # the group as it was; what the run has set in it stays
         elif not names:  # an experiment, say: whatever it changes
             names = [*own, *typed]
-        names = [name for name in dict.fromkeys(names) if name not in FREE]
+        names = [name for name in dict.fromkeys(names) if not is_free(name)]
         refused += difference(*({name: side.get(name) for name in names} for side in (own, typed)))
-    if "dataset.root" not in {item.lstrip("+").split("=")[0] for item in HydraConfig.get().overrides.task}:
+    if "dataset.root" not in keys:
         saved.dataset = moved_root(OmegaConf.to_container(saved.dataset), run_dir.env)
+    elif own.get("dataset.root") is not None:
+        saved.dataset = moved_along(OmegaConf.to_container(saved.dataset), own["dataset.root"])
     if refused:
         raise UserError(
             f"resume={run_dir.path} goes on with what the run was, and the result would be neither: "
             f"{listed(dict.fromkeys(refused))}; leave that away, or start a new run without resume "
             f"(what may change: {', '.join(RESUMABLE)})"
         )
+    trackers = (OmegaConf.to_container(node.tracker) if node.get("tracker") else None for node in (saved, config))
+    OmegaConf.update(saved, "tracker", resumed_trackers(*trackers, keys), merge=False, force_add=True)
     OmegaConf.update(saved, "trusted_modules", list(config.trusted_modules), force_add=True)  # this user's
     return stored_config(OmegaConf.to_container(saved), run_dir.path / "config.yaml", config.trusted_modules)
+
+
+def is_free(name: str) -> bool:
+    """Return whether a setting, by its dotted name, need not agree with the checkpoint."""
+    return name in FREE or name.split(".")[0] in BESIDE
 
 
 def longer(run_dir: RunDir, config: DictConfig) -> bool:
@@ -81,7 +92,7 @@ def resumed_state(run_dir: RunDir, config: DictConfig, writes: bool = True) -> d
             run_dir.checkpoint_file().rename(run_dir.checkpoint_file().with_suffix(".damaged"))
     saved = stored_config(state["config"], file, config.get("trusted_modules", []))  # with what older runs do not name
     then, now = (flat(OmegaConf.to_container(node, resolve=True)) for node in (saved, config))
-    names = [name for name in {**then, **now} if name not in FREE]
+    names = [name for name in {**then, **now} if not is_free(name)]
     names.sort(key=lambda name: name.split(".")[0] not in ("method", "backbone"))  # most telling first
     if differing := difference(*({name: side.get(name) for name in names} for side in (then, now))):
         raise UserError(
@@ -94,11 +105,11 @@ def resumed_state(run_dir: RunDir, config: DictConfig, writes: bool = True) -> d
 def check_resumable(state: dict, experiment: Any) -> None:
     """Raise ``UserError`` if a checkpoint was trained on other data, or longer, than the experiment is to be."""
     config = experiment.config
-    for key, value in experiment.info.to_dict().items():
-        if state["data"].get(key) != value and not (key == "name" and config.dataset.get("root") is not None):
+    for key, (before, now) in experiment.info.differing(state["data"]).items():
+        if not (key == "name" and config.dataset.get("root") is not None):
             raise UserError(
-                f"the data changed since the run started: {key} was {state['data'].get(key)}, is {value}; "
-                "bring the same images back, or start a new run"
+                f"the data changed since the run started: {key} was {before}, is {now}; bring the same images "
+                "back, or start a new run"
             )
     if state["progress"]["step"] > experiment.total_steps:
         raise UserError(

@@ -33,6 +33,7 @@ def execute(job: Job, created: Callable[[Path], None] = lambda path: None) -> in
     stop = StopRequest(config.trainer.max_time)
     if config.trainer.keep_memory:
         keep_freed_memory()
+    from ssl_cli.backbones.foreign.origin import Origin
     from ssl_cli.distributed.group import first_alone, rank, world_size
     from ssl_cli.setup.own_images import check_same_files, files_by_split, kept_splits
     from ssl_cli.setup.plan import plan
@@ -48,12 +49,14 @@ def execute(job: Job, created: Callable[[Path], None] = lambda path: None) -> in
             resumable = run_dir is not None and any(run_dir.checkpoint_file().parent.glob("*.pt"))
             resumed = resumed_state(run_dir, config, writes) if resumable else None
             with blaming_config(run_dir.path / "config.yaml") if run_dir else contextlib.nullcontext():
-                kept = read_json(run_dir.path / "labels.json") if resumable else None
-                experiment = prepare(config, resuming=resumable, kept=kept)
+                labels = read_json(run_dir.path / "labels.json") if resumable else None
+                experiment = prepare(config, resuming=resumable, kept=labels)
             if resumed:
                 check_resumable(resumed, experiment)
+                experiment.method.backbone.origin = Origin.from_dict(resumed.get("weights"))
                 if experiment.data.files:
-                    check_same_files(experiment.data, config.dataset.root, kept_splits(run_dir.path))
+                    kept, test_root = kept_splits(run_dir.path), config.dataset.get("test_root")
+                    check_same_files(experiment.data, config.dataset.root, kept, test_root)
         for term, value in plan(experiment, job.target):
             print(f"{term:>17}  {value}")
         if config.trainer.dry_run:
@@ -72,22 +75,45 @@ def execute(job: Job, created: Callable[[Path], None] = lambda path: None) -> in
             tell_of_changes(run_dir, config)
             tell_of_ranks(run_dir, world_size())
         if experiment.data.files and kept_splits(run_dir.path) is None:
-            run_dir.write("splits.json", files_by_split(experiment.data, config.dataset.root))
+            places = config.dataset.root, config.dataset.get("test_root")
+            run_dir.write("splits.json", files_by_split(experiment.data, *places))
         created(run_dir.path)
         return train_and_measure(experiment, run_dir, resumed, job, stop)
 
 
 def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None, job: Job, stop: StopRequest) -> int:
     """Fit, then let rank 0 score the test split; ``summary.json`` tells at any time which state the run is in."""
-    from ssl_cli.distributed import group
-    from ssl_cli.probes.measure import measure
-    from ssl_cli.system.device import quick_products
     from ssl_cli.system.terminal import say
-    from ssl_cli.training.loop import fit
+    from ssl_cli.training.metrics import Metrics, files
+    from ssl_cli.training.trackers.chosen import start
 
     def tell(line: str) -> None:
         run_dir.log(line)
         say(line)
+
+    writers, trackers, step = files(run_dir), [], resumed["progress"]["step"] if resumed else 0
+    if writers:
+        sweep = Path(job.target).parent if job.again else None
+        trackers = start(run_dir, job.config, sweep, step, writers[0].rows(step), tell)
+    with Metrics([*writers, *trackers]) as metrics:
+        return fit_and_score(experiment, run_dir, resumed, job, stop, metrics, tell)
+
+
+def fit_and_score(
+    experiment: Any,
+    run_dir: RunDir,
+    resumed: dict | None,
+    job: Job,
+    stop: StopRequest,
+    metrics: Any,
+    tell: Callable[[str], None],
+) -> int:
+    """Do what `train_and_measure` says; tell the metrics how it ends."""
+    from ssl_cli.backbones.adapt import merge
+    from ssl_cli.distributed import group
+    from ssl_cli.probes.measure import measure
+    from ssl_cli.system.device import quick_products
+    from ssl_cli.training.loop import fit
 
     summary = first_summary(experiment, run_dir, job.overrides)
     try:
@@ -96,22 +122,29 @@ def train_and_measure(experiment: Any, run_dir: RunDir, resumed: dict | None, jo
         if job.enters:
             os.chdir(run_dir.path)
         with stop, quick_products(experiment.device):
-            state = fit(experiment, run_dir, resumed, stop)
+            state = fit(experiment, run_dir, resumed, stop, metrics)
         rank = group.rank()
         group.leave()
         summary |= how_it_went(experiment, state)
         if stop.requested or state.step < experiment.total_steps:
-            why = f"at step {state.step} of {experiment.total_steps} by {stop.reason}; saved"
+            why, metrics.state = (
+                f"at step {state.step} of {experiment.total_steps} by {stop.reason}; saved",
+                "interrupted",
+            )
             interrupted(experiment, run_dir, summary, why)
             return stop.status
         if rank > 0:
             return 0
+        merge(experiment.method)
         with stop.at_once():
             measurement = measure(experiment, tell)
         measurement.write_predictions(run_dir.path / "predictions.npz")
         summary["results"] = measurement.rows
+        metrics.results(state.step, measurement.rows)
         run_dir.write("summary.json", {**summary, "state": "finished"})
+        metrics.state = "finished"
     except KeyboardInterrupt as error:
+        metrics.state = "interrupted"
         interrupted(experiment, run_dir, summary, f"at once by {str(error) or 'SIGINT'}")
         return exit_status(error)
     except BaseException as error:
@@ -135,9 +168,23 @@ def first_summary(experiment: Any, run_dir: RunDir, overrides: list[str]) -> dic
         "labels": str(config.dataset.labels),
         "seed": config.seed,
         "splits": experiment.info.splits,
+        "backbone": about_backbone(experiment),
         "overrides": run_dir.summary.get("overrides", []) + overrides,
         "results": [],
     } | ({} if experiment.propagated is None else {"pseudo_labels": experiment.propagated.summary(experiment.data)})
+
+
+def about_backbone(experiment: Any) -> dict[str, Any]:
+    """Return what ``summary.json`` says of the network that is kept, and of the weights that it started from."""
+    from ssl_cli.probes.measure import backbone_name
+
+    measured, origin = experiment.method.measured, experiment.method.backbone.origin
+    return {
+        "name": backbone_name(experiment.config),
+        "parameters": sum(p.numel() for p in measured.parameters()),
+        "input": experiment.info.shape,
+        "weights": origin.to_dict() if origin is not None else None,
+    }
 
 
 def how_it_went(experiment: Any, state: Any) -> dict[str, Any]:
@@ -198,7 +245,8 @@ def conclude(experiment: Any, run_dir: RunDir, results: list[dict], seconds: flo
         print("No test image has a label (dataset.test_fraction, or the folder test/), so nothing was measured.")
     else:
         print("The images have no labels, so nothing was measured: no kNN, no linear probe.")
-    print(f"trained in {clock(seconds)}; run: {run_dir.path}")
+    done = f"trained in {clock(seconds)}" if experiment.total_steps else "nothing was trained"
+    print(f"{done}; run: {run_dir.path}")
     own = {} if results else {"dataset": "folder", "dataset.root": "LABELLED_DIR"}
     print(f"next: {command('ssl', 'probe', ckpt=run_dir.path, probe='linear', **own)}")
     print(f"look: {command('ssl', 'report', run_dir.path)}")

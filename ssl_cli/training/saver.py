@@ -126,5 +126,8 @@ def _copied(node: Any) -> Any:
 
 
 def contents(e: Experiment) -> dict[str, Any]:
-    """Return the parts of a checkpoint that rebuild the model: the config, and the facts about the data."""
-    return {"config": OmegaConf.to_container(e.config, resolve=True), "data": e.info.to_dict()}
+    """Return the parts of a checkpoint that rebuild the model: the config, the facts about the data and the weights."""
+    config = {**OmegaConf.to_container(e.config, resolve=True), "tracker": None}  # who looks on is not what it is
+    origin = e.method.backbone.origin
+    known = {"weights": origin.to_dict()} if origin is not None else {}
+    return {"config": config, "data": e.info.to_dict(), **known}

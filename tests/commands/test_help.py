@@ -9,7 +9,18 @@ from ssl_cli.cli import COMMANDS
 from ssl_cli.commands.help import command_help, families
 from ssl_cli.config.paths import conf_dir
 
-GROUPS = ("method", "dataset", "pretext", "augment", "backbone", "optimizer", "schedule", "probe", "launcher")
+GROUPS = (
+    "method",
+    "dataset",
+    "pretext",
+    "augment",
+    "backbone",
+    "optimizer",
+    "schedule",
+    "probe",
+    "launcher",
+    "tracker",
+)
 
 
 @pytest.fixture

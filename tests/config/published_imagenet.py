@@ -20,7 +20,8 @@ from sources import (
 
 IMAGENET = {
     "dataset.val_fraction": 0.0,
-    "dataset.storage_size": 224,
+    "dataset.keep_aspect": True,
+    "pretext.size": 224,
     "backbone.arch": "resnet50",
     "backbone.stem": "imagenet",
     "backbone.split_norms": 1,

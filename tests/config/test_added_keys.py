@@ -8,7 +8,7 @@ from ssl_cli.cli import main
 
 # What is added, what the one line says.
 OWN = {
-    "+trainer.compile=true": "there is no setting 'trainer.compile'",
+    "+trainer.jit=true": "there is no setting 'trainer.jit'",
     "++trainer.epoch=1": "did you mean 'trainer.epochs'",
     "+epochs=1": "did you mean 'trainer.epochs'",
     "++sed=1": "did you mean 'seed'",
@@ -75,15 +75,15 @@ def test_of_a_plug_in(added, refusal):
 
 def test_by_a_recipe_of_the_users_own(refusal, tmp_path):
     (tmp_path / "mine/experiment").mkdir(parents=True)
-    for name, setting in (("part", "trainer: {compile: true}"), ("top", "sed: 1")):
+    for name, setting in (("part", "trainer: {jit: true}"), ("top", "sed: 1")):
         (tmp_path / f"mine/experiment/{name}.yaml").write_text(f"# @package _global_\n{setting}\n")
     line = refusal("train", "--config-dir", "mine", "experiment=part")
-    assert "experiment/part: there is no setting 'trainer.compile'" in line and "trainer has epochs" in line
+    assert "experiment/part: there is no setting 'trainer.jit'" in line and "trainer has epochs" in line
     line = refusal("train", "--config-dir", "mine", "experiment=top")
     assert "experiment/top: there is no setting 'sed'; did you mean 'seed'" in line
 
 
 def test_torch_is_not_waited_for(ssl):
-    for args in (["train", "+trainer.compile=true"], ["probe", "ckpt=x", "+trainer.epochs=3"]):
+    for args in (["train", "+trainer.jit=true"], ["probe", "ckpt=x", "+trainer.epochs=3"]):
         outcome = ssl(*args, process="light")
         assert outcome.status == 2 and "torch" not in outcome.modules

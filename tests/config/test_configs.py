@@ -1,27 +1,30 @@
 """Every YAML in conf/ composes, builds, documents its keys and refuses what is out of range."""
 
+import copy
+import functools
 import re
 
 import pytest
 from experiments import CONF, composed
 from omegaconf import OmegaConf
 
+from ssl_cli.backbones.adapt import KEYS
 from ssl_cli.config.build import instantiate
-from ssl_cli.config.check import _annotated_limits, check, check_fit
+from ssl_cli.config.check import _annotated_limits, _check_limits, check, check_fit
 from ssl_cli.config.limits import within
-from ssl_cli.config.schema import ANNOTATIONS
+from ssl_cli.config.schema import ANNOTATIONS, SCHEMAS
 from ssl_cli.config.stored import check_targets
 from ssl_cli.errors import UserError
 
 FILES = sorted(f for f in CONF.glob("*/*.yaml") if not f.stem.startswith("_"))
 OPTIONS = [(f.parent.name, f.stem) for f in FILES]  # an option's tests follow each other, and share its config
-ROOT = ["dataset.root=somewhere"]
+MUST_BE_SET = {"folder": ["dataset.root=somewhere"], "timm": ["backbone.name=test_resnet"]}
 
 
 def overrides_for(group, option):
     where = f"{group}@probes.{option}" if group == "probe" else group
     plus = "+" if group == "probe" and option not in ("knn", "linear", "propagate") else ""
-    return [f"{plus}{where}={option}"] + (ROOT if option == "folder" or option.endswith("imagenet") else [])
+    return [f"{plus}{where}={option}", *MUST_BE_SET.get("folder" if option.endswith("imagenet") else option, [])]
 
 
 @pytest.mark.parametrize("group, option", OPTIONS, scope="module")
@@ -62,7 +65,9 @@ def test_builds_without_data(group):
         if file.parent.name == group:
             node = composed("train", overrides_for(group, file.stem))
             node = node.probes[file.stem] if group == "probe" else node[group]
-            run_time = {"backbone": {"in_channels": 3}, "schedule": {"total_steps": 10, "steps_per_epoch": 5}}
+            node = {key: value for key, value in node.items() if group != "backbone" or key not in KEYS}
+            sized = {"image_size": 64} if file.stem == "timm" else {}
+            run_time = {"backbone": {"in_channels": 3, **sized}, "schedule": {"total_steps": 10, "steps_per_epoch": 5}}
             assert instantiate(node, **run_time.get(group, {})) is not None
 
 
@@ -71,6 +76,7 @@ def test_every_stated_limit_is_kept_by_the_default_and_enforced(group, option):
     config = composed("train", overrides_for(group, option))
     plain = OmegaConf.to_container(config)
     section = f"probes.{option}." if group == "probe" else f"{group}."
+    own = []
     for key, limit in _annotated_limits(plain):
         default = OmegaConf.select(config, key)
         assert key.startswith(
@@ -78,10 +84,16 @@ def test_every_stated_limit_is_kept_by_the_default_and_enforced(group, option):
         )
         assert default is None or isinstance(default, str) or within(default, limit)
         if key.startswith(section):
-            broken = config.copy()
-            OmegaConf.update(broken, key, -1e9)
+            own.append(key)
+            *parents, name = key.split(".")
+            broken = copy.deepcopy(plain)
+            functools.reduce(dict.__getitem__, parents, broken)[name] = -1e9
             with pytest.raises(UserError, match=re.escape(key)):
-                check(broken, broken, "train")
+                _check_limits(broken, SCHEMAS["train"])
+    for key in own[:1]:  # one is enough to show that the whole check looks at them
+        OmegaConf.update(config, key, -1e9)
+        with pytest.raises(UserError, match=re.escape(key)):
+            check(config, config, "train")
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ ODD = (
         "!",
         "?",
         "a:b",
+        "http://a.b:50/c%20d",
     ),
 )
 PARSER = OverridesParser.create()

@@ -21,13 +21,19 @@ LABELS = torch.tensor([0] * 40 + [1] * 25 + [2] * 7 + [-1] * 20)[
         ("0.5 %", ("fraction", 0.005)),
         ("100%", ("fraction", 1.0)),
         ("4/class", ("per_class", 4)),
+        ("10%groups", ("group_fraction", 0.1)),
+        ("10% of groups", ("group_fraction", 0.1)),
+        ("4groups/class", ("groups_per_class", 4)),
+        ("1 group / class", ("groups_per_class", 1)),
     ],
 )
 def test_budget_text(text, expected):
     assert parse_budget(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "none", 40, "40", "0%", "101%", "-1%", "0/class", "1.5/class", "4/classes", None])
+@pytest.mark.parametrize(
+    "text", ["", "none", 40, "40", "0%", "101%", "-1%", "0/class", "1.5/class", "4/classes", "10% of", "4groups", None]
+)
 def test_malformed_budget_names_what_was_written(text):
     with pytest.raises(UserError, match="dataset.labels=") as error:
         parse_budget(text)
@@ -78,3 +84,38 @@ def test_budget_without_labels():
     with pytest.raises(UserError, match="have none"):
         draw(torch.full((5,), -1), "10%", 0)
     assert draw(torch.full((5,), -1), "all", 0).numel() == 0
+
+
+GROUPS = torch.arange(92) // 4
+
+
+def test_a_budget_of_groups_keeps_all_labels_of_each():
+    for budget in ("20%groups", "2groups/class"):
+        kept = draw(LABELS, budget, 0, groups=GROUPS)
+        chosen = GROUPS[kept].unique()
+        assert torch.equal(kept, torch.nonzero(torch.isin(GROUPS, chosen) & (LABELS >= 0)).flatten())
+        for label in range(3):
+            assert len(GROUPS[kept][LABELS[kept] == label].unique()) >= 2 - (budget[0] == "2" and label == 2)
+    assert len(GROUPS[draw(LABELS, "1groups/class", 0, groups=GROUPS)].unique()) <= 3
+
+
+def test_budgets_of_groups_are_nested_and_seeded():
+    nested = [set(draw(LABELS, f"{n}groups/class", 3, groups=GROUPS).tolist()) for n in (1, 2, 3)]
+    assert nested[0] < nested[1] < nested[2]
+    assert not torch.equal(
+        draw(LABELS, "2groups/class", 0, groups=GROUPS), draw(LABELS, "2groups/class", 1, groups=GROUPS)
+    )
+
+
+def test_a_tenth_of_groups_that_have_all_classes_is_a_tenth():
+    labels, groups = torch.arange(1000) % 5, torch.arange(1000) // 10
+    assert len(groups[draw(labels, "10%groups", 0, groups=groups)].unique()) == 10
+    alone = torch.full_like(groups, -1)  # each image counts for itself
+    assert len(draw(labels, "10%groups", 0, groups=alone)) == 100
+
+
+def test_a_budget_of_groups_needs_them():
+    with pytest.raises(UserError, match="dataset.group_column=NAME"):
+        draw(LABELS, "2groups/class", 0)
+    with pytest.raises(UserError, match="class '2' has: [1-7] groups"):
+        draw(LABELS, "8groups/class", 0, groups=GROUPS)

@@ -126,7 +126,7 @@ def test_bad_roots(tmp_path):
         {"channels": 4},
         {"storage_size": "big"},
         {"layout": "splits"},
-        {"reading": 3},
+        {"reading": 4},
     ],
 )
 def test_bad_options(tmp_path, option):

@@ -5,10 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image as Picture
 
 from ssl_cli.data.images import folder
 from ssl_cli.data.images.base import ImageData
+from ssl_cli.data.images.files.rows import Image
 from ssl_cli.data.images.files.targets import read_targets
 from ssl_cli.errors import UserError
 from ssl_cli.probes.regression import Regression
@@ -21,7 +22,11 @@ NAMES = ["a/1.png", "b/2.png"]
 def read(tmp_path, text, names=NAMES, **options):
     file = tmp_path / "labels.csv"
     file.write_text(text)
-    return read_targets(file, names, **options).values
+    return read_targets(file, images(names), **options).values
+
+
+def images(names):
+    return [Image(name, f"/photos/{name}") for name in names]
 
 
 def test_rows_are_matched_by_name_and_an_empty_cell_is_unknown(tmp_path):
@@ -64,7 +69,7 @@ def test_what_is_wrong_is_said_with_its_line(tmp_path, text, options, said):
 
 def test_a_missing_file(tmp_path):
     with pytest.raises(UserError, match="cannot read dataset.targets"):
-        read_targets(tmp_path / "none.csv", NAMES)
+        read_targets(tmp_path / "none.csv", images(NAMES))
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
@@ -72,14 +77,14 @@ def test_the_separator_is_found(tmp_path, separator):
     rows = [["file", "age, in years; or so", "2019"], ["a/1.png", "1.5", "7"], ["b/2.png", "", "8"]]
     with (tmp_path / "t.csv").open("w", newline="", encoding="utf-8-sig") as stream:
         csv.writer(stream, delimiter=separator).writerows([*rows, ["", "", ""], ["", "", ""]])
-    found = read_targets(tmp_path / "t.csv", NAMES).values
+    found = read_targets(tmp_path / "t.csv", images(NAMES)).values
     assert list(found) == rows[0][1:] and found["2019"].tolist() == [7, 8]
     assert found[rows[0][1]][0] == 1.5 and torch.isnan(found[rows[0][1]][1])
 
 
 def test_what_is_used_and_what_is_not_is_said(tmp_path):
     (tmp_path / "t.csv").write_text("file,age,who,empty\na/1.png,1,x,\nb/2.png,2,3,\nc/3.png,9,y,\nd/4.png,9,z,\n")
-    note = read_targets(tmp_path / "t.csv", NAMES).note
+    note = read_targets(tmp_path / "t.csv", images(NAMES)).note
     assert "targets of t.csv: age" in note and "2 rows of other files" in note
     assert "left out, most of whose cells are no numbers: who ('x'), empty (empty)" in note
 
@@ -106,7 +111,7 @@ def test_names_that_are_no_utf8_are_matched_as_they_are_written_elsewhere(tmp_pa
 
 def test_columns_that_look_like_numbers_are_names(tmp_path):
     for i in range(2):
-        Image.fromarray(np.full((8, 8), i, np.uint8)).save(tmp_path / f"{i}.png")
+        Picture.fromarray(np.full((8, 8), i, np.uint8)).save(tmp_path / f"{i}.png")
     (tmp_path / "t.csv").write_text("2018,2019,2020\n0.png,1,5\n1.png,2,6\n")
     for columns in (2019, [2019], "2019"):
         options = {"targets": str(tmp_path / "t.csv"), "target_columns": columns, "file_column": 2018, "reading": 2}

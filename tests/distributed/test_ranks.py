@@ -15,23 +15,21 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.distributed as dist
-from experiments import CONF, SMALL, composed, overrides_of
+from experiments import METHODS, SMALL, composed, small
 from omegaconf import OmegaConf
 from warm import start
 
 from ssl_cli.batch import Batch, Task
-from ssl_cli.config.build import instantiate
 from ssl_cli.data.info import DataInfo
 from ssl_cli.data.loader import Loader
 from ssl_cli.distributed.collectives import gather, rank_rows
 from ssl_cli.distributed.norms import SyncedBatchNorm, synchronise_norms
 from ssl_cli.runs.directory import RunDir
-from ssl_cli.setup.parts import build_method
+from ssl_cli.setup.parts import build_method, build_pretext
 from ssl_cli.setup.prepare import prepare
 from ssl_cli.training.loop import fit
 from ssl_cli.training.metrics import Metrics
 
-METHODS = sorted(file.stem for file in (CONF / "method").glob("*.yaml") if not file.stem.startswith("_"))
 FEW = ["swav", "moco", "fixmatch"]  # for four ranks, which take their time
 BATCH = 32
 INFO = DataInfo("noise", 1, 16, tuple("0123456789"), 1024, 1024, 512, (0.5,), (0.25,))
@@ -45,7 +43,7 @@ def global_task(config, round_: int) -> Task:
     if "mu" in config.method:  # labelled images first, as the loader has them
         labels[BATCH // (1 + config.method.mu) :] = -1
     batch = Batch(images, labels, indices)
-    return instantiate(config.pretext, augment=instantiate(config.augment), data=INFO)(batch, generator)
+    return build_pretext(config, INFO)(batch, generator)
 
 
 def own_task(task: Task, rank: int, world: int, mixed: bool) -> Task:
@@ -121,7 +119,7 @@ def loop(path: Path) -> dict[str, torch.Tensor]:
 
 def config_of(name: str):
     """Return the config of a method, with few enough clusters that k-means has enough images in the second round."""
-    return composed("train", [*overrides_of(name), *(["method.clusters=10"] if name == "deepcluster" else [])])
+    return composed("train", [*small(name), *(["method.clusters=10"] if name == "deepcluster" else [])])
 
 
 def train(world: int, names: list[str], path: Path) -> None:

@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
+import tracked
 from experiments import tensors
 
 from ssl_cli.launch.launcher import outcome
@@ -24,6 +26,7 @@ STEPS = 12  # of 4 an epoch: a checkpoint every 4
 # Norms of their own: few messages, which a busy machine is slow with; and then rank 0's statistics must go to all.
 SMALL = ["backbone.widths=[8,16,32]", "trainer.synchronise_norms=false"]
 SHORT = [*SMALL, "trainer.batch_size=256", f"trainer.max_steps={STEPS}", "trainer.log_every=1", "~probes.linear"]
+TRACKED = ["tracker=tensorboard"] if find_spec("tensorboard") else []
 TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "0", "--rdzv-backend", "c10d"]
 
 
@@ -80,7 +83,7 @@ def straight(tmp_path_factory):
     def run(method: str) -> Path:
         if method not in runs:
             cwd = tmp_path_factory.mktemp(method)
-            process = start(cwd, *overrides(method), launcher=tuple(TORCHRUN))
+            process = start(cwd, *overrides(method), *TRACKED, launcher=tuple(TORCHRUN))
             out = process.communicate(timeout=1000)[0]
             assert process.returncode == 0, out
             (runs[method],) = cwd.glob("outputs/*/*")  # one directory, though two processes were started
@@ -95,6 +98,13 @@ def test_torchrun_is_adopted(straight, summary):
     assert summary(run)["state"] == "finished" and summary(run)["images_seen"] == STEPS * 256
     assert json.loads((run / "env.json").read_text())["ranks"] == 2
     assert steps(run) == list(range(1, STEPS + 1))
+
+
+@pytest.mark.skipif(not TRACKED, reason="tensorboard is not installed")
+def test_one_rank_writes_to_a_tracker(straight):
+    directory = straight("moco") / "tensorboard"
+    assert len(list(directory.iterdir())) == 1
+    assert [step for step, _ in tracked.tensorboard(directory)["loss"]] == list(range(1, STEPS + 1))
 
 
 @pytest.mark.slow

@@ -6,7 +6,6 @@ from experiments import CONF, composed
 
 from ssl_cli.backbones.vit import positions
 from ssl_cli.batch import Batch, Task
-from ssl_cli.config.build import instantiate
 from ssl_cli.config.check import check_fit
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError
@@ -28,7 +27,7 @@ def built(method, *overrides):
 @pytest.mark.parametrize("ratio", [0.1, 0.5, 0.75, 0.9])
 def test_equally_many_patches_of_each_image_are_hidden(ratio):
     config = composed("train", ["method=mae", f"pretext.ratio={ratio}"])
-    pretext = instantiate(config.pretext, augment=instantiate(config.augment), data=INFO)
+    pretext = build_pretext(config, INFO)
     batch = Batch(torch.zeros(200, 3, 16, 16, dtype=torch.uint8), torch.full((200,), -1), torch.arange(200))
     side = 16 // config.pretext.patch_size
     masks = pretext(batch, torch.Generator().manual_seed(0)).masks

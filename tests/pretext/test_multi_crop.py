@@ -9,6 +9,7 @@ from ssl_cli.batch import Batch
 from ssl_cli.config.build import instantiate
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError
+from ssl_cli.setup.parts import pretext_settings
 
 
 def info(size):
@@ -17,7 +18,8 @@ def info(size):
 
 
 def multi_crop(size, *overrides, augment=None):
-    return instantiate(option("pretext", "multi_crop", *overrides), augment=augment or Augment(), data=info(size))
+    settings = pretext_settings(option("pretext", "multi_crop", *overrides))
+    return instantiate(settings, augment=augment or Augment(), data=info(size))
 
 
 def ramps(size, batch=6):

@@ -6,6 +6,7 @@ from ssl_cli.augment.augment import Augment
 from ssl_cli.batch import Batch
 from ssl_cli.config.build import instantiate
 from ssl_cli.data.info import DataInfo
+from ssl_cli.setup.parts import pretext_settings
 
 CHANGES = Augment(crop={"scale": [0.2, 1]}, flip=0.5)
 
@@ -22,7 +23,7 @@ def batch():
 
 
 def pretext(name, data, augment, *overrides):
-    return instantiate(option("pretext", name, *overrides), augment=augment, data=data)
+    return instantiate(pretext_settings(option("pretext", name, *overrides)), augment=augment, data=data)
 
 
 @pytest.mark.parametrize(("name", "views"), [("augment", 1), ("two_views", 2)])

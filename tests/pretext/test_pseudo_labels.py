@@ -22,7 +22,7 @@ def made(name, images, *overrides, seed=0):
     channels, size = images.shape[1], images.shape[2]
     info = DataInfo("tiny", channels, size, (), 500, 500, 0, (0.0,) * channels, (1.0,) * channels)
     config = composed("train", ["method=predict", f"pretext={name}", "augment=none", *overrides])
-    pretext = instantiate(config.pretext, augment=instantiate(config.augment), data=info)
+    pretext = build_pretext(config, info)
     at = torch.arange(len(images))
     return pretext, pretext(Batch(images, at % 5, at + 100), torch.Generator().manual_seed(seed))
 

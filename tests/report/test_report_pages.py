@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 from report_pages import NAMES, OWN, called, check_page, files, parsed, spoil, words
+from written_runs import put
 
 from ssl_cli.errors import UserError
 from ssl_cli.report.figures.inspection import inspect_run
+from ssl_cli.report.read import read_run
+from ssl_cli.report.run_page import _results
 
 
 def test_the_page_is_valid_whole_and_small(run):
@@ -130,3 +133,15 @@ def test_bad_input_is_one_line(run, capsys):
         error = capsys.readouterr().err
         assert said in error and len(error.splitlines()) == 1, error
         assert files(run.parent) == before
+
+
+def test_the_results_without_test_images_that_are_in_train_stand_below(tmp_path):
+    put(tmp_path / "run")
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    for row in summary["results"]:
+        row["without_copies"] = {"images": 392, "left_out": 8, "mean": 0.25, "std": None, "ci": [0.2, 0.3]}
+    (tmp_path / "run/summary.json").write_text(json.dumps(summary))
+    found = _results(read_run(tmp_path / "run"))
+    assert found.second.caption == "The same without 8 test images that train has, too, pixel for pixel"
+    assert [cell.text for _, cells in found.second.rows for cell in cells] == ["25.0"] * 3
+    assert "90.0" in [cell.text for _, cells in found.own.rows for cell in cells]

@@ -7,6 +7,7 @@ import pytest
 import torch
 from experiments import composed
 from omegaconf import OmegaConf
+from PIL import Image as Picture
 
 from ssl_cli.data.dataset import load
 from ssl_cli.data.describe import describe
@@ -99,6 +100,63 @@ def test_where_all_were_trained_on_there_is_nothing_to_test_on(seen):
     swapped = type(before)(**{**vars(before), "splits": {**before.splits, "test": before.splits["train"][:3]}})
     with pytest.raises(UserError, match=r"all 3 test images .* ssl probe ckpt=\S+ dataset.root="):
         without_trained(swapped, node, info, run)
+
+
+@pytest.fixture
+def of_table(tmp_path):
+    """The same of images whose labels stand in a table beside them, and whose test images are in another folder."""
+    rows = ["file,label,patient"]
+    for i in range(24):
+        for place in ("photos", "tests") if i < 6 else ("photos",):
+            (tmp_path / "data" / place).mkdir(parents=True, exist_ok=True)
+            Picture.new("RGB", (8, 8), (i, 9, 20 + (place == "tests"))).save(tmp_path / f"data/{place}/{i}.png")
+            rows.append(f"{place}/{i}.png,{'ant' if i % 3 else 'bee'},{place}{i // 3}")
+    (tmp_path / "data/t.csv").write_text("\n".join(rows))
+    places = (f"dataset.{key}={tmp_path}/data/{name}" for key, name in PLACES.items())
+    config = composed("train", ["dataset=folder", "dataset.storage_size=8", *places])
+    node = OmegaConf.to_container(config.dataset, resolve=True)
+    data, run = load(node), tmp_path / "run"
+    run.mkdir()
+    (run / FILE).write_text(json.dumps(files_by_split(data, node["root"], node["test_root"])))
+    return node, describe(data, config.dataset)[0], data, run
+
+
+PLACES = {"root": "photos", "test_root": "tests", "labels_file": "t.csv"}
+
+
+def test_a_table_and_test_images_that_moved_along_are_found(of_table, tmp_path):
+    node, info, before, run = of_table
+    kept = json.loads((run / FILE).read_text())
+    assert "dataset.test_root/0.png" in kept["test"] and "0.png" in {**kept["train"], **kept["val"]}
+    shutil.move(tmp_path / "data", tmp_path / "new")
+    found = stored_node(node, run, str(tmp_path / "new/photos"))
+    assert {key: found[key] for key in PLACES} == {key: f"{tmp_path}/new/{name}" for key, name in PLACES.items()}
+    after, note = own_images(found, info, run)
+    assert note == "" and all(names(after, split) == names(before, split) for split in before.splits)
+
+
+def test_a_table_that_moved_elsewhere_is_named(of_table, tmp_path):
+    node, info, before, run = of_table
+    shutil.move(tmp_path / "data/t.csv", tmp_path / "u.csv")
+    with pytest.raises(UserError, match=r"cannot read dataset.labels_file=.*write dataset.labels_file=FILE.csv"):
+        own_images(stored_node(node, run, None), info, run)
+    found = stored_node(node, run, None, labels_file=str(tmp_path / "u.csv"))
+    assert own_images(found, info, run)[1] == ""
+    with pytest.raises(UserError, match="data set has no labels_file; leave dataset.labels_file away"):
+        stored_node({**node, "labels_file": None}, run, None, labels_file="u.csv")
+
+
+def test_where_images_of_a_table_are_gone_and_labels_have_changed_the_rest_has_its_splits(of_table, tmp_path):
+    node, info, before, run = of_table
+    file = tmp_path / "data/t.csv"
+    file.write_text(file.read_text().replace("photos/7.png,ant", "photos/7.png,bee"))
+    after, note = own_images(node, info, run)
+    assert "the run's own splits by file name: not all labels are as they were" in note
+    assert all(names(after, split) == names(before, split) for split in before.splits)
+    (tmp_path / "data/photos/9.png").unlink()
+    after, note = own_images(node, info, run)
+    assert "1 of its 30 images are gone, and 0 new ones are left out" in note
+    assert names(after, "test") == names(before, "test")
 
 
 def test_a_run_is_used_from_another_directory_and_after_a_move(ssl, image_folder):

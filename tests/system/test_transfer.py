@@ -5,12 +5,13 @@ import contextlib
 import pytest
 import torch
 from experiments import CONF, composed
+from photo_folder import photos
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ssl_cli.augment.augment import Augment
 from ssl_cli.batch import Batch
-from ssl_cli.config.build import instantiate
 from ssl_cli.data.info import DataInfo
+from ssl_cli.setup.parts import build_pretext
 from ssl_cli.system.transfer import constant, send
 
 META = torch.device("meta")
@@ -57,14 +58,18 @@ def test_a_copy_that_waits_is_found():
 PRETEXTS = sorted(p.stem for p in (CONF / "pretext").glob("*.yaml") if not p.stem.startswith("_"))
 
 
+@pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize("name", PRETEXTS)
-def test_no_pretext_waits_for_the_device(name):
+def test_no_pretext_waits_for_the_device(name, whole):
     config = composed("train", [f"pretext={name}", "dataset=shapes", "augment=byol", "method=predict"])
-    pretext = instantiate(config.pretext, augment=instantiate(config.augment), data=info())
+    pretext = build_pretext(config, info())
     generator = torch.Generator().manual_seed(0)
-    pretext(batch_on(META), generator)  # sends the constants
+    batch = batch_on(META)
+    if whole:
+        batch.images = photos([(32, 40), (50, 32)] * 32).to(META)
+    pretext(batch, generator)  # sends the constants
     with Waits() as waits:
-        task = pretext(batch_on(META), generator)
+        task = pretext(batch, generator)
     assert waits.found == []
     assert all(view.device == META for view in task.views)
 

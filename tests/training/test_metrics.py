@@ -12,7 +12,7 @@ class Memory(Writer):
     """A writer as a tracker would be one."""
 
     def __init__(self):
-        self.rows, self.closed = [], 0
+        self.rows, self.pictures, self.closed = [], [], []
 
     def write(self, row):
         self.rows.append(dict(row))
@@ -20,8 +20,11 @@ class Memory(Writer):
     def drop_after(self, step):
         self.rows = [row for row in self.rows if row["step"] <= step]
 
-    def close(self):
-        self.closed += 1
+    def picture(self, step, name, png):
+        self.pictures.append((step, name, png))
+
+    def close(self, state):
+        self.closed.append(state)
 
 
 def test_every_writer_has_the_rows_of_the_file(tmp_path):
@@ -32,16 +35,19 @@ def test_every_writer_has_the_rows_of_the_file(tmp_path):
             metrics.write({"step": step, "loss": 1 / step, "val_knn": None})
         metrics.drop_after(2)
         metrics.write({"step": 3, "loss": 7.0})
+        metrics.picture(3, "plots/a", b"png")
+        metrics.state = "finished"
     written = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert written == memory.rows and [row["step"] for row in written] == [1, 2, 3]
-    assert written[-1]["loss"] == 7.0 and memory.closed == 1
+    assert written[-1]["loss"] == 7.0 and memory.closed == ["finished"] and memory.pictures == [(3, "plots/a", b"png")]
+    assert JsonLines(tmp_path / "metrics.jsonl").rows(2) == memory.rows[:2]
 
 
 def test_writers_are_closed_when_training_fails():
     memory = Memory()
     with pytest.raises(ZeroDivisionError), Metrics([memory]):
         raise ZeroDivisionError
-    assert memory.closed == 1
+    assert memory.closed == ["failed"]
 
 
 def test_a_row_that_was_cut_short_is_dropped_with_those_after_the_step(tmp_path):

@@ -1,4 +1,4 @@
-"""What every data set becomes: all of its images as one uint8 tensor, its labels and its splits."""
+"""What every data set becomes: all of its images in one uint8 buffer, its labels and its splits."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -8,7 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ssl_cli.data.images.squares import Squares
 from ssl_cli.errors import UserError
+from ssl_cli.photos import Photos
 
 STATS_IMAGES = 10_000  # images that the channel statistics are taken over, at most
 MIN_STD = 1e-3  # a constant channel would otherwise be divided by zero
@@ -18,19 +20,28 @@ MIN_STD = 1e-3  # a constant channel would otherwise be divided by zero
 class ImageData:
     """Images as stored, in memory or memory-mapped; read only.
 
-    The source of a data set may leave ``val`` and ``test`` out of ``splits``; ``load.load`` completes them.
+    The source of a data set may leave ``val`` and ``test`` out of ``splits``, and may have `Photos` for images;
+    `dataset.load` completes the splits, and makes them what a network sees.
     """
 
     name: str
-    images: Tensor  # [N, C, H, W] uint8
+    images: Tensor | Squares | Photos  # [N, C, H, W] uint8: what a network sees of an image that is not augmented
     labels: Tensor  # [N] int64; -1 = no human label
     classes: tuple[str, ...]  # names by label; () when there are no labels
     splits: dict[str, Tensor]  # "train", "val", "test": disjoint sorted int64 positions; val and test may be empty
     factors: dict[str, Tensor] = field(default_factory=dict)  # name -> [N] floats, NaN = not known: targets
     files: tuple[str, ...] = ()  # [N] paths, where images come from files
+    groups: Tensor | None = None  # [N] int64: images of one patient, video, site ... have one number; -1 = of no group
     skipped: int = 0  # broken files that were left out
     value_range: dict[str, list[float]] | None = None  # "integer", "float", "all" -> what became 0 and 255
     note: str = ""  # one line for the user: how the source was read
+    mapped: str = ""  # the file that the images are mapped from; "": they are in memory
+    stored: Tensor | Photos | None = None  # what is more than ``images`` and views are cut from; None: there is no more
+
+    @property
+    def cut_from(self) -> Tensor | Photos:
+        """[N, C, H, W] uint8 or whole photos: what views are cut from."""
+        return self.images if self.stored is None else self.stored
 
     @property
     def num_classes(self) -> int:
@@ -44,8 +55,26 @@ class ImageData:
 
     @property
     def image_size(self) -> int:
-        """Side of the square images as stored, in pixels."""
+        """Side of the square that a network sees, in pixels."""
         return self.images.shape[-1]
+
+    @property
+    def stored_size(self) -> int:
+        """Shorter side of the images as stored, in pixels."""
+        return self.cut_from.side if self.keep_aspect else self.cut_from.shape[-1]
+
+    @property
+    def keep_aspect(self) -> bool:
+        """Whether the images are stored whole, not as squares."""
+        return isinstance(self.cut_from, Photos)
+
+    @property
+    def storage(self) -> str:
+        """How the images are stored, and what that takes, in words."""
+        what = "whole, the shorter side" if self.keep_aspect else "squares of"
+        size, where = self.cut_from.nbytes, f"mapped from {self.mapped}" if self.mapped else "in memory"
+        taken = f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
+        return f"{what} {self.stored_size} pixels, {taken} {where}"
 
     @property
     def shape(self) -> str:
@@ -76,17 +105,19 @@ def pixel_stats(data: ImageData) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the mean and standard deviation of each channel, in units where 255 is 1.
 
     Taken in float64 over at most 10,000 evenly spaced training images, so that they are the same on every machine and
-    do not need the whole of a memory-mapped file. The standard deviation is never below 0.001.
+    do not need the whole of a memory-mapped file; of whole images over the centre squares. The standard deviation is
+    never below 0.001.
     """
+    stored = Squares(data.cut_from, data.stored_size) if data.keep_aspect else data.cut_from
     train = data.splits["train"]
     rows = train[torch.linspace(0, len(train) - 1, min(len(train), STATS_IMAGES)).round().long()]
     total = torch.zeros(data.channels, dtype=torch.float64)
     squares = torch.zeros(data.channels, dtype=torch.float64)
     for chunk in rows.split(256):
-        pixels = data.images[chunk].double() / 255
+        pixels = stored[chunk].double() / 255
         total += pixels.sum((0, 2, 3))
         squares += pixels.square().sum((0, 2, 3))
-    count = len(rows) * data.image_size**2
+    count = len(rows) * data.stored_size**2
     mean = total / count
     std = (squares / count - mean.square()).clamp(min=0).sqrt().clamp(min=MIN_STD)
     return tuple(mean.tolist()), tuple(std.tolist())
@@ -121,8 +152,9 @@ def resize(images: Tensor, size: int) -> Tensor:
     if images.shape[-1] == size:
         return images
     resized = images.new_empty((*images.shape[:2], size, size))
-    for start in range(0, len(images), 1024):  # the float copy of all images at once could be too large
-        chunk = images[start : start + 1024].float()
+    count = max(1, (1 << 25) // images[0].numel()) if len(images) else 1  # a float copy of all could be too large
+    for start in range(0, len(images), count):
+        chunk = images[start : start + count].float()
         chunk = F.interpolate(chunk, (size, size), mode="bicubic", antialias=True, align_corners=False)
-        resized[start : start + 1024] = chunk.round_().clamp_(0, 255).to(torch.uint8)
+        resized[start : start + count] = chunk.round_().clamp_(0, 255).to(torch.uint8)
     return resized

@@ -11,19 +11,22 @@ import torch
 
 from ssl_cli.data.images.base import ImageData
 from ssl_cli.data.images.files import sights
+from ssl_cli.data.images.files.annotations import Columns, annotated, called
 from ssl_cli.data.images.files.decode import pixels_allowed, survey
 from ssl_cli.data.images.files.depth import Ranges
 from ssl_cli.data.images.files.layout import list_images
-from ssl_cli.data.images.files.names import as_text
+from ssl_cli.data.images.files.names import as_text, natural
 from ssl_cli.data.images.files.storage import store
 from ssl_cli.data.images.files.targets import Targets, read_targets
+from ssl_cli.data.images.files.tree import Listing
+from ssl_cli.distributed.group import rank
 from ssl_cli.errors import UserError, did_you_mean
 
 CHOICES = {
     "layout": ("auto", "splits", "classes", "flat"),
     "on_error": ("stop", "skip"),
     "channels": ("auto", 1, 3),
-    "reading": (1, 2),
+    "reading": (1, 2, 3),
 }
 
 
@@ -38,9 +41,15 @@ def load(
     targets: str | None = None,
     target_columns: Sequence[str] | str | None = None,
     file_column: str | None = None,
+    labels_file: str | None = None,
+    label_column: str | None = None,
+    split_column: str | None = None,
+    group_column: str | None = None,
+    test_root: str | None = None,
     value_range: Sequence[float] | Mapping[str, Sequence[float]] | None = None,
     max_pixels: int | None = None,
     reading: int = 1,
+    keep_aspect: bool = False,
 ) -> ImageData:
     """Load a folder of images.
 
@@ -53,20 +62,28 @@ def load(
     Args:
         root: the folder.
         layout: ``auto``, ``splits``, ``classes`` or ``flat``.
-        storage_size: side of the stored images in pixels; ``auto``: the median shorter side, within 16..64.
+        storage_size: side of the stored images in pixels, the shorter one where they keep their aspect; ``auto``: the
+            median shorter side, within 16..64.
         channels: 1, 3 or ``auto``: 1 if all images are grey.
-        on_error: at a broken file, ``stop`` or ``skip`` it.
+        on_error: at a broken file, and what cannot be used of ``labels_file``, ``stop`` or ``skip`` it.
         storage_limit: bytes of decoded images that are held in memory; more are memory-mapped.
         cache_dir: where the mapped files lie; by default the user's cache directory.
         targets: a table of numbers to predict, see `targets.read_targets`; they become the factors.
         target_columns: which of its columns; None: those that are numbers.
-        file_column: its column with the file names, relative to ``root``; None: the first.
+        file_column: the column of file names in ``targets`` and ``labels_file``; None: see `columns.match_files`.
+        labels_file: a table of labels, see `annotations.annotated`; the folders are then no classes.
+        label_column: of this table; None: by a usual name, see `columns.column`.
+        split_column: likewise; without one, the splits are those of split folders, or carved.
+        group_column: likewise; a group never lies in two splits.
+        test_root: the folder of the test images, if they are not below ``root``; all of them are test.
         value_range: [low, high], the values that become 0 and 255 in files of more than 8 bits; None: the depth that a
             file states, else one range for all files that state none (see `depth.ranges`). A mapping of ``integer``,
             ``float`` or ``all`` to [low, high]: what another data set has.
         max_pixels: of a file; None: what Pillow deems safe.
-        reading: version of the rules for ``layout`` and for the values of pixels: 2, or 1 for runs of the time before
-            there was a second.
+        reading: version of the rules: by 3 numbers in the names of classes are ordered as such (1, 2, 10), by 2 and 1
+            classes are in the order of their letters; 1 is for runs of the time before there was a second for
+            ``layout`` and the values of pixels.
+        keep_aspect: store each image whole, not its centre square.
 
     Raises:
         UserError: if there is no such folder, no image in it, a layout that does not fit or is not the only one, or a
@@ -77,23 +94,27 @@ def load(
         raise UserError(f"dataset.storage_size={storage_size} is neither a number of pixels nor auto")
     known = _checked_ranges(value_range)
     folder = _existing(root)
-    listing = list_images(folder, layout, reading)
+    tests = None if test_root is None else _beside(folder, test_root)
+    named = file_column, label_column, split_column, group_column
+    columns = Columns(*(None if name is None else str(name) for name in named))
+    listing = _listed(folder, layout, reading, labels_file, columns, on_error, tests)
     if not listing.entries:
         raise UserError(f"dataset.root={root} has no image in it ({listing.note})")
 
     names, labels, splits = zip(*listing.entries, strict=True)
     table = Targets({}, "")
     if targets is not None:  # before the images: a mistake in it should not wait for them
-        chosen = _texts(target_columns), None if file_column is None else str(file_column)
-        table = read_targets(Path(str(targets)).expanduser(), names, *chosen)
+        callable_by = [called(name, folder, tests) for name in names]
+        table = read_targets(Path(str(targets)).expanduser(), callable_by, _texts(target_columns), columns.file)
     files = [os.fspath(folder / name) for name in names]
+    pixels = min(reading, 2)  # the third rules are of classes
     auto_size = auto_channels = None
     if "auto" in (storage_size, channels):
         with pixels_allowed(max_pixels):
-            found = survey(files, reading)
+            found = survey(files, pixels)
         auto_size = found[0] if storage_size == "auto" else None
         auto_channels = found[1] if channels == "auto" else None
-    images, broken, seen = store(
+    images, broken, seen, mapped = store(
         folder,
         names,
         auto_size or storage_size,
@@ -103,13 +124,16 @@ def load(
         Path(cache_dir).expanduser() if cache_dir else None,
         known,
         max_pixels,
-        reading,
+        pixels,
+        keep_aspect,
     )
-    for line in sights.warnings(seen, auto_size, auto_channels):
+    for line in sights.warnings(seen, auto_size, auto_channels) if rank() == 0 else ():  # the others see the same
         print(f"warning: {line}", file=sys.stderr)
     kept = [i for i in range(len(files)) if i not in broken]
-    classes = tuple(sorted({label for label in labels if label is not None}))
+    order = natural if reading > 2 else None
+    classes = tuple(sorted({label for label in labels if label is not None}, key=order))
     number = {None: -1} | {name: i for i, name in enumerate(classes)}
+    group = {name: i for i, name in enumerate(dict.fromkeys(listing.groups.values()))}
     return ImageData(
         name=as_text(folder.resolve().name),
         images=images,
@@ -121,10 +145,44 @@ def load(
         },
         factors={name: values[kept] for name, values in table.values.items()},
         files=tuple(files[i] for i in kept),
+        groups=torch.tensor([group.get(listing.groups.get(names[i]), -1) for i in kept]) if group else None,
         skipped=len(broken),
         value_range=sights.ranges(seen) or None,
+        mapped="" if mapped is None else as_text(mapped),
         note="; ".join(filter(None, (listing.note, table.note, *sights.facts(seen)))),
     )
+
+
+def _listed(
+    folder: Path,
+    layout: str,
+    reading: int,
+    labels_file: str | None,
+    columns: Columns,
+    on_error: str,
+    tests: Path | None,
+) -> Listing:
+    """Return which images there are, with classes and splits by a table, or by the folders that they are in."""
+    if reading == 1 and (labels_file is not None or tests is not None):
+        raise UserError("dataset.reading=1 knows no dataset.labels_file and no dataset.test_root; leave it away")
+    if labels_file is not None:
+        return annotated(folder, layout, Path(str(labels_file)).expanduser(), columns, on_error, tests)
+    for kind in ("label", "split", "group"):
+        if getattr(columns, kind) is not None:
+            raise UserError(f"dataset.{kind}_column is of a table of labels; write dataset.labels_file=FILE.csv, too")
+    return list_images(folder, layout, reading, tests)
+
+
+def _beside(folder: Path, test_root: str) -> Path:
+    """Return the folder of test images; none of them may be trained on."""
+    tests = _existing(test_root, "test_root", "test images")
+    inner, outer = folder.resolve(), tests.resolve()
+    if inner == outer or outer in inner.parents:
+        raise UserError(
+            f"dataset.root={as_text(folder)} lies in dataset.test_root={as_text(tests)}, so images that are trained on "
+            "would be tested on; write another dataset.test_root=DIR"
+        )
+    return tests
 
 
 def _checked_ranges(value_range: Any) -> Ranges:
@@ -154,12 +212,13 @@ def _check_choices(settings: Mapping[str, Any]) -> None:
             raise UserError(f"dataset.{key}={value} is not one of {', '.join(map(str, CHOICES[key]))}{near}")
 
 
-def _existing(root: str | None) -> Path:
+def _existing(root: str | None, key: str = "root", what: str = "images") -> Path:
     """Return the folder that holds something, or say what is wrong with it."""
+    advice = f"write dataset.{key}=DIR, the folder with your {what}"
     if root is None:
-        raise UserError("dataset.root is not set; write dataset.root=DIR, the folder with your images")
+        raise UserError(f"dataset.{key} is not set; {advice}")
     folder = Path(root).expanduser()
     if folder.is_dir() and any(folder.iterdir()):
         return folder
-    what = "is empty" if folder.is_dir() else "is not a folder" if folder.exists() else "does not exist"
-    raise UserError(f"dataset.root={root} {what}; write dataset.root=DIR, the folder with your images")
+    wrong = "is empty" if folder.is_dir() else "is not a folder" if folder.exists() else "does not exist"
+    raise UserError(f"dataset.{key}={root} {wrong}; {advice}")

@@ -66,7 +66,7 @@ class EMA(nn.Module):
         if self.updates is None:
             torch._foreach_lerp_(own, followed, 1 - momentum)
         else:  # on the device, so that nothing waits for it
-            share = torch.maximum(1 / (self.updates + 1), self.updates.new_tensor(1 - momentum))
+            share = (1 / (self.updates + 1)).clamp_min(1 - momentum)
             steps = torch._foreach_sub(followed, own)
             torch._foreach_mul_(steps, share.to(own[0].dtype))
             torch._foreach_add_(own, steps)

@@ -21,7 +21,7 @@ def extract(
     mean: Sequence[float],
     std: Sequence[float],
     device: torch.device | str,
-    batch_size: int = 512,
+    batch_size: int | None = None,
 ) -> Tensor:
     """Return what the backbone, in evaluation mode, makes of unchanged images.
 
@@ -33,13 +33,14 @@ def extract(
         mean: per channel, of pixel values in [0, 1].
         std: likewise.
         device: where the backbone is.
-        batch_size: images per forward pass.
+        batch_size: images per forward pass; None: 512, of more than 64 pixels fewer, which take as much memory.
 
     Returns:
         [n, dim] float32 on the CPU, computed in float32 whatever precision the training used.
     """
     if not len(positions):
         return torch.empty(0, backbone.dim)
+    batch_size = batch_size or max(8, 512 * 64**2 // max(64**2, images.shape[-2] * images.shape[-1]))
     batches = tracked(positions.cpu().split(batch_size))
     return features_of(backbone, (to_input(images[batch].to(device), mean, std) for batch in batches))
 

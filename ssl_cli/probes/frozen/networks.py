@@ -64,5 +64,4 @@ class Layer(nn.Module):
             self.backbone(images)
         finally:
             hook.remove()
-        out = seen[-1]
-        return out.mean((2, 3)) if out.ndim == 4 else out.mean(1) if out.ndim == 3 else out
+        return self.backbone.pooled(seen[-1])

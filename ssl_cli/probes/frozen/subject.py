@@ -11,7 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from ssl_cli import __version__
+from ssl_cli.augment.augment import Augment
 from ssl_cli.augment.colour import to_input
+from ssl_cli.data.images.squares import Squares
+from ssl_cli.photos import Photos
 from ssl_cli.probes.frozen.cache import FeatureCache
 from ssl_cli.probes.frozen.features import extract, fingerprint, pixels
 from ssl_cli.probes.frozen.networks import Layer, Pixels
@@ -22,18 +25,26 @@ class FrozenModel:
     """A network and the images that it is shown; called with positions, it returns features."""
 
     network: nn.Module  # normalised images [B, C, H, W] -> features [B, dim]; on ``device``
-    images: Tensor  # [N, C, H, W] uint8
+    images: Tensor | Squares  # [N, C, H, W] uint8
     mean: Sequence[float]  # of the normalisation that the network was trained with
     std: Sequence[float]
     device: torch.device
     cache: FeatureCache | None = None
+    stored: Tensor | Photos | None = None  # what is more than ``images`` and augmented views are cut from
     _weights: str = field(default="", repr=False)
 
     def __call__(self, positions: Tensor) -> Tensor:
         """Return the features [n, dim] of unchanged images, float32 on the CPU."""
         return self.of(self.images, positions)
 
-    def of(self, images: Tensor, positions: Tensor) -> Tensor:
+    def augmented(self, augment: Augment, positions: Tensor, generator: torch.Generator) -> Tensor:
+        """Return a view [B, C, H, W] of images, normalised, on the device."""
+        stored = self.images if self.stored is None else self.stored
+        images, size = stored[positions].to(self.device), self.images.shape[-1]
+        (view,) = augment(images, self.mean, self.std, generator, size=size)
+        return view
+
+    def of(self, images: Tensor | Squares, positions: Tensor) -> Tensor:
         """Return the features of other images [N, C, H, W] uint8, of the size and channels that the network takes."""
         if isinstance(self.network, Pixels):  # nothing to keep: reading them is as fast
             return pixels(images, positions)

@@ -68,7 +68,7 @@ def inspect_run(run: Path, root: str | None, trusted: list[str], tell: Callable[
     node = stored_node(node, run, root)
     tell(f"images of {info.name}")
     with blaming_config(run / "checkpoints"):
-        data, pretext = load(node), build_pretext(config, info)
+        data, pretext = load(node, info.size), build_pretext(config, info)
     if split_fingerprint(data) != info.splits:
         raise UserError(f"the images of {info.name} are not those that the run was trained on")
     device = choose_device("auto")

@@ -12,7 +12,7 @@ import warnings
 import zlib
 from collections import Counter
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import torch
@@ -20,30 +20,39 @@ from torch import Tensor
 
 from ssl_cli.data.images.files.decode import Seen
 from ssl_cli.data.images.files.names import as_text
-from ssl_cli.data.images.files.pool import Batches, Broken, Sights
+from ssl_cli.data.images.files.pool import Batches, Broken, Decoded, Sights
 from ssl_cli.errors import UserError
+from ssl_cli.photos import Photos
 from ssl_cli.system import atomic
 
-Stored = tuple[Tensor, Broken, Sights]  # [N - broken, C, H, W] uint8; what was left out, and what was seen
 SUPERSEDED = 3600.0  # seconds after which the cache of what a folder was goes when the folder is decoded again
+
+
+class Stored(NamedTuple):
+    """All images of a folder."""
+
+    images: Tensor | Photos  # [N - broken, C, H, W] uint8, or whole ones
+    broken: Broken  # what was left out
+    seen: Sights
+    mapped: Path | None = None  # the file that they are mapped from; None: they are in memory
 
 
 def load(path: Path) -> Stored | None:
     """Read ``path``.npy into memory and check it; None where there is no cache, or a damaged one."""
     try:
         told = json.loads(path.with_suffix(".json").read_text())
-        images = np.load(path.with_suffix(".npy"))
-        if zlib.crc32(images) != told["crc32"]:
+        pixels = np.load(path.with_suffix(".npy"))
+        if zlib.crc32(pixels) != told["crc32"]:
             return None
+        return _stored(pixels, told)
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
-    return torch.from_numpy(images), *_told(told)
 
 
-def keep(path: Path, images: np.ndarray, broken: Broken, seen: Sights) -> None:
+def keep(path: Path, images: Decoded) -> None:
     """Write what is in memory for the next command. Where that is impossible, the work goes on without it."""
     try:
-        _write(path, iter([(images, broken, seen)]), images.shape)
+        _write(path, iter([images]), images.pixels.shape)
     except OSError as error:
         print(
             f"note: the decoded images cannot be kept in {shown(path.parent)} ({error.strerror or error}), so the next "
@@ -52,16 +61,17 @@ def keep(path: Path, images: np.ndarray, broken: Broken, seen: Sights) -> None:
         )
 
 
-def mapped(path: Path, batches: Batches, shape: tuple[int, int, int, int]) -> Stored:
+def mapped(path: Path, batches: Batches, shape: tuple[int, ...]) -> Stored:
     """Map ``path``.npy; write it first, from ``batches``, if it is not there. ``path``.json tells what it leaves out.
 
     Args:
         path: the name of the cache, without a suffix.
         batches: the decoded images; not touched if the cache is there.
-        shape: (N, C, H, W), where N also counts the images that may turn out to be broken.
+        shape: (N, C, H, W), where N also counts the images that may turn out to be broken; of whole images (bytes,),
+            about.
 
     Returns:
-        [N - broken, C, H, W] uint8, mapped read only; what was left out, and what was seen.
+        The images, mapped read only.
 
     Raises:
         UserError: if the disk is too small or cannot be written.
@@ -122,17 +132,31 @@ def _open(path: Path) -> Stored | None:
     """Map what the cache holds; None where it is absent or cut short."""
     try:
         told = json.loads(path.with_suffix(".json").read_text())
-        images = np.load(path.with_suffix(".npy"), mmap_mode="r")
+        pixels = np.load(path.with_suffix(".npy"), mmap_mode="r")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's about read-only arrays
-            return torch.from_numpy(images), *_told(told)
+            return _stored(pixels, told)._replace(mapped=path.with_suffix(".npy"))
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
 
 
-def _told(told: dict) -> tuple[Broken, Sights]:
+def _stored(pixels: np.ndarray, told: dict) -> Stored:
+    """Return what a pair of files holds; raise ``ValueError`` or ``KeyError`` where one does not fit the other."""
     seen = Counter({Seen(*s[:4], tuple(s[4]) if s[4] else None, *s[5:]): count for s, count in told["seen"]})
-    return {int(i): reason for i, reason in told["broken"].items()}, seen
+    broken = {int(i): reason for i, reason in told["broken"].items()}
+    shapes = list(zip(told["heights"], told["widths"], strict=True)) if "heights" in told else []
+    return Stored(as_images(torch.from_numpy(pixels), shapes), broken, seen)
+
+
+def as_images(pixels: Tensor, shapes: list[tuple[int, int]]) -> Tensor | Photos:
+    """Return pixels [N, C, H, W] as they are, and those [bytes] of whole images as `Photos`; they are not copied."""
+    if pixels.ndim > 1:
+        return pixels
+    sides = torch.tensor(shapes, dtype=torch.int64).view(-1, 2)
+    channels, rest = divmod(pixels.numel(), max(1, int(sides.prod(1).sum())))
+    if rest:
+        raise ValueError("the shapes are of other images")
+    return Photos(pixels, *sides.T.contiguous(), channels, int(sides.min()) if len(sides) else 0)
 
 
 def _unreadable(path: Path) -> Stored:
@@ -146,19 +170,22 @@ def _write(path: Path, batches: Batches, shape: tuple[int, ...]) -> None:
     free = shutil.disk_usage(path.parent).free
     if free < needed:
         raise OSError(f"only {free / 1e9:.2f} GB are free")
-    broken, seen, filled, checksum = {}, Counter(), 0, 0
+    shapes, broken, seen, filled, checksum = [], {}, Counter(), 0, 0
     with atomic.replacing(path.with_suffix(".npy")) as file:
         _write_header(file, (filled, *shape[1:]))
-        for rows, unread, sights in batches:
-            rows = np.ascontiguousarray(rows)
-            file.write(rows.data)
-            checksum = zlib.crc32(rows, checksum)
-            filled += len(rows)
-            broken |= unread
-            seen += sights
+        for batch in batches:
+            pixels = np.ascontiguousarray(batch.pixels)
+            file.write(pixels.data)
+            checksum = zlib.crc32(pixels, checksum)
+            filled += len(pixels)
+            shapes += batch.shapes
+            broken |= batch.broken
+            seen += batch.seen
         file.seek(0)
         _write_header(file, (filled, *shape[1:]))  # numpy pads headers so that the first axis may grow in place
     told = {"broken": broken, "seen": list(seen.items()), "crc32": checksum}
+    if len(shape) == 1:
+        told |= {"heights": [height for height, _ in shapes], "widths": [width for _, width in shapes]}
     atomic.write_json(path.with_suffix(".json"), told)  # last: where it is, the pair is whole
     _remove_superseded(path)
 

@@ -1,4 +1,4 @@
-"""One image file, of any mode that Pillow reads -> one square uint8 array. Imports no torch."""
+"""One image file, of any mode that Pillow reads -> one uint8 array, square or whole. Imports no torch."""
 
 import contextlib
 import math
@@ -18,6 +18,7 @@ from ssl_cli.data.images.files.tiff import Tiff, is_tiff
 
 DECODE_VERSION = 2  # part of the cache's key: raise it when the pixels that `decode` returns change
 FEW_LEVELS = 16
+LONGEST = 16  # times the shorter side; of a longer image the middle is kept, where nearly all crops would lie
 SAMPLE = 256  # files whose headers decide the automatic size and channels
 _WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 _FEW_LEVELS = ("1", "P", "PA")  # modes in which few levels are meant
@@ -51,13 +52,18 @@ class Seen(NamedTuple):
 
 
 def decode(
-    path: str, size: int, channels: int, ranges: Ranges = MappingProxyType({}), reading: int = 2
+    path: str,
+    size: int,
+    channels: int,
+    ranges: Ranges = MappingProxyType({}),
+    reading: int = 2,
+    whole: bool = False,
 ) -> tuple[np.ndarray, Seen]:
     """Decode one file.
 
-    The shorter side becomes ``size`` pixels (bicubic, antialiased) and the centre square is kept. The EXIF orientation
-    is applied, transparency is laid over white, an animation gives its first frame. Files of more than 8 bits a value
-    have their range brought to [0, 255], see `depth`.
+    The shorter side becomes ``size`` pixels (bicubic, antialiased) and the centre square is kept, or the ``whole``
+    image, up to sides of 1 to 16. The EXIF orientation is applied, transparency is laid over white, an animation gives
+    its first frame. Files of more than 8 bits a value have their range brought to [0, 255], see `depth`.
 
     Args:
         path: the file.
@@ -66,9 +72,10 @@ def decode(
         ranges: of files that state no depth.
         reading: version of the rules: 2, or 1, by which 16-bit grey values are divided by 257, floating-point ones are
             multiplied by 255 if all lie in [0, 1], and a TIFF is turned twice.
+        whole: keep all of it.
 
     Returns:
-        [channels, size, size] uint8, and what was seen.
+        [channels, size, size] uint8, or [channels, height, width] where it is whole, and what was seen.
 
     Raises:
         BrokenImage: for whatever reason Pillow has (truncated, not an image, more pixels than it deems safe, ...).
@@ -83,23 +90,24 @@ def decode(
             orientation = _orientation(image) if _is_left_turned(image, reading) else 1  # loads a PNG
             if found is not None:
                 levels, source, values, clipped = depth.scaled(found, ranges)
-                square = _deep_square(levels, size, mode)
+                small = _deep_resized(levels, size, mode, whole)
             else:
                 source, values, clipped = "", None, 0.0
-                image.draft(None, (2 * size, 2 * size))  # lets large JPEG files be decoded at a fraction of their size
+                shape = image.size
+                drafted = image.draft(None, (2 * size, 2 * size))  # large JPEG files are decoded at a fraction of it
                 image = _eight_bit(image, reading)
                 image = image.convert(mode) if image.mode != mode else image
                 image.load()
-                square = image if image.size == (size, size) else _square(image, size)
+                small = _resized(image, size, whole, shape if drafted else None)
     except depth.UnknownRange:
         raise
     except Exception as error:  # decoders of damaged files raise nearly anything
         raise BrokenImage(_reason(path, error)) from error
-    if orientation in _UPRIGHT:  # the centre square turns onto itself, so the small image may be turned
-        square = square.transpose(_UPRIGHT[orientation])
-    few = not plain and square.getcolors(FEW_LEVELS - 1) is not None
+    if orientation in _UPRIGHT:  # the middle of an image turns onto itself, so the small image may be turned
+        small = small.transpose(_UPRIGHT[orientation])
+    few = not plain and small.getcolors(FEW_LEVELS - 1) is not None
     seen = Seen(side, colour, few, math.ceil(100 * clipped) / 100, values, source, pages)
-    return np.asarray(square).reshape(size, size, channels).transpose(2, 0, 1), seen
+    return np.asarray(small).reshape(small.height, small.width, channels).transpose(2, 0, 1), seen
 
 
 def look(path: str) -> tuple[str, float, float] | None:
@@ -118,9 +126,9 @@ def survey(files: Sequence[str], reading: int = 2) -> tuple[int, int]:
         The median shorter side, kept within 16..64 pixels, and the channels: 1 if all are grey, else 3.
     """
     sides, grey = [], []
-    for i in np.unique(np.linspace(0, len(files) - 1, min(len(files), SAMPLE)).round().astype(int)):
+    for file in _sample(files):
         try:
-            with _opened(files[i], reading) as image:
+            with _opened(file, reading) as image:
                 sides.append(min(image.size))
                 grey.append(not _in_colour(image, reading))
         except Exception:  # a broken file is reported when it is decoded
@@ -128,6 +136,15 @@ def survey(files: Sequence[str], reading: int = 2) -> tuple[int, int]:
     if not sides:
         return 32, 3
     return stored_size(sides), 1 if all(grey) else 3
+
+
+def elongation(files: Sequence[str], reading: int = 2) -> float:
+    """Return the mean ratio of the longer side to the shorter, 16 at most, by the headers of at most 256 files."""
+    ratios = []
+    for file in _sample(files):
+        with contextlib.suppress(Exception), _opened(file, reading) as image:
+            ratios.append(min(max(image.size) / min(image.size), LONGEST))
+    return float(np.mean(ratios)) if ratios else 1.0
 
 
 def stored_size(sides: Sequence[int]) -> int:
@@ -153,6 +170,11 @@ def pixels_allowed(limit: int | None) -> Iterator[None]:
         yield
     finally:
         Image.MAX_IMAGE_PIXELS = before
+
+
+def _sample(files: Sequence[str]) -> list[str]:
+    at = np.unique(np.linspace(0, len(files) - 1, min(len(files), SAMPLE)).round().astype(int))
+    return [files[i] for i in at]
 
 
 def _opened(path: str, reading: int) -> Image.Image | Tiff:
@@ -187,22 +209,32 @@ def _is_left_turned(image: Image.Image | Tiff, reading: int) -> bool:
     return reading == 1 or image.format != "TIFF" or isinstance(image, Tiff)
 
 
-def _deep_square(levels: np.ndarray, size: int, mode: str) -> Image.Image:
+def _deep_resized(levels: np.ndarray, size: int, mode: str, whole: bool) -> Image.Image:
     """Resize levels [H, W, 1 or 3] float32 in 0..255 before they are rounded to 8 bits."""
     if levels.shape[2] == 3 and mode == "L":
         levels = levels @ np.array([[0.299], [0.587], [0.114]], np.float32)
     planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in levels.transpose(2, 0, 1)]
-    planes = [plane if plane.size == (size, size) else _square(plane, size) for plane in planes]
+    planes = [_resized(plane, size, whole) for plane in planes]
     planes = [Image.fromarray(np.asarray(plane).round().clip(0, 255).astype(np.uint8)) for plane in planes]
     return Image.merge("RGB", planes * (3 // len(planes))) if mode == "RGB" else planes[0]
 
 
-def _square(image: Image.Image, size: int) -> Image.Image:
-    width, height = image.size
-    side = min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
-    box = (left, top, left + side, top + side)
-    return image.resize((size, size), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
+def _resized(image: Image.Image, size: int, whole: bool, shape: tuple[int, int] | None = None) -> Image.Image:
+    """Resize the centre square, or the whole image as far as `LONGEST` allows, to a shorter side of ``size`` pixels.
+
+    ``shape`` is its width and height before it was decoded at a fraction of them.
+    """
+
+    def kept(shape: tuple[int, int]) -> list[int]:
+        return [min(length, min(shape) * (LONGEST if whole else 1)) for length in shape]
+
+    shape = shape or image.size
+    wanted = tuple(int(size * length / min(shape)) for length in kept(shape))  # rounded as by torchvision's Resize
+    if image.size == wanted:
+        return image
+    width, height = kept(image.size)
+    left, top = (image.width - width) / 2, (image.height - height) / 2
+    return image.resize(wanted, Image.Resampling.BICUBIC, box=(left, top, left + width, top + height), reducing_gap=3.0)
 
 
 def _orientation(image: Image.Image | Tiff) -> int:

@@ -15,6 +15,7 @@ DEEPEST = 3  # levels below the folder that is read at which split folders are l
 SPLITS = "dataset.layout=splits"
 CLASSES = "dataset.layout=classes (each folder is a class)"
 FLAT = "dataset.layout=flat (all images, without labels)"
+UNSPLIT = "dataset.layout=flat (no folder is a split)"
 
 
 def guessed(tree: Tree, top: str) -> str:
@@ -25,10 +26,12 @@ def guessed(tree: Tree, top: str) -> str:
     """
     named = [folder for folder in tree.folders(top) if is_split(folder)]
     if len(named) > 1 or any(tree.images_below(folder) for folder in named):
-        _check_splits(tree, top, assigned(named))
+        splits = assigned(named)
+        _check_splits(tree, top, splits, f"{CLASSES}, or {FLAT}")
+        _check_depth(tree, splits)
         return "splits"
     others = [folder for folder in tree.inside(top) if meaning(last(folder)) is None]
-    _check_hidden_splits(tree, others)
+    _check_hidden_splits(tree, others, f"{CLASSES}, or {FLAT}")
     if not others or (len(others) == 1 and len(tree.inside(others[0])) < 2):
         return "flat"
     if loose := tree.images_in(top):
@@ -48,17 +51,35 @@ def guessed(tree: Tree, top: str) -> str:
     return "classes"
 
 
-def _check_splits(tree: Tree, top: str, splits: dict[str, str]) -> None:
+def guessed_splits(tree: Tree, top: str) -> str:
+    """Return ``splits`` or ``flat`` for a folder of images whose classes stand in a table.
+
+    Raises:
+        UserError: as `guessed`.
+    """
+    named = [folder for folder in tree.folders(top) if is_split(folder) and tree.images_below(folder)]
+    if named:
+        _check_splits(tree, top, assigned(named), UNSPLIT)
+        return "splits"
+    _check_hidden_splits(tree, tree.inside(top), UNSPLIT)
+    return "flat"
+
+
+def _check_splits(tree: Tree, top: str, splits: dict[str, str], otherwise: str) -> None:
     """Ask where folders that are splits by their names could be something else, or are not all that is used."""
     if "train" not in splits.values():
-        _ask(tree, f"has {_listed(splits)} and no train; rename a folder to train, or write {CLASSES}, or {FLAT}")
+        _ask(tree, f"has {_listed(splits)} and no train; rename a folder to train, or write {otherwise}")
     others = [folder for folder in tree.inside(top) if meaning(last(folder)) is None]
     if others or tree.images_in(top):
         _ask(
             tree,
             f"has {_listed(splits)} beside {tree.counted(others, tree.images_in(top))}; write {SPLITS} (nothing but "
-            f"{_listed(splits)} is used), or {CLASSES}, or {FLAT}",
+            f"{_listed(splits)} is used), or {otherwise}",
         )
+
+
+def _check_depth(tree: Tree, splits: dict[str, str]) -> None:
+    """Ask where the classes in the train folder could be the outer or the inner folders."""
     train = next(folder for folder, split in splits.items() if split == "train")
     classes = tree.inside(train)
     deep = [folder for name in classes for folder in tree.inside(name)]
@@ -70,13 +91,13 @@ def _check_splits(tree: Tree, top: str, splits: dict[str, str]) -> None:
         )
 
 
-def _check_hidden_splits(tree: Tree, folders: list[str]) -> None:
+def _check_hidden_splits(tree: Tree, folders: list[str], otherwise: str) -> None:
     """Ask where test images could be trained on: splits lie deeper, or their names say more than the split."""
     if len({split for folder in folders for split in mentioned(last(folder))}) > 1:
         _ask(
             tree,
             f"has folders that are named like splits ({_listed(folders)}); rename them to train, val and test, or "
-            f"write {CLASSES}, or {FLAT}",
+            f"write {otherwise}",
         )
     level = folders
     for _ in range(DEEPEST):
@@ -87,7 +108,7 @@ def _check_hidden_splits(tree: Tree, folders: list[str]) -> None:
                 root = f"dataset.root={as_text(tree.root / folder)}, or " if "train" in means else ""
                 _ask(
                     tree,
-                    f"has split folders inside {as_text(folder)} ({_listed(inside)}); write {root}{CLASSES}, or {FLAT}",
+                    f"has split folders inside {as_text(folder)} ({_listed(inside)}); write {root}{otherwise}",
                 )
         level = [inner for folder in level for inner in tree.inside(folder)]
 

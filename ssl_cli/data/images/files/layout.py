@@ -1,22 +1,27 @@
 """How a folder of images is read: which of its files are images, of which class and split. Decodes nothing."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 from ssl_cli.data.images.files import first_layout
-from ssl_cli.data.images.files.guess import guessed
+from ssl_cli.data.images.files.guess import guessed, guessed_splits
 from ssl_cli.data.images.files.names import as_text, composed, few, last
 from ssl_cli.data.images.files.split_names import assigned, is_split, meaning
 from ssl_cli.data.images.files.tree import Entry, Listing, Tree
 from ssl_cli.errors import UserError
 
+Reader = Callable[[Tree, str, str], tuple[list[Entry], list[str]]]  # of a folder that is a split, with notes
 
-def list_images(root: Path, layout: str, reading: int) -> Listing:
+
+def list_images(root: Path, layout: str, reading: int, test_root: Path | None = None) -> Listing:
     """List the images below a folder.
 
     Args:
         root: the folder.
         layout: ``splits``, ``classes``, ``flat``, or ``auto`` to find out (see ``folder.load``).
-        reading: version of the rules: 1 or 2.
+        reading: version of the rules: 1, or a later one.
+        test_root: the folder of the test images; None: they are below the root, or there are none yet.
 
     Raises:
         UserError: a folder cannot be read; ``auto`` finds more than one meaning; two folders are the same split, or
@@ -24,18 +29,76 @@ def list_images(root: Path, layout: str, reading: int) -> Listing:
     """
     if reading == 1:
         return first_layout.list_images(root, layout)
-    tree = Tree(root)
+    tree = Tree(root, without=test_root)
     top, notes = _top(tree, layout)
     layout = guessed(tree, top) if layout == "auto" else layout
     if layout == "splits":
-        entries, found = _by_split(tree, top)
+        entries, found = _by_split(tree, top, _by_class)
     elif layout == "classes":
         entries, found = _by_class(tree, top, "train")
-        entries, checked = _checked(entries)
-        found = ["read as one folder per class", *found, *checked]
+        found = ["read as one folder per class", *found]
     else:
-        entries, found = [(file, None, "train") for file in tree.images_below(top)], ["read as images without labels"]
+        entries, found = _in_one(tree, top, "train")
+        found = ["read as images without labels", *found]
+    if test_root is not None:
+        held_out, more = _held_out(test_root, entries, _in_one if layout == "flat" else _by_class)
+        entries, found = entries + held_out, found + more
+    if layout != "flat":
+        entries, checked = checked_classes(entries)
+        found += checked
     return Listing(entries, "; ".join([*notes, *found, *tree.notes()]))
+
+
+def list_files(root: Path, layout: str, in_table: bool, test_root: Path | None = None) -> Listing:
+    """List the images below a folder whose classes stand in a table: none has a class yet.
+
+    Args:
+        root: the folder.
+        layout: ``splits``, ``flat``, or ``auto``: by split folders if there are any.
+        in_table: whether the splits stand there, too.
+        test_root: as in `list_images`.
+
+    Raises:
+        UserError: as `list_images`; or the layout is by classes, or names splits as the table does.
+    """
+    if layout == "classes" or (layout == "splits" and in_table):
+        what, write = ("labels", "flat") if layout == "classes" else ("splits", "flat, or dataset.split_column=none")
+        raise UserError(
+            f"dataset.layout={layout} takes {what} from folders, and dataset.labels_file has some, too; write "
+            f"dataset.layout={write}"
+        )
+    tree = Tree(root, without=test_root)
+    top, notes = _top(tree, layout)
+    if layout == "auto":
+        layout = "flat" if in_table else guessed_splits(tree, top)
+    entries, found = _by_split(tree, top, _in_one) if layout == "splits" else _in_one(tree, top, "train")
+    if test_root is not None:
+        held_out, more = _held_out(test_root, entries, _in_one)
+        entries, found = entries + held_out, found + more
+    return Listing(entries, "; ".join([*notes, *found, *tree.notes()]))
+
+
+def _held_out(test_root: Path, entries: list[Entry], read: Reader) -> tuple[list[Entry], list[str]]:
+    """Read the folder of the test images; their names are absolute."""
+    if any(split == "test" for _, _, split in entries):
+        raise UserError(
+            f"dataset.root has a test split, and dataset.test_root={as_text(test_root)} is another; leave one away"
+        )
+    tree = Tree(test_root)
+    found, notes = read(tree, "", "test")
+    if not found:
+        raise UserError(f"dataset.test_root={as_text(test_root)} has no image in it ({'; '.join(tree.notes())})")
+    base = os.path.abspath(test_root)  # noqa: PTH100 (links stay as they are)
+    return [(os.path.join(base, file), *rest) for file, *rest in found], [  # noqa: PTH118 (a Path takes many times as long)
+        f"test images of {as_text(test_root)}",
+        *notes,
+        *tree.notes(),
+    ]
+
+
+def _in_one(tree: Tree, folder: str, split: str) -> tuple[list[Entry], list[str]]:
+    """All that is below it, without a class."""
+    return [(file, None, split) for file in tree.images_below(folder)], []
 
 
 def _top(tree: Tree, layout: str) -> tuple[str, list[str]]:
@@ -46,8 +109,8 @@ def _top(tree: Tree, layout: str) -> tuple[str, list[str]]:
     return inside[0], [f"looked through the outer folder {as_text(inside[0])}"]
 
 
-def _by_split(tree: Tree, top: str) -> tuple[list[Entry], list[str]]:
-    """Read the folders that are splits; what is beside them is left out and named."""
+def _by_split(tree: Tree, top: str, read: Reader) -> tuple[list[Entry], list[str]]:
+    """Read the folders that are splits, each by ``read``; what is beside them is left out and named."""
     folders = tree.folders(top)
     splits = assigned(filter(is_split, folders))
     if "train" not in splits.values():
@@ -56,7 +119,7 @@ def _by_split(tree: Tree, top: str) -> tuple[list[Entry], list[str]]:
         )
     entries, notes = [], []
     for folder, split in splits.items():
-        found, more = _by_class(tree, folder, split)
+        found, more = read(tree, folder, split)
         entries += found
         notes += more if found else [f"{as_text(folder)} has no image"]
     if "train" not in {split for _, _, split in entries}:
@@ -67,9 +130,8 @@ def _by_split(tree: Tree, top: str) -> tuple[list[Entry], list[str]]:
     for folder in folders:
         if meaning(last(folder)) == "unlabelled":
             entries += [(file, None, "train") for file in tree.images_below(folder)]
-    entries, checked = _checked(entries)
     names = (as_text(f) if last(f) == split else f"{as_text(f)} as {split}" for f, split in splits.items())
-    notes = [f"read as split folders ({', '.join(names)})", *notes, *checked]
+    notes = [f"read as split folders ({', '.join(names)})", *notes]
     others = [folder for folder in tree.inside(top) if meaning(last(folder)) is None]
     if others or tree.images_in(top):
         notes.append(f"left out beside them: {tree.counted(others, tree.images_in(top))}")
@@ -96,7 +158,7 @@ def _by_class(tree: Tree, folder: str, split: str) -> tuple[list[Entry], list[st
     return entries, notes
 
 
-def _checked(entries: list[Entry]) -> tuple[list[Entry], list[str]]:
+def checked_classes(entries: list[Entry]) -> tuple[list[Entry], list[str]]:
     """Make the classes of the splits agree; return what is used and notes on what is not."""
     notes = []
     known = {label for _, label, split in entries if split == "train" and label is not None}

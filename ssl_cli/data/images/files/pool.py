@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -26,11 +26,30 @@ MANY = 2048  # files from which processes are worth their start
 PR_SET_PDEATHSIG = 1  # sys/prctl.h
 Broken = dict[int, str]  # position of a file that could not be decoded -> the reason
 Sights = Counter[Seen]  # of all files that could be
-Batches = Iterator[tuple[np.ndarray, Broken, Sights]]  # [n, C, H, W] uint8, and what is missing among them
 T = TypeVar("T")
 
 
-def decode_all(files: Sequence[str], size: int, channels: int, known: Ranges, reading: int) -> Batches:
+class Decoded(NamedTuple):
+    """Images that follow each other."""
+
+    pixels: np.ndarray  # [n, C, H, W] uint8; [bytes], one image after the other, where they are whole
+    shapes: list[tuple[int, int]]  # height and width of each whole image, else empty
+    broken: Broken  # what is missing among them
+    seen: Sights
+
+
+Batches = Iterator[Decoded]
+
+
+def decode_all(
+    files: Sequence[str],
+    size: int,
+    channels: int,
+    known: Ranges,
+    reading: int,
+    whole: bool = False,
+    what: str = "decoding images",
+) -> Batches:
     """Yield the images of ``files`` in their order and in batches, with the broken files among them.
 
     Args:
@@ -39,14 +58,16 @@ def decode_all(files: Sequence[str], size: int, channels: int, known: Ranges, re
         channels: 1 or 3.
         known: ranges of values.
         reading: version of the rules.
+        whole: keep all of each image.
+        what: is done, for whoever watches.
 
     Raises:
         RunError: a decoding process was killed.
         UnknownRange: a file is met whose range is not among the known.
     """
-    work = partial(_decode_batch, size=size, channels=channels, known=known, reading=reading)
-    for start, (rows, broken, seen) in _in_batches(files, work, "decoding images"):
-        yield rows, {start + i: reason for i, reason in broken.items()}, seen
+    work = partial(_decode_batch, size=size, channels=channels, known=known, reading=reading, whole=whole)
+    for start, batch in _in_batches(files, work, what):
+        yield batch._replace(broken={start + i: reason for i, reason in batch.broken.items()})
 
 
 def find_ranges(files: Sequence[str]) -> Ranges:
@@ -83,21 +104,22 @@ def _in_batches(files: Sequence[str], work: Callable[[Sequence[str]], T], what: 
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _decode_batch(
-    files: Sequence[str], size: int, channels: int, known: Ranges, reading: int
-) -> tuple[np.ndarray, Broken, Sights]:
-    rows, broken, seen = [], {}, Counter()
+def _decode_batch(files: Sequence[str], size: int, channels: int, known: Ranges, reading: int, whole: bool) -> Decoded:
+    images, broken, seen = [], {}, Counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's about odd metadata
         for i, file in enumerate(files):
             try:
-                row, sight = decode(file, size, channels, known, reading)
+                image, sight = decode(file, size, channels, known, reading, whole)
             except BrokenImage as error:
                 broken[i] = str(error)
             else:
-                rows.append(row)
+                images.append(image)
                 seen[sight] += 1
-    return np.stack(rows) if rows else np.empty((0, channels, size, size), np.uint8), broken, seen
+    if whole:
+        flat = np.concatenate([np.empty(0, np.uint8), *(image.ravel() for image in images)])
+        return Decoded(flat, [image.shape[1:] for image in images], broken, seen)
+    return Decoded(np.stack(images) if images else np.empty((0, channels, size, size), np.uint8), [], broken, seen)
 
 
 def _look_batch(files: Sequence[str]) -> list[tuple[str, float, float]]:

@@ -1,4 +1,4 @@
-"""All image files -> one uint8 tensor: decoded once, kept in a cache file, in memory if it fits, else memory-mapped."""
+"""All image files -> one uint8 buffer: decoded once, kept in a cache file, in memory if it fits, else memory-mapped."""
 
 import contextlib
 import hashlib
@@ -14,9 +14,9 @@ import torch
 
 from ssl_cli.data.images.files import cache
 from ssl_cli.data.images.files.cache import Stored
-from ssl_cli.data.images.files.decode import DECODE_VERSION, pixels_allowed
+from ssl_cli.data.images.files.decode import DECODE_VERSION, elongation, pixels_allowed
 from ssl_cli.data.images.files.depth import Ranges, UnknownRange
-from ssl_cli.data.images.files.pool import Batches, decode_all, find_ranges
+from ssl_cli.data.images.files.pool import Batches, Decoded, decode_all, find_ranges
 from ssl_cli.errors import UserError
 
 KEEP_FROM = 1.0  # seconds of decoding that are worth a cache file
@@ -33,13 +33,14 @@ def store(
     known: Ranges = MappingProxyType({}),
     max_pixels: int | None = None,
     reading: int = 2,
+    whole: bool = False,
 ) -> Stored:
-    """Decode files to one tensor, or read what an earlier call has decoded.
+    """Decode files to one tensor, or to `Photos`, or read what an earlier call has decoded.
 
     Args:
         root: the folder that ``names`` are relative to.
         names: N file names.
-        size: side of the stored images, in pixels.
+        size: side of the stored images, in pixels; the shorter one of whole ones.
         channels: 1 or 3.
         on_error: what a broken file does: ``stop`` (raise) or ``skip``.
         storage_limit: bytes; more than this is not held in memory but mapped from the cache file.
@@ -47,59 +48,69 @@ def store(
         known: what becomes 0 and 255 in files of more than 8 bits; what is not known is found out, see `depth`.
         max_pixels: of a file; None: Pillow's limit.
         reading: version of the rules of decoding.
+        whole: keep all of each image, not its centre square.
 
     Returns:
-        [N - broken, channels, size, size] uint8, read only, in the order of ``names``; the position and reason of each
-        file that was left out; and what was seen in the others.
+        The images in the order of ``names``, read only: [N - broken, channels, size, size] uint8, or `Photos` where
+        they are whole; the position and reason of each file that was left out; what was seen in the others; and the
+        file that they are mapped from.
 
     Raises:
         UserError: for a broken file, if no file could be decoded, or if the disk is too small for a file to be mapped.
     """
-    shape = (len(names), channels, size, size)
-    how = f"{DECODE_VERSION}.{reading} {size} {channels} {sorted(known.items())} {max_pixels}"
-    path = (cache_dir or cache.user_cache_dir() / "images") / _key(root, names, how)
     files = [os.fspath(root / name) for name in names]
+    how = f"{DECODE_VERSION}.{reading} {size}{' whole' * whole} {channels} {sorted(known.items())} {max_pixels}"
+    path = (cache_dir or cache.user_cache_dir() / "images") / _key(root, names, how)
+    shape: tuple[int, ...] = (len(names), channels, size, size)
+    if whole:
+        with pixels_allowed(max_pixels):
+            shape = (round(len(names) * channels * size**2 * elongation(files, reading)),)  # bytes, about
 
     def made(ranges: Ranges) -> Stored:
-        batches = _sound(root, names, decode_all(files, size, channels, ranges, reading), on_error)
+        batches = _sound(root, names, decode_all(files, size, channels, ranges, reading, whole), on_error)
         if np.prod(shape, dtype=np.int64) <= storage_limit:
             return cache.load(path) or _in_memory(path, batches, shape)
         return cache.mapped(path, batches, shape)
 
     with pixels_allowed(max_pixels):
         try:
-            images, broken, seen = made(known)
+            images, broken, seen, mapped = made(known)
         except UnknownRange:
-            images, broken, seen = made({**find_ranges(files), **known})
+            images, broken, seen, mapped = made({**find_ranges(files), **known})
     if broken and on_error == "stop":  # a cache written by a run that skipped them
         i = min(broken)
         raise _broken_error(root / names[i], broken[i])
     if not len(images):
         raise UserError(f"none of the {len(names)} images in {cache.shown(root)} can be read; the first: {broken[0]}")
-    return images, broken, seen
+    return Stored(images, broken, seen, mapped)
 
 
 def _sound(root: Path, names: Sequence[str], batches: Batches, on_error: str) -> Batches:
     """Pass the batches on; with ``on_error="stop"`` end at the first broken file."""
-    for rows, broken, seen in batches:
-        if broken and on_error == "stop":
-            i = min(broken)
-            raise _broken_error(root / names[i], broken[i])
-        yield rows, broken, seen
+    for batch in batches:
+        if batch.broken and on_error == "stop":
+            i = min(batch.broken)
+            raise _broken_error(root / names[i], batch.broken[i])
+        yield batch
 
 
-def _in_memory(path: Path, batches: Batches, shape: tuple[int, int, int, int]) -> Stored:
+def _in_memory(path: Path, batches: Batches, shape: tuple[int, ...]) -> Stored:
     """Decode into memory, and keep the result for the next command where that took long enough to be felt."""
     began = time.monotonic()
-    images, broken, seen, filled = np.empty(shape, np.uint8), {}, Counter(), 0
-    for rows, unread, sights in batches:
-        images[filled : filled + len(rows)] = rows
-        filled += len(rows)
-        broken |= unread
-        seen += sights
+    pixels, result, filled = np.empty(shape, np.uint8), Decoded(np.empty(0), [], {}, Counter()), 0
+    for batch in batches:
+        end = filled + len(batch.pixels)
+        if end > len(pixels):  # of whole images the size was estimated
+            pixels = np.concatenate([pixels[:filled], np.empty(end - filled + filled // 8, np.uint8)])
+        pixels[filled:end] = batch.pixels
+        filled = end
+        result.shapes.extend(batch.shapes)
+        result.broken.update(batch.broken)
+        result.seen.update(batch.seen)
+    result = result._replace(pixels=pixels[:filled])
     if time.monotonic() - began >= KEEP_FROM:
-        cache.keep(path, images[:filled], broken, seen)
-    return torch.from_numpy(images[:filled]), broken, seen
+        cache.keep(path, result)
+    return Stored(cache.as_images(torch.from_numpy(result.pixels), result.shapes), result.broken, result.seen)
 
 
 def _key(root: Path, names: Sequence[str], how: str) -> str:

@@ -4,7 +4,7 @@ import functools
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ssl_cli.data.images.files.decode import suffixes
@@ -12,7 +12,7 @@ from ssl_cli.data.images.files.formats import WHY_NOT, register_plug_ins
 from ssl_cli.data.images.files.names import as_text, few
 from ssl_cli.errors import UserError
 
-Entry = tuple[str, str | None, str]  # file name relative to the root, class (None = unlabelled), split
+Entry = tuple[str, str | None, str]  # file relative to the root (or absolute), class (None = unlabelled), split
 _OF_SYSTEMS = {
     "of macOS": ("__macosx", "icon\r", "network trash folder", "temporary items"),
     "of Windows": ("$recycle.bin", "desktop.ini", "ehthumbs.db", "found.000", "recycled", "recycler", "thumbs.db")
@@ -31,18 +31,24 @@ class Listing:
 
     entries: list[Entry]
     note: str
+    groups: dict[str, str] = field(default_factory=dict)  # file -> its group, where a table says so
 
 
 class Tree:
     """The visible folders and images below a root; paths are relative to it, "" is the root itself.
 
+    Args:
+        root: the folder.
+        without: a folder in it that is left out; None: none.
+
     Raises:
         UserError: from every method, if a folder cannot be read.
     """
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, without: Path | None = None):
         register_plug_ins()
         self.root, self.suffixes = root, suffixes()
+        self.without = None if without is None else os.path.realpath(without)
         self.left_out: dict[str, dict[str, str]] = {}  # reason -> path -> name or ending
         self._listed = functools.cache(self._list)
         self._below = functools.cache(lambda folder: list(self._walk(folder)))
@@ -105,6 +111,8 @@ class Tree:
             path = f"{folder}/{name}" if folder else name
             ending = os.path.splitext(name)[1].lower()  # noqa: PTH122 (a Path takes many times as long)
             reason = "hidden" if name.startswith(".") else NEVER.get(name.lower())
+            if self.without is not None and is_folder and os.path.realpath(self.root / path) == self.without:
+                continue
             if reason is None and (is_folder or ending in self.suffixes):
                 (folders if is_folder else images).append(path)
             elif reason is None:

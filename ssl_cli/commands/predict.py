@@ -1,0 +1,169 @@
+"""``ssl predict``: an answer for each image, with a probability that can be believed."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from ssl_cli.config.compose import run_app
+from ssl_cli.errors import UserError, did_you_mean
+from ssl_cli.predict.table import check_out, columns, write
+from ssl_cli.runs.catalog import checkpoint_file, run_of, unused_path
+
+SPLITS = ("all", "train", "val", "test")
+LIKE_THE_RUN = ("root", "value_range", "max_pixels")  # settings of a folder that can be set; all else is the run's
+
+
+def main(args: Sequence[str]) -> int:
+    """Compose the config and run the command. Returns the exit status."""
+    return run_app("predict", args, run)
+
+
+def run(config: DictConfig) -> int:
+    """Write one row an image. Returns 0."""
+    typed = list(HydraConfig.get().overrides.task)
+    file = checkpoint_file(config.ckpt)
+    check(config, typed)
+
+    from ssl_cli.predict.part import Part
+    from ssl_cli.predict.run import Tally, answer
+    from ssl_cli.setup.restore import open_model
+
+    rebuilt, device = open_model(file, config)
+    predictor, key = predictor_of(file, rebuilt, device, config)
+    source = source_of(file, rebuilt, device, config, typed)
+    out = Path(config.out) if config.out is not None else default_out(file, source.name, str(config.split))
+    least, targets = config.min_probability, list(predictor.targets)
+    with Part(
+        out, {"predictor": key, **source.identity(), "columns": columns(bool(predictor.classes), targets)}
+    ) as part:
+        if part.done:
+            print(f"going on after {part.done:,} of {source.count:,} images: {part.file}")
+        try:
+            answer(source, rebuilt.method.measured, rebuilt.info, device, predictor, part)
+        except KeyboardInterrupt:
+            print(f"stopped after {part.done:,} of {source.count:,} images; the same command goes on: {part.file}")
+            raise
+        tally, header = Tally(), columns(bool(predictor.classes), targets, least is not None)
+        rows = tally.counted(part.rows(), bool(predictor.classes), least)
+        try:
+            write(out, header, rows)
+        except OSError as error:
+            raise UserError(f"cannot write {out}: {error.strerror}; the answers are in {part.file}") from error
+        part.remove()
+    print(f"{source.count:,} images of {source.name}, by {_what(predictor)} of {file}")
+    for line in tally.lines(predictor, least):
+        print(line)
+    print(f"predictions: {out}")
+    return 0
+
+
+def check(config: DictConfig, typed: Sequence[str]) -> None:
+    """Raise ``UserError`` for what is wrong before anything heavy is imported."""
+    if config.split not in SPLITS:
+        raise UserError(f"split={config.split} is not one of {', '.join(SPLITS)}{did_you_mean(config.split, SPLITS)}")
+    if config.out is not None:
+        check_out(Path(config.out))
+    keys = {item.lstrip("+~").split("=")[0] for item in typed}
+    if is_folder(config.dataset):
+        ignored = sorted(k for k in keys if k.startswith("dataset.") and k.split(".")[1] not in LIKE_THE_RUN)
+        if ignored or config.split != "all":
+            raise UserError(
+                f"{', '.join(ignored) or 'split'} cannot be set: ssl predict takes every image below dataset.root, "
+                "stored as the run's images were; leave it away"
+            )
+    if fitted := sorted(keys & {"probe.labels", "probe.draws"}):
+        raise UserError(
+            f"{fitted[0]} cannot be set: the probe is fitted on the labels that the run may use; leave it away"
+        )
+
+
+def is_folder(node: Any) -> bool:
+    """Return whether a data set is a folder of the user's own images: these are streamed."""
+    return isinstance(node, DictConfig) and "layout" in node and "root" in node
+
+
+def default_out(checkpoint: Path, name: str, split: str) -> Path:
+    """Return a file that is not there yet, in the run that the checkpoint is of."""
+    parts = [name, *([split] if split != "all" else [])]
+    name = "-".join("".join(c if c.isalnum() or c in "._" else "_" for c in part).lstrip(".") for part in parts)
+    return unused_path(checkpoint, "predicted", f"{name or 'images'}.csv")
+
+
+def predictor_of(file: Path, rebuilt: Any, device: Any, config: DictConfig) -> tuple[Any, str]:
+    """Return what answers, and its name: as kept in the run, or fitted on the run's own images and then kept there."""
+    from ssl_cli.predict import keep
+    from ssl_cli.predict.fit import fit
+    from ssl_cli.predict.predictor import OwnClassifier
+    from ssl_cli.setup.restore import with_images
+
+    classifier, nodes = OwnClassifier(rebuilt.method, device), fitted_probes(rebuilt.config, config.probe)
+    own = classifier.exists and not any(not is_regression(node) for node in nodes.values())
+    if rebuilt.info.classes and not own and all(is_regression(node) for node in nodes.values()):
+        nodes["linear"] = {"_target_": "ssl_cli.probes.linear.Linear", "labels": ["all"]}
+    name, run_dir = keep.name_of(rebuilt, nodes, own), run_of(file)
+    kept = run_dir and run_dir / "heads" / f"{name}.npz"
+    if kept and (found := keep.read(kept, classifier)) is not None:
+        print(f"fitted before: {kept}")
+        return found, name
+    from ssl_cli.config.build import instantiate
+
+    probes = {name: instantiate(node) for name, node in nodes.items()}
+    own_images = OmegaConf.merge(config, {"dataset": None})
+    trained = with_images(file, rebuilt, device, own_images)
+    if trained.note:
+        print(trained.note)
+    predictor = fit(trained, probes, own, print)
+    if kept:
+        try:
+            keep.write(kept, predictor)
+            print(f"fitted on the labels of the run, and kept: {kept}")
+        except OSError as error:
+            print(f"note: what was fitted is not kept: cannot write {kept}: {error.strerror}")
+    return predictor, name
+
+
+def fitted_probes(run: DictConfig, chosen: DictConfig | None) -> dict[str, dict[str, Any]]:
+    """Return the settings of the probes to fit: the one that was chosen, and the regressions that the run learned.
+
+    All are fitted once, at the run's own label budget.
+    """
+    nodes: Mapping[str, Any] = OmegaConf.to_container(run.probes, resolve=True) if run.get("probes") else {}
+    nodes = {name: node for name, node in nodes.items() if is_regression(node)}
+    if chosen is not None:
+        node = OmegaConf.to_container(chosen, resolve=True)
+        name = HydraConfig.get().runtime.choices.get("probe") if HydraConfig.initialized() else None
+        nodes = {**({} if is_regression(node) else nodes), str(name or "probe"): node}
+    return {name: {**node, **({"labels": ["all"]} if "labels" in node else {})} for name, node in nodes.items() if node}
+
+
+def is_regression(node: Any) -> bool:
+    """Return whether a probe predicts numbers."""
+    return isinstance(node, Mapping) and str(node.get("_target_", "")).endswith(".Regression")
+
+
+def source_of(file: Path, rebuilt: Any, device: Any, config: DictConfig, typed: Sequence[str]) -> Any:
+    """Return the images that are asked about."""
+    from ssl_cli.data.dataset import load_fitting
+    from ssl_cli.predict.source import Files, Stored
+    from ssl_cli.setup.restore import with_images
+
+    if config.dataset is None:
+        trained = with_images(file, rebuilt, device, config)
+        return Stored(trained.data, str(config.split), trained.node.get("root"))
+    node = OmegaConf.to_container(config.dataset, resolve=True)
+    if not is_folder(config.dataset):
+        data, note = load_fitting(node, rebuilt.info, typed)
+        print(note)
+        return Stored(data, str(config.split), node.get("root"))
+    own = rebuilt.config.dataset
+    reading = min(own.get("reading", 1) if is_folder(own) else node["reading"], 2)  # the third rules are of classes
+    ranges = node["value_range"] if node["value_range"] is not None else rebuilt.info.value_range or {}
+    ranges = ranges if isinstance(ranges, Mapping) else {"all": ranges}
+    return Files(str(node["root"]), rebuilt.info, reading, ranges, node["max_pixels"])
+
+
+def _what(predictor: Any) -> str:
+    return "its own classifier" if predictor.name == "classifier" else f"the {predictor.name} probe"

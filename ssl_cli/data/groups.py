@@ -1,0 +1,67 @@
+"""Groups of images (of one patient, video or site) that are not torn apart."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def numbered(groups: Tensor) -> Tensor:
+    """Return the groups [n] int64 as numbers 0..G-1; an image of no group (-1) is one of its own."""
+    alone = groups.max() + 1 + torch.arange(len(groups))
+    return torch.where(groups < 0, alone, groups).unique(return_inverse=True)[1]
+
+
+def hold_out(labels: Tensor, groups: Tensor, fractions: Sequence[float], seed: int) -> Tensor:
+    """Choose whole groups for splits that together have a share of each class, as nearly as the groups allow.
+
+    The groups come in a random order; one is taken if that brings the counts of the classes, and of all labelled
+    images, nearer to the share, and leaves an image of each class behind. A split that no group brings nearer gets the
+    one that fits best.
+
+    Args:
+        labels: [n] int64; -1 = no label.
+        groups: [n] int64; -1 = of no group.
+        fractions: of the labelled images, one a split, each in [0, 1).
+        seed: of the order.
+
+    Returns:
+        [n] int64: 0 for an image that stays, 1 for one of the first split, and so on; unlabelled images go with their
+        group.
+    """
+    ids = numbered(groups)
+    contents = [Counter() for _ in range(int(ids.max()) + 1)]  # class -> labelled images, of each group
+    for group, label in zip(ids.tolist(), labels.tolist(), strict=True):
+        if label >= 0:
+            contents[group].update((label, None))  # None counts all of them
+    sizes = sum(contents, Counter())
+    left, place = sizes.copy(), torch.zeros(len(contents), dtype=torch.int64)
+    generator = torch.Generator().manual_seed(seed)
+    order = [group for group in torch.randperm(len(contents), generator=generator).tolist() if contents[group]]
+    for number, fraction in enumerate(fractions, 1):
+        have: Counter = Counter()
+
+        def nearer(group: int, have: Counter = have, fraction: float = fraction) -> float:
+            """Return by how much the split comes nearer to what it should have."""
+            short = {y: fraction * sizes[y] - have[y] for y in contents[group]}
+            gains = {y: (short[y] ** 2 - (short[y] - count) ** 2) / sizes[y] for y, count in contents[group].items()}
+            return sum(gains.values()) + (len(sizes) - 2) * gains[None]  # the total matters as all classes together
+
+        def take(group: int, have: Counter = have, number: int = number) -> None:
+            place[group] = number
+            have.update(contents[group])
+            left.subtract(contents[group])
+
+        for group in order:
+            if _spare(group, contents, left, place) and nearer(group) > 0:
+                take(group)
+        rest = [group for group in order if _spare(group, contents, left, place)]
+        if rest and not have and fraction * sizes[None] >= 0.5:
+            take(max(rest, key=nearer))
+    return place[ids]
+
+
+def _spare(group: int, contents: Sequence[Counter], left: Counter, place: Tensor) -> bool:
+    """Return whether a group is in no split yet, and not the last one of a class."""
+    return place[group] == 0 and all(left[label] > count for label, count in contents[group].items())

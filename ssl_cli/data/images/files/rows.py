@@ -1,0 +1,133 @@
+"""Which rows of a table are of which image: by the image's name, in the ways in which people write it."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from ssl_cli.data.images.files.names import as_text, composed
+
+
+class _Way(NamedTuple):
+    note: str  # for the user
+    bare: bool  # names lack their ending
+    end: bool  # a name may be the end of an image's path
+    inside: bool  # and the end of a name may be an image's
+
+
+# All names of a table are read in one way, the first of those by which most of them are an image's. Only if none is an
+# image's otherwise, they are read by their own end: to a folder of 1.png, 2.png, ... many tables would fit.
+_WAYS = (
+    _Way("", bare=False, end=False, inside=False),
+    _Way("without endings", bare=True, end=False, inside=False),
+    _Way("as the end of paths", bare=False, end=True, inside=False),
+    _Way("by their own end", bare=False, end=True, inside=True),
+    _Way("as the end of paths, without endings", bare=True, end=True, inside=False),
+    _Way("by their own end, without endings", bare=True, end=True, inside=True),
+)
+
+
+@dataclass(frozen=True)
+class Image:
+    """How the rows may call an image."""
+
+    name: str  # relative to the folder that it was found in
+    path: str  # absolute
+
+
+@dataclass(frozen=True)
+class Match:
+    """The rows of each image."""
+
+    lines: list[list[int]]  # [N] of each image, in the order of the table; empty: no row is of it
+    way: str  # in which the names were read; "": relative to the folder
+
+    @property
+    def found(self) -> tuple[int, int]:
+        """How many rows are of one image, and how many images have a row: more is better."""
+        fits = Counter(line for at in self.lines for line in at)
+        return sum(count == 1 for count in fits.values()), sum(map(bool, self.lines))
+
+
+def of_several(lines: Sequence[Sequence[int]]) -> dict[int, list[int]]:
+    """Return line -> images, of the rows that fit more than one, from the lines of each image."""
+    images: dict[int, list[int]] = {}
+    for image, at in enumerate(lines):
+        for line in at:
+            images.setdefault(line, []).append(image)
+    return {line: several for line, several in images.items() if len(several) > 1}
+
+
+def match(cells: Mapping[int, str], images: Sequence[Image]) -> Match:
+    """Return which rows are of which image.
+
+    A name may be relative to the images' folder, or an absolute path, or begin further up or down than the folder, on
+    this machine or another; it may lack the ending. Backslashes count as slashes, and names as equal that Unicode
+    writes in two ways, or that `names.as_text` has changed.
+
+    Args:
+        cells: line -> the name in it.
+        images: N of them.
+    """
+    best = Match([[] for _ in images], "")
+    for way in _WAYS:
+        if way.inside and any(best.lines):
+            continue
+        rows = _Rows(cells, way.inside)
+        found = Match([rows.of(_keys(image, way)) for image in images], way.note)
+        best = found if found.found > best.found else best
+        if best.found[0] == len(cells) or best.found[1] == len(images):
+            break
+    return best
+
+
+def plain(cell: str) -> str:
+    """Return the path in a cell; a labelling tool that serves files writes it behind ``?d=``."""
+    return PurePath(unquote(cell.partition("?d=")[2]) or cell).as_posix()
+
+
+class _Rows:
+    """The lines of a table by the names in them, and if wanted by every end of these."""
+
+    def __init__(self, cells: Mapping[int, str], inside: bool):
+        self.lines: dict[str, list[int]] = {}
+        for line, cell in cells.items():
+            name = plain(cell)
+            names = dict.fromkeys((name, name.replace("\\", "/")))
+            for key in dict.fromkeys(end for name in names for end in (_ends(name) if inside else [name])):
+                self.lines.setdefault(key, []).append(line)
+        self.alike: dict[str, list[str]] = {}  # Unicode writes a name in several ways, and other systems choose another
+        for key in self.lines:
+            if not key.isascii():
+                self.alike.setdefault(composed(key), []).append(key)
+
+    def of(self, keys: Iterable[tuple[str, str]]) -> list[int]:
+        """Return the lines of the first of the keys that has any; each is given as a text and as the system has it."""
+        for text, name in keys:
+            others = self.alike.get(composed(text), [])
+            found = self.lines.get(text) or self.lines.get(name) or (self.lines[others[0]] if len(others) == 1 else [])
+            if found:
+                return found
+        return []
+
+
+def _keys(image: Image, way: _Way) -> Iterable[tuple[str, str]]:
+    """Yield what a row may call an image, the longest first."""
+    name = PurePath(image.name).as_posix()
+    for end in _ends(PurePath(image.path).as_posix()) if way.end else [name]:
+        if way.inside and len(end) < len(name):  # then all images called 1.png would be one
+            return
+        key = os.path.splitext(end)[0] if way.bare else end  # noqa: PTH122 (a Path takes many times as long)
+        yield as_text(key), key
+
+
+def _ends(path: str) -> Iterable[str]:
+    """Yield a path, and what is left of it behind each slash."""
+    yield path
+    while (slash := path.find("/")) >= 0:
+        path = path[slash + 1 :]
+        if path:
+            yield path

@@ -1,0 +1,18 @@
+"""No training: the network is kept, measured and exported as it was given."""
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from ssl_cli.batch import Task
+from ssl_cli.methods.base import Method
+
+
+class Frozen(Method):
+    """A backbone and nothing else: a run of no steps, which others are to be held against."""
+
+    trains: ClassVar[bool] = False
+
+    def forward(self, task: Task) -> dict[str, Tensor]:
+        """Never called: there is no step."""
+        raise NotImplementedError("method=frozen has no loss")

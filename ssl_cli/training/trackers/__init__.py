@@ -1,0 +1,1 @@
+"""Tools that show runs, beside ``metrics.jsonl``: each is imported only if it is chosen."""
