@@ -92,8 +92,16 @@ def default_out(checkpoint: Path, name: str, split: str) -> Path:
     return unused_path(checkpoint, "predicted", f"{name or 'images'}.csv")
 
 
-def predictor_of(file: Path, rebuilt: Any, device: Any, config: DictConfig) -> tuple[Any, str]:
-    """Return what answers, and its name: as kept in the run, or fitted on the run's own images and then kept there."""
+def predictor_of(file: Path, rebuilt: Any, device: Any, config: DictConfig, trained: Any = None) -> tuple[Any, str]:
+    """Return what answers, and its name: as kept in the run, or fitted on the run's own images and then kept there.
+
+    Args:
+        file: the checkpoint.
+        rebuilt: its model.
+        device: where that is.
+        config: of the command.
+        trained: the model with the run's own images; None: they are read if they are needed.
+    """
     from ssl_cli.predict import keep
     from ssl_cli.predict.fit import fit
     from ssl_cli.predict.predictor import OwnClassifier
@@ -111,10 +119,10 @@ def predictor_of(file: Path, rebuilt: Any, device: Any, config: DictConfig) -> t
     from ssl_cli.config.build import instantiate
 
     probes = {name: instantiate(node) for name, node in nodes.items()}
-    own_images = OmegaConf.merge(config, {"dataset": None})
-    trained = with_images(file, rebuilt, device, own_images)
-    if trained.note:
-        print(trained.note)
+    if trained is None:
+        trained = with_images(file, rebuilt, device, OmegaConf.merge(config, {"dataset": None}))
+        if trained.note:
+            print(trained.note)
     predictor = fit(trained, probes, own, print)
     if kept:
         try:

@@ -161,6 +161,28 @@ class PredictConfig:
 
 
 @dataclass
+class PickConfig:
+    """``ssl pick``. Values and meanings: ``conf/pick.yaml``."""
+
+    ckpt: str = setting(text=True)
+    n: int = setting(20, limit=">= 1")
+    strategy: str = "typical"
+    seed: int = setting(0, limit="0 <= x < 4294967296")
+    images: int = setting(20000, limit=">= 1")
+    to: str = "csv"
+    out: str | None = setting(None, text=True)
+    prefix: str = setting("/data/local-files/?d=", text=True)
+    trusted_modules: list[str] = setting([])
+    probe: Any = None
+    dataset: Any = None
+    root: str | None = setting(None, text=True)
+    test_root: str | None = setting(None, text=True)
+    labels_file: str | None = setting(None, text=True)
+    augment: Any = None
+    trainer: DeviceConfig = field(default_factory=DeviceConfig)
+
+
+@dataclass
 class ExportConfig:
     """``ssl export``. Values and meanings: ``conf/export.yaml``."""
 
@@ -190,6 +212,7 @@ SCHEMAS = {
     "probe": ProbeConfig,
     "embed": EmbedConfig,
     "predict": PredictConfig,
+    "pick": PickConfig,
     "export": ExportConfig,
     "views": ViewsConfig,
 }

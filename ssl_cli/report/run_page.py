@@ -38,6 +38,8 @@ class Learned:
     points: dict[str, Any] | None = None  # what page.js reads
     thumbnails: str = ""  # data URI
     notes: list[str] = field(default_factory=list)  # what is missing, and why
+    picked: list[Any] = field(default_factory=list)  # images to label, `Shown`
+    picked_notes: list[str] = field(default_factory=list)
 
 
 def run_page(path: Path, directory: Path, tell: Callable[[str], None], root: str | None, trusted: list[str]) -> str:
@@ -171,6 +173,7 @@ def supervised_command(run: RunFiles) -> str:
 def _learned(
     run: RunFiles, directory: Path, tell: Callable[[str], None], root: str | None, trusted: list[str]
 ) -> Learned:
+    from ssl_cli.report import pick_page
     from ssl_cli.report.figures import learned
     from ssl_cli.report.figures.inspection import inspect_run
 
@@ -181,7 +184,8 @@ def _learned(
     maps, notes = learned.feature_maps(seen, directory, tell)
     points, thumbnails = learned.page_points(seen, maps)
     found = learned.neighbours(seen, directory)
-    return Learned([*maps, found], learned.views(seen, directory), seen.data.classes, points, thumbnails, notes)
+    views, picked = learned.views(seen, directory), pick_page.of_run(run, seen)
+    return Learned([*maps, found], views, seen.data.classes, points, thumbnails, notes, *picked)
 
 
 def _confusion(run: RunFiles, directory: Path, classes: tuple[str, ...]) -> tuple[Drawing | None, list[str]]:

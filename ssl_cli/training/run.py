@@ -158,7 +158,7 @@ def fit_and_score(
 
 def first_summary(experiment: Any, run_dir: RunDir, overrides: list[str]) -> dict[str, Any]:
     """Return ``summary.json`` as it is when training begins."""
-    config = experiment.config
+    config, more = experiment.config, experiment.propagated
     return {
         "state": "running",
         "pid": os.getpid(),  # `ssl runs` asks whether it still lives
@@ -169,9 +169,10 @@ def first_summary(experiment: Any, run_dir: RunDir, overrides: list[str]) -> dic
         "seed": config.seed,
         "splits": experiment.info.splits,
         "backbone": about_backbone(experiment),
+        "pseudo_labels": more and more.summary(experiment.data),
         "overrides": run_dir.summary.get("overrides", []) + overrides,
         "results": [],
-    } | ({} if experiment.propagated is None else {"pseudo_labels": experiment.propagated.summary(experiment.data)})
+    }
 
 
 def about_backbone(experiment: Any) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def test_the_plan_and_the_results_tell_human_labels_from_propagated_ones(alone, 
         summary = {}
 
     labels = first_summary(e, Run, [])["pseudo_labels"]
-    assert labels["images"] == count and labels["right"] == 1 and "pseudo_labels" not in first_summary(alone, Run, [])
+    assert labels["images"] == count and labels["right"] == 1 and first_summary(alone, Run, [])["pseudo_labels"] is None
     assert f"20 human labels and {count} propagated ones" in propagated_line(labels, 20)
 
 
