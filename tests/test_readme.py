@@ -283,7 +283,7 @@ def test_an_own_method_works_from_outside_the_package(shell):
     status, _, err = shell(*train, "method.weight=0", own_package=True)
     assert status == 2 and "method.weight=0" in err
     status, _, err = shell(*train)
-    assert status == 2 and "my_package.brightness.Brightness" in err
+    assert status == 2 and "my_package.brightness.Brightness" in err, err
 
 
 def test_an_own_pretext_works_from_outside_the_package(shell):

@@ -43,6 +43,23 @@ def instantiate(node: Any, **kwargs: Any) -> Any:
         raise
 
 
+def named(target: str) -> Any:
+    """Return the class or function that a ``_target_`` names.
+
+    Raises:
+        UserError: it cannot be imported.
+    """
+    from hydra.utils import get_object
+
+    try:
+        return get_object(target)
+    except (ImportError, AttributeError, ValueError) as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise UserError(
+            f"cannot build {target}: {reason} (is it installed, and _target_ spelled module.Class?)"
+        ) from error
+
+
 def without_annotations(node: Any) -> Any:
     """Return a node without the keys that only describe it (``_limits_``, ``_needs_``, ...): what is passed on."""
     if isinstance(node, Mapping):
