@@ -153,6 +153,7 @@ def train_step(t: Training) -> None:
         method.start_epoch(step // e.steps_per_epoch)
     if step % e.steps_per_epoch == 0 or step == t.first_step:
         e.loader.weights = method.sampling_weights()
+    e.pretext.view_size = e.view_sizes(step)
     follow_schedule(e.optimizer, e.schedule(step), step / e.total_steps)
     torch.manual_seed(mix(e.config.seed, 1, step))  # dropout and whatever else a method draws
     t.generator.manual_seed(mix(e.config.seed, 2, step) + rank())  # other changes on each rank
