@@ -77,7 +77,9 @@ def trained(made_once, tmp_path_factory):
 
     def make(cwd: Path) -> None:
         run = CommandLine(cwd, tmp_path_factory.mktemp("scratch"))
-        outcome = run("train", "method=simclr", "trainer.epochs=2", "probes.linear.draws=2", "hydra.run.dir=run")
+        quick = ["trainer.epochs=2", "backbone.widths=[8,16,32]", "probes.propagate.draws=2"]
+        quick += ["probes.linear.draws=2", "probes.linear.penalties=[0.01]"]
+        outcome = run("train", "method=simclr", *quick, "hydra.run.dir=run")
         assert outcome.status == 0, outcome.err
         (cwd / "outcome.json").write_text(json.dumps([outcome.status, outcome.out, outcome.err]))
 

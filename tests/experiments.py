@@ -39,19 +39,25 @@ def _composed(command: str, overrides: tuple[str, ...]) -> DictConfig:
         return compose(command, overrides=list(overrides))
 
 
-@functools.cache
-def overrides_of(method: str) -> list[str]:
-    """Return what a method needs beside its defaults: some labels, if it learns from those and from the rest.
+METHODS = sorted(file.stem for file in (CONF / "method").glob("*.yaml") if not file.stem.startswith("_"))
+METHODS.remove("frozen")  # which has no step: tests/methods/test_frozen.py
 
-    What only takes time is less: a narrow backbone, short chains, and except where a ramp of the loss takes longer,
-    eleven steps an epoch.
+
+@functools.cache
+def small(method: str, labels: str = "20/class", widths: str = "[8,16,32]") -> list[str]:
+    """Return a method with less of what only takes time: a narrow backbone, short chains.
+
+    Args:
+        method: its name.
+        labels: those of a method that learns from some labels and from the rest.
+        widths: of a convolutional backbone.
     """
     keys = OmegaConf.load(CONF / "method" / f"{method}.yaml")
     backbone = composed("train", [f"method={method}"]).backbone
     return [
         f"method={method}",
-        "dataset.labels=20/class" if "mu" in keys else "dataset.test_fraction=0.55",
-        *(["backbone.widths=[8,16,32]"] if "widths" in backbone else []),
+        *([f"dataset.labels={labels}"] if "mu" in keys else []),
+        *([f"backbone.widths={widths}"] if "widths" in backbone else []),
         *(["backbone.dim=32", "backbone.depth=2", "backbone.heads=2"] if "depth" in backbone else []),
         *(["method.steps=5"] if "chains" in keys else []),
     ]

@@ -25,7 +25,7 @@ CONTEXT = multiprocessing.get_context("forkserver" if FORKS else "spawn")
 OURS = [module.name for module in pkgutil.walk_packages(ssl_cli.__path__, "ssl_cli.") if "__main__" not in module.name]
 OTHERS = [  # an optimizer imports the first, which takes seconds; a report the last
     *("torch._dynamo", "torchvision", "sklearn.datasets", "rich.table", "filelock", "safetensors.torch"),
-    *("matplotlib.pyplot", "matplotlib.backends.backend_svg", "sklearn.manifold", "sklearn.decomposition", "jinja2"),
+    *("matplotlib.pyplot", "matplotlib.backends.backend_svg", "sklearn.manifold", "sklearn.cluster", "jinja2"),
 ]
 if FORKS:
     CONTEXT.set_forkserver_preload([*OURS, *OTHERS, "primed"])

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from ssl_cli.compare.metrics import CLASSIFIED, METRICS, PLAIN, scale_and_digits
@@ -93,13 +94,23 @@ def further_table(rows: Sequence[dict], backbone: str = "backbone") -> Table | N
     return table
 
 
+def _print_in_parts(rows: Sequence[dict], console: Console, backbone: str) -> None:
+    left, title = list(dict.fromkeys(column(row) for row in rows)), True
+    while left:
+        for count in range(len(left), 0, -1):
+            table = results_table([row for row in rows if column(row) in left[:count]], backbone)
+            if Measurement.get(console, console.options.update(width=10_000), table).maximum <= console.width:
+                break
+        left, table.title, title = left[count:], table.title if title else None, False
+        console.print(table)
+
+
 def print_table(rows: Sequence[dict], console: Console, backbone: str = "backbone") -> None:
-    """Print the results, or nothing when there are none."""
-    if rows:
-        console.print(results_table(rows, backbone))
+    """Print the results, or nothing when there are none; columns that the console has no room for come below."""
+    _print_in_parts(rows, console, backbone)
     if second := without_copies(rows):
         console.print(f"The same {about_copies(second)}:")
-        console.print(results_table(second, backbone))
+        _print_in_parts(second, console, backbone)
     if (further := further_table(rows, backbone)) is not None:
         console.print(further)
 

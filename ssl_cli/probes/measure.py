@@ -142,7 +142,7 @@ def probe_trained(
         What was measured, and the content of ``result.json``.
     """
     t = trained
-    if probe.needs == "labels" and len(t.labelled) == 0:
+    if probe.needs in ("labels", "mixed") and len(t.labelled) == 0:
         raise UserError(
             f"{t.data.name} has no labels to probe with; write dataset=folder dataset.root=DIR with one folder a class"
         )

@@ -80,7 +80,11 @@ def test_a_run_writes_exactly_its_files_and_says_what_it_found(trained, summary)
     assert set(rows) == {
         (model, *column)
         for model in ("pixels", "random", "simclr")
-        for column in (("knn", "all"), ("linear", "all"), ("linear", "10/class"), ("linear", "1/class"))
+        for column in (
+            ("knn", "all"),
+            ("linear", "all"),
+            *((probe, few) for probe in ("linear", "propagate") for few in ("10/class", "1/class")),
+        )
     }
     for (_, _, labels), row in rows.items():
         assert row["split"] == "test" and row["metric"] == "accuracy" and 0.1 < row["mean"] <= 1
@@ -111,7 +115,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(ssl):
 @pytest.mark.parametrize("probe", ["knn", "linear"])
 def test_probe_writes_a_result_of_the_documented_form(ssl, trained, probe):
     run, _ = trained
-    settings = ["probe.draws=2"] if probe == "linear" else []
+    settings = ["probe.draws=2", "probe.penalties=[0.01]"] if probe == "linear" else []
     before = below(run)
     outcome = ssl("probe", f"ckpt={run}", f"probe={probe}", *settings)
     assert outcome.status == 0, outcome.err
@@ -144,6 +148,7 @@ def test_a_sweep_gives_each_job_a_directory_and_one_failing_job_loses_no_other(s
     outcome = ssl(
         *("train", "-m", "method=simclr,supervised", "trainer.batch_size=64,5000"),
         *("trainer.max_steps=2", "backbone.widths=[8,16]", "dataset.labels=50%", "probes.linear.labels=[all]"),
+        "probes.linear.penalties=[0.01]",
     )
     assert outcome.status == 1
     (sweep,) = (ssl.cwd / "outputs").glob("*/*-sweep")

@@ -57,7 +57,7 @@ def test_other_images_are_made_to_fit_and_named_by_their_files(ssl, trained, ima
     folder = ["dataset=folder", f"dataset.root={image_folder}"]
     outcome = ssl("embed", f"ckpt={run}", *folder, "out=out/features.csv")
     assert outcome.status == 0, outcome.err
-    assert "stored at 16x16 pixels, grey" in outcome.out and "36 images of images, 128 features each" in outcome.out
+    assert "stored at 16x16 pixels, grey" in outcome.out and "36 images of images, 32 features each" in outcome.out
     rows = list(csv.DictReader((ssl.cwd / "out/features.csv").open(newline="")))
     assert sorted(row["path"] for row in rows) == sorted(
         file.relative_to(image_folder).as_posix() for file in image_folder.rglob("*.*")

@@ -23,7 +23,7 @@ MUST_BE_SET = {"folder": ["dataset.root=somewhere"], "timm": ["backbone.name=tes
 
 def overrides_for(group, option):
     where = f"{group}@probes.{option}" if group == "probe" else group
-    plus = "+" if group == "probe" and option not in ("knn", "linear") else ""
+    plus = "+" if group == "probe" and option not in ("knn", "linear", "propagate") else ""
     return [f"{plus}{where}={option}", *MUST_BE_SET.get("folder" if option.endswith("imagenet") else option, [])]
 
 

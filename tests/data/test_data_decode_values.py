@@ -209,6 +209,13 @@ class TestDataSet:
         self.load(tmp_path, value_range=[0, 2040])
         assert "warning: 50% of the values of 1 of 2 images are outside of 0..2040; write" in capsys.readouterr().err
 
+    def test_of_several_ranks_the_first_one_warns(self, tmp_path, capsys, monkeypatch):
+        save(tmp_path / "a.png", RAMP * 16, "<u2")
+        for rank, warnings in ((1, 0), (0, 1)):
+            monkeypatch.setattr(folder, "rank", lambda rank=rank: rank)
+            self.load(tmp_path, value_range=[0, 2040])
+            assert capsys.readouterr().err.count("warning: 50% of the values") == warnings
+
     def test_few_grey_levels_are_a_warning(self, tmp_path, capsys):
         values = RAMP.copy()
         values[0, 0] = 65535  # one broken pixel

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.distributed as dist
-from experiments import CONF, SMALL, composed, overrides_of
+from experiments import METHODS, SMALL, composed, small
 from omegaconf import OmegaConf
 from warm import start
 
@@ -30,7 +30,6 @@ from ssl_cli.setup.prepare import prepare
 from ssl_cli.training.loop import fit
 from ssl_cli.training.metrics import Metrics
 
-METHODS = sorted(file.stem for file in (CONF / "method").glob("*.yaml") if not file.stem.startswith("_"))
 FEW = ["swav", "moco", "fixmatch"]  # for four ranks, which take their time
 BATCH = 32
 INFO = DataInfo("noise", 1, 16, tuple("0123456789"), 1024, 1024, 512, (0.5,), (0.25,))
@@ -120,7 +119,7 @@ def loop(path: Path) -> dict[str, torch.Tensor]:
 
 def config_of(name: str):
     """Return the config of a method, with few enough clusters that k-means has enough images in the second round."""
-    return composed("train", [*overrides_of(name), *(["method.clusters=10"] if name == "deepcluster" else [])])
+    return composed("train", [*small(name), *(["method.clusters=10"] if name == "deepcluster" else [])])
 
 
 def train(world: int, names: list[str], path: Path) -> None:

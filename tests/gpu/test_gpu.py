@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from experiments import CONF, composed, overrides_of, train
+from experiments import CONF, composed, small, train
 from torch.overrides import TorchFunctionMode
 
 from ssl_cli.runs.directory import ReadOnlyRunDir
@@ -70,7 +70,7 @@ def full_float32(monkeypatch):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_step_is_that_of_the_cpu(tmp_path, method):
-    overrides = [*overrides_of(method), *FP32]
+    overrides = [*small(method), *FP32]
     expected, slopes = one_step(tmp_path, "cpu", overrides)
     found, gradients = one_step(tmp_path, DEVICE, overrides)
     assert found == pytest.approx(expected, rel=2e-3, abs=2e-4)
@@ -83,7 +83,7 @@ def test_a_step_is_that_of_the_cpu(tmp_path, method):
 def test_no_step_waits_for_the_gpu(tmp_path, method):
     if DEVICE != "cuda":
         pytest.skip("a CPU is never waited for")
-    t = begun(tmp_path, "cuda", [*overrides_of(method), "trainer.batch_size=64", "trainer.log_every=1000"])
+    t = begun(tmp_path, "cuda", [*small(method), "trainer.batch_size=64", "trainer.log_every=1000"])
     for _ in range(3):  # constants are sent, kernels are chosen
         loop.train_step(t)
     torch.cuda.set_sync_debug_mode("error")
@@ -106,7 +106,7 @@ def same_order_of_sums(monkeypatch):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_resumed_run_ends_bit_for_bit_as_the_unbroken_one(tmp_path, same_order_of_sums, method):
-    overrides = [*overrides_of(method), "trainer.batch_size=64", "trainer.max_steps=6", f"trainer.device={DEVICE}"]
+    overrides = [*small(method), "trainer.batch_size=64", "trainer.max_steps=6", f"trainer.device={DEVICE}"]
     whole, _ = train(tmp_path / "whole", overrides)
     train(tmp_path / "broken", overrides, stop_after=3)
     again, _ = train(tmp_path / "broken", overrides)
@@ -115,7 +115,7 @@ def test_a_resumed_run_ends_bit_for_bit_as_the_unbroken_one(tmp_path, same_order
 
 
 def test_bf16_gives_nearly_the_same_loss(tmp_path):
-    overrides = [*overrides_of("simclr"), "trainer.batch_size=64"]
+    overrides = [*small("simclr"), "trainer.batch_size=64"]
     exact, _ = one_step(tmp_path, DEVICE, [*overrides, "trainer.precision=fp32"])
     rounded, _ = one_step(tmp_path, DEVICE, [*overrides, "trainer.precision=bf16"])
     assert rounded["loss"] == pytest.approx(exact["loss"], rel=0.02) and rounded["loss"] != exact["loss"]
@@ -123,7 +123,7 @@ def test_bf16_gives_nearly_the_same_loss(tmp_path):
 
 @pytest.mark.parametrize("method", ["simclr", "byol", "swav"])
 def test_compiled_backbones_give_the_same_step(tmp_path, method):
-    overrides = [*overrides_of(method), *FP32]
+    overrides = [*small(method), *FP32]
     expected, slopes = one_step(tmp_path, DEVICE, [*overrides, "trainer.compile=false"])
     found, gradients = one_step(tmp_path, DEVICE, [*overrides, "trainer.compile=true"])
     assert found == pytest.approx(expected, rel=2e-3)

@@ -15,7 +15,12 @@ from ssl_cli.runs import checkpoint
 from ssl_cli.setup.prepare import prepare
 from ssl_cli.training.monitor import monitor_knn
 
-QUICK = ["trainer.batch_size=64", "probes.linear.labels=[all]", "backbone.widths=[8,16]"]
+QUICK = [
+    "trainer.batch_size=64",
+    "probes.linear.labels=[all]",
+    "probes.propagate.labels=[all]",
+    "backbone.widths=[8,16]",
+]
 
 
 @pytest.fixture(scope="module")

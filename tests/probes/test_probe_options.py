@@ -15,6 +15,7 @@ SMALL = {
     "linear_sgd": ["probe.epochs=1", "probe.lrs=[0.1,0.3]", "probe.augment.crop=null"],
     "mlp": ["probe.epochs=1"],
     "linear": ["probe.draws=2", "probe.penalties=[0.01,1]"],
+    "propagate": ["probe.labels=[1/class]", "probe.draws=2"],
     "cluster": ["probe.seeds=2", "probe.restarts=1"],
     "fewshot": ["probe.episodes=20"],
     "regression": ["probe.labels=[all,20%]", "probe.draws=2", "probe.targets=[x,size]"],
@@ -155,6 +156,11 @@ def test_budgets_are_nested_and_the_draws_are_stored(run):
         (["probe=finetune", "probe.blocks=99"], ["probe.blocks=99", "blocks"]),
         (["probe=finetune", "layer=1"], ["leave layer away"]),
         (["probe=knn", "layer=99"], ["layer=99", "leave layer away"]),
+        (["probe=propagate", "probe.alphas=[1]"], ["probe.alphas=[1]", "numbers between 0 and 1"]),
+        (
+            ["probe=propagate", "probe.labels=[all]"],
+            ["every train image has its label", "write probe.labels=[10/class]"],
+        ),
         (["probe=mlp", "probe.lrs=[]"], ["learning rates", "[0.01, 0.1]"]),
     ],
 )

@@ -18,6 +18,7 @@ from ssl_cli.probes.linear import Linear
 from ssl_cli.probes.linear_sgd import LinearSGD
 from ssl_cli.probes.mlp import MLP
 from ssl_cli.probes.progress import measuring, tracked
+from ssl_cli.probes.propagate import Propagate
 from ssl_cli.probes.regression import Regression
 from ssl_cli.probes.retrieval import Retrieval
 
@@ -56,13 +57,15 @@ def pictured():
     parts = [torch.arange(15 * i, 15 * (i + 1)) for i in range(3)]
     targets = [{"t": images[at].float().mean((1, 2, 3))} for at in parts]
     splits = [Split(source(at), labels[at], at, target) for at, target in zip(parts, targets, strict=True)]
-    return Features(*splits, classes=3, source=source)
+    known = Split(torch.empty(15, 0), labels[parts[0]], parts[0])
+    return Features(*splits, classes=3, source=source, labelled=known)
 
 
 @pytest.mark.parametrize(
     "probe",
     [
         *(KNN(), Linear(labels=["all", "1/class"], max_iter=5), Retrieval(), Cluster(restarts=1), FewShot(episodes=60)),
+        Propagate(labels=["1/class"]),
         *(Regression(), MLP(epochs=1), LinearSGD(Augment(), epochs=1), FineTune(Augment(), epochs=1)),
     ],
     ids=lambda probe: probe.name,

@@ -80,3 +80,11 @@ def test_other_metrics_are_named_and_not_in_percent():
     table = results_table([row("a", "all", 0.81234, probe="regression") | {"metric": "r2", "target": "x"}])
     assert table.title == "R² on the test split" and list(table.columns[1].cells) == ["[bold]0.812[/bold]"]
     assert table.columns[1].header == "regression of\nx"
+
+
+def test_columns_that_the_console_has_no_room_for_come_below():
+    rows = [row(model, labels, 0.5, 0.1) for model in ("pixels", "simclr") for labels in ("all", "10/class", "1/class")]
+    wide, narrow = render(rows, width=120), render(rows, width=45)
+    assert wide.count("raw pixels") == 1 and "…" not in narrow
+    assert narrow.count("raw pixels") == narrow.count("simclr") > 1 and narrow.count("on the test split") == 1
+    assert narrow.count("50.0 ± 10.0") == wide.count("50.0 ± 10.0") == 6

@@ -1,12 +1,14 @@
 """Going on from every step is bitwise what an unbroken run does, for the methods that keep the most beside weights.
 
 The whole figure, each of 40 steps of eight methods: pytest -m slow tests/survival/test_resume.py -n 0 -s
+All others in conf/method go on from the middle of an epoch.
 """
 
 import shutil
 
 import pytest
-from experiments import composed
+from experiments import METHODS as EVERY
+from experiments import composed, small, train
 from forks import SMALL, arguments, assert_same_end, ends
 from warm import command, finish
 
@@ -65,6 +67,17 @@ def test_a_run_that_is_stopped_after_each_step_is_one_that_never_was(method, tmp
     config, expected = stopped_after_each_step(method, 8, tmp_path)
     go_on(config, tmp_path / "at-6", False)
     assert_same_end(tmp_path / "at-6", expected)
+
+
+@pytest.mark.parametrize("method", [name for name in EVERY if name not in METHODS])
+@pytest.mark.parametrize("stop_after", [5, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 4, 7))])
+def test_every_other_method_goes_on_as_if_it_had_not_stopped(method, stop_after, tmp_path):
+    overrides = [*SMALL, *small(method, "4/class", "[4,8]"), "trainer.max_steps=8", "trainer.eval_every=2"]
+    train(tmp_path / "unbroken", overrides)
+    train(tmp_path / "stopped", overrides, stop_after=stop_after)
+    assert checkpoint.load(tmp_path / "stopped/checkpoints/last.pt")["progress"]["step"] == stop_after
+    train(tmp_path / "stopped", overrides)
+    assert_same_end(tmp_path / "stopped", ends(tmp_path / "unbroken"))
 
 
 @pytest.mark.slow

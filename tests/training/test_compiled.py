@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from experiments import composed, overrides_of, tensors, train
+from experiments import composed, small, tensors, train
 
 from ssl_cli.backbones.base import Backbone
 from ssl_cli.config.check import check
@@ -33,7 +33,7 @@ def test_the_forward_pass_is_compiled_and_nothing_else_sees_it(tmp_path, monkeyp
 
         return traced
 
-    short = [*overrides_of("byol"), "trainer.max_steps=2", "trainer.eval_every=1"]
+    short = [*small("byol"), "trainer.max_steps=2", "trainer.eval_every=1"]
     plain, _ = train(tmp_path / "plain", short)
     monkeypatch.setattr(torch, "compile", compile_)
     e, run = train(tmp_path / "compiled", [*short, "trainer.compile=true"])

@@ -19,6 +19,7 @@ from ssl_cli.data.images.files.names import as_text, natural
 from ssl_cli.data.images.files.storage import store
 from ssl_cli.data.images.files.targets import Targets, read_targets
 from ssl_cli.data.images.files.tree import Listing
+from ssl_cli.distributed.group import rank
 from ssl_cli.errors import UserError, did_you_mean
 
 CHOICES = {
@@ -126,7 +127,7 @@ def load(
         pixels,
         keep_aspect,
     )
-    for line in sights.warnings(seen, auto_size, auto_channels):
+    for line in sights.warnings(seen, auto_size, auto_channels) if rank() == 0 else ():  # the others see the same
         print(f"warning: {line}", file=sys.stderr)
     kept = [i for i in range(len(files)) if i not in broken]
     order = natural if reading > 2 else None
