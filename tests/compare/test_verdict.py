@@ -1,31 +1,13 @@
 """What is said at the end of training: gained, lost, or within noise, and how sure that is."""
 
-import numpy as np
 import pytest
-from written_runs import CONFIG, TRUTH, N, lines_of, put, right
+from written_runs import CONFIG, N, begun, lines_of, put
 
 from ssl_cli.compare.comparison import compare
 from ssl_cli.compare.formats.csv import to_csv
 from ssl_cli.compare.formats.markdown import to_markdown
 from ssl_cli.compare.verdict import verdict
 from ssl_cli.runs.catalog import read_json
-from ssl_cli.system.atomic import write_json
-
-
-def begun(path, before, after, columns=(("linear", "all"),), config=None, seed=0, **summary):
-    """Write a run with a row of before training, of the same draws as its own."""
-    put(path, "simclr", seed, after, columns, config=config, **summary)
-    content = read_json(path / "summary.json")
-    with np.load(path / "predictions.npz") as file:
-        arrays = dict(file)
-    for row in [row for row in content["results"] if row["model"] == "simclr"]:
-        share = before[row["labels"]] if isinstance(before, dict) else before
-        predicted = np.stack([right(share, 50 + draw) for draw in range(row["n"])])
-        content["results"].insert(-1, {**row, "model": "before", "mean": (predicted == TRUTH).mean()})
-        arrays[f"before/{row['probe']}/{row['labels']}"] = predicted.astype(np.int16)
-    write_json(path / "summary.json", content)
-    np.savez(path / "predictions.npz", **arrays)
-    return path, content["results"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from ssl_cli.setup.initial import initialised
 from ssl_cli.setup.restore import before_training, open_checkpoint
 
 FEW = ["dataset=shapes", "dataset.num_images=140", "dataset.storage_size=16", "backbone.widths=[4,8]"]
-SHORT = ["trainer.max_steps=2", "trainer.batch_size=32", "probes.linear=null", "optimizer.lr=0.1", "schedule=constant"]
+PROBES = ["probes.linear=null", "probes.propagate=null"]
+SHORT = ["trainer.max_steps=2", "trainer.batch_size=32", "optimizer.lr=0.1", "schedule=constant", *PROBES]
 
 
 @pytest.fixture(scope="module")
