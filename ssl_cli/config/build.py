@@ -43,21 +43,14 @@ def instantiate(node: Any, **kwargs: Any) -> Any:
         raise
 
 
-def named(target: str) -> Any:
-    """Return the class or function that a ``_target_`` names.
-
-    Raises:
-        UserError: it cannot be imported.
-    """
+def target_of(node: Any) -> Any:
+    """Return the class that a node names; None where it cannot be imported, which is said where it is built."""
     from hydra.utils import get_object
 
     try:
-        return get_object(target)
-    except (ImportError, AttributeError, ValueError) as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise UserError(
-            f"cannot build {target}: {reason} (is it installed, and _target_ spelled module.Class?)"
-        ) from error
+        return get_object(node["_target_"])
+    except Exception:  # Hydra's, or whatever a module raises
+        return None
 
 
 def without_annotations(node: Any) -> Any:
