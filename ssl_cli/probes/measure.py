@@ -118,7 +118,10 @@ def own_classifier(e: Experiment) -> Result | None:
     settings = {"train_images": len(e.labelled)}
     if budget != "all":
         settings |= {"label_seeds": [e.config.dataset.label_seed], "label_fingerprint": draw_fingerprint(e.labelled)}
-    return Result("classifier", budget, metrics, settings, predicted=predicted)
+    chosen = {}  # its protocol is that of any model of these human labels
+    if (more := e.propagated) is not None:
+        chosen = {"propagated_labels": [len(more.positions)], "min_confidence": [more.min_confidence]}
+    return Result("classifier", budget, metrics, settings, chosen=chosen, predicted=predicted)
 
 
 def backbone_name(config: DictConfig) -> str:

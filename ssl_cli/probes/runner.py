@@ -18,9 +18,10 @@ from ssl_cli.probes.base import Features, Probe, Result, Split, Spread
 from ssl_cli.probes.frozen.once import FeaturesOnce
 from ssl_cli.probes.frozen.subject import FrozenModel
 from ssl_cli.probes.heads import LinearHead, RidgeHead
-from ssl_cli.probes.progress import measuring
+from ssl_cli.probes.progress import measuring, tracked
 from ssl_cli.probes.scores.metrics import classification, imbalanced
 from ssl_cli.probes.scores.protocol import BASELINES, key, protocol
+from ssl_cli.setup.propagated import write_labels
 from ssl_cli.system import atomic
 
 DIGITS = 1e-6  # of the range of values, that storing them may cost
@@ -101,6 +102,17 @@ class Measurement:
             buffer = io.BytesIO()
             np.savez_compressed(buffer, **self.arrays)
             atomic.replace(file, buffer.getvalue())
+
+    def write_pseudo_labels(self, file: Path) -> None:
+        """Write the labels that the model gives the train images, see `write_labels`; nothing if it gives none."""
+        found, budgets = None, {}
+        with measuring("labels of train images"):
+            for budget, spread in tracked(self.spread.items()):
+                found, labels, confidence = spread.to_all()
+                budgets[budget] = {"labelled": spread.labelled, "confidence": confidence}
+                budgets[budget]["labels"] = torch.from_numpy(_small(labels))
+        if found is not None:
+            write_labels(file, budgets, found)
 
 
 def run_probes(

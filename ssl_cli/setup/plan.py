@@ -80,11 +80,14 @@ def what_can_be_predicted(e: Experiment) -> str:
 
 def what_is_learned_from(e: Experiment) -> str:
     """Return how many images the method gets, and with which labels."""
-    learns = len(e.loader.positions)
+    learns, known, more = len(e.loader.positions), len(e.labelled), ""
+    if e.propagated is not None:
+        sure = f"of a confidence of {e.propagated.min_confidence:g} or more, from {e.propagated.file}"
+        more = f" and {len(e.propagated.positions):,} with propagated labels {sure}"
     return {
         "images": f"{learns:,} images, no labels",
-        "labels": f"{learns:,} labelled images",
-        "mixed": f"{e.info.labelled:,} labelled images, and {learns:,} without their labels",
+        "labels": f"{known:,} labelled images{more}",
+        "mixed": f"{known:,} labelled images{more}, and {learns:,} without their labels",
     }[e.method.learns_from]
 
 

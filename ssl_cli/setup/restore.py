@@ -167,6 +167,8 @@ def with_images(
     places = {key: config.get(key) for key in ("root", "test_root", "labels_file")}
     node = config.dataset if other else OmegaConf.create(stored_node(stored, run, **places))
     if other:
+        if node.get("pseudo_labels") is not None:
+            raise UserError("dataset.pseudo_labels is for training alone; leave it away")
         data, note = load_fitting(OmegaConf.to_container(node, resolve=True), info, typed)
         data, left_out = without_trained(data, {**stored, "root": node.get("root")}, info, run)
         note += f"\n{left_out}" if left_out else ""

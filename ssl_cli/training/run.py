@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from ssl_cli.config.stored import blaming_config
 from ssl_cli.config.words import command
 from ssl_cli.errors import RunError, UserError, is_of_disk
+from ssl_cli.runs.catalog import read_json
 from ssl_cli.runs.directory import ReadOnlyRunDir, RunDir, resume_command
 from ssl_cli.runs.environment import environment
 from ssl_cli.runs.job import Job
@@ -48,7 +49,8 @@ def execute(job: Job, created: Callable[[Path], None] = lambda path: None) -> in
             resumable = run_dir is not None and any(run_dir.checkpoint_file().parent.glob("*.pt"))
             resumed = resumed_state(run_dir, config, writes) if resumable else None
             with blaming_config(run_dir.path / "config.yaml") if run_dir else contextlib.nullcontext():
-                experiment = prepare(config, resuming=resumable)
+                labels = read_json(run_dir.path / "labels.json") if resumable else None
+                experiment = prepare(config, resuming=resumable, kept=labels)
             if resumed:
                 check_resumable(resumed, experiment)
                 experiment.method.backbone.origin = Origin.from_dict(resumed.get("weights"))
@@ -171,7 +173,7 @@ def first_summary(experiment: Any, run_dir: RunDir, overrides: list[str]) -> dic
         "backbone": about_backbone(experiment),
         "overrides": run_dir.summary.get("overrides", []) + overrides,
         "results": [],
-    }
+    } | ({} if experiment.propagated is None else {"pseudo_labels": experiment.propagated.summary(experiment.data)})
 
 
 def about_backbone(experiment: Any) -> dict[str, Any]:
@@ -240,6 +242,8 @@ def conclude(experiment: Any, run_dir: RunDir, results: list[dict], seconds: flo
     if results:
         print_table(results, Console(), backbone_name(experiment.config))
         images = len(experiment.data.splits["test"])
+        if experiment.propagated is not None:
+            print(propagated_line(experiment.propagated.summary(experiment.data), len(experiment.labelled)))
         print(f"scored once, on {images:,} test images; ± is the deviation over draws of the labels")
     elif experiment.info.classes:
         print("No test image has a label (dataset.test_fraction, or the folder test/), so nothing was measured.")
@@ -254,6 +258,15 @@ def conclude(experiment: Any, run_dir: RunDir, results: list[dict], seconds: flo
         print(sentence)
 
 
+def propagated_line(labels: dict[str, Any], human: int) -> str:
+    """Return one line that says with which labels a model was trained."""
+    right = "" if labels["right"] is None else f", of which {100 * labels['right']:.1f} % are right"
+    return (
+        f"trained on {human:,} human labels and {labels['images']:,} propagated ones of a confidence of "
+        f"{labels['min_confidence']:g} or more{right}"
+    )
+
+
 def budget_record(experiment: Any) -> dict[str, Any]:
     """Return which train images' labels were known, so that every method compared can see the same."""
     from ssl_cli.data.labels import fingerprint
@@ -264,4 +277,4 @@ def budget_record(experiment: Any) -> dict[str, Any]:
         "label_seed": node.label_seed,
         "fingerprint": fingerprint(labelled),
         "positions": labelled.tolist(),
-    }
+    } | ({} if experiment.propagated is None else {"propagated": experiment.propagated.record()})

@@ -35,6 +35,7 @@ BAD = {
     "unknown precision": (["train", "trainer.precision=fp16"], ["fp16", "bf16"], False),
     "unknown duration": (["train", "schedule.warmup=soon"], ["soon", "10%", "epochs", "steps"], False),
     "unknown budget": (["train", "dataset.labels=few"], ["few", "10%", "4/class"], False),
+    "propagated labels of no run": (["train", "dataset.pseudo_labels=nowhere"], ["nowhere", "does not exist"], False),
     "budget of nothing": (["train", "dataset.labels=0%"], ["0%"], False),
     "parts that do not fit": (["train", "trainer.accumulate=7"], ["trainer.accumulate=7", "256"], False),
     "pretext without two views": (["train", "pretext=augment"], ["two_views", "pretext=multi_crop|two_views"], False),
