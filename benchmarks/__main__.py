@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import augmentation, files, limit, page, probing, startup, step, wall
+from benchmarks import augmentation, files, limit, page, probing, quality, quality_peer, startup, step, wall
 from benchmarks.harness import machine
 
 ROWS = {  # name -> what it measures, how
@@ -24,6 +24,9 @@ ROWS = {  # name -> what it measures, how
     "mapped": ("A cache larger than memory", files.streaming),
     "linear": ("Linear probe, 50,000 x 512", probing.linear),
     "knn": ("kNN probe, 50,000 x 10,000 x 512", probing.knn),
+    "quality_cost": ("What an image costs, by network and size of its views", quality.costs),
+    "quality": ("What is learned at equal cost", quality.measure),
+    "quality_peer": ("What is learned in the minutes of lightly's example", quality_peer.measure),
     "wall": ("Wall time to a given kNN accuracy, `convnet`", wall.measure),
     "startup": ("Start-up", startup.measure),
 }

@@ -11,6 +11,8 @@ NARROWEST, WIDEST = 60, 100  # columns
 FAMILIES = {  # of conf/experiment: a pattern of names, and what they are
     r"(.+)_cifar10": "published settings on CIFAR-10",
     r"(.+)_imagenet": "published settings on ImageNet",
+    r"cpu_(.+)": "what learns most per second without a GPU",
+    r"adapt_(.+)": "networks of others, adapted to your images without labels",
     r"sweep_(.+)": "sweeps",
 }
 

@@ -80,6 +80,15 @@ def check(config: DictConfig, typed: Sequence[str]) -> None:
         )
 
 
+def as_in_the_table(node: dict[str, Any], measured: DictConfig | None) -> dict[str, Any]:
+    """Return the settings of a probe as the run's own table has them, but for those that were typed."""
+    if measured is None or measured.get("_target_") != node.get("_target_"):
+        return node
+    typed = [item.lstrip("+~").split("=")[0] for item in HydraConfig.get().overrides.task]
+    kept = {key: value for key, value in node.items() if f"probe.{key}" in typed}
+    return {**node, **OmegaConf.to_container(measured, resolve=True), **kept}
+
+
 def is_folder(node: Any) -> bool:
     """Return whether a data set is a folder of the user's own images: these are streamed."""
     return isinstance(node, DictConfig) and "layout" in node and "root" in node
@@ -143,6 +152,7 @@ def fitted_probes(run: DictConfig, chosen: DictConfig | None) -> dict[str, dict[
     if chosen is not None:
         node = OmegaConf.to_container(chosen, resolve=True)
         name = HydraConfig.get().runtime.choices.get("probe") if HydraConfig.initialized() else None
+        node = as_in_the_table(node, run.probes.get(name or "probe") if run.get("probes") else None)
         nodes = {**({} if is_regression(node) else nodes), str(name or "probe"): node}
     return {name: {**node, **({"labels": ["all"]} if "labels" in node else {})} for name, node in nodes.items() if node}
 

@@ -35,6 +35,7 @@ def run(config: DictConfig) -> int:
     from rich.console import Console
 
     from ssl_cli.compare.table import print_table
+    from ssl_cli.compare.verdict import verdict
     from ssl_cli.config.build import instantiate
     from ssl_cli.probes.measure import probe_trained
     from ssl_cli.setup.restore import open_checkpoint
@@ -74,6 +75,8 @@ def run(config: DictConfig) -> int:
         why = f"cannot write {failure.filename}: {failure.strerror}" if isinstance(failure, OSError) else failure
         raise RunError(f"the result above is not kept: {why}; to keep it in another place, write hydra.run.dir=DIR")
     print(f"result: {directory / 'result.json'}")
+    if sentence := verdict(directory, result["results"]):
+        print(sentence)
     if measured.spread:
         print(f"labels of all train images: {directory / FILE}")
         if config.dataset is None and (source := run_of(file)) is not None:

@@ -24,6 +24,7 @@ from ssl_cli.data.pseudo_labels import find_pseudo_labels
 from ssl_cli.errors import UserError
 from ssl_cli.launch import place, start
 from ssl_cli.optim.schedule import parse_duration
+from ssl_cli.probes.scores.protocol import BASELINES
 from ssl_cli.runs.catalog import checkpoint_file
 from ssl_cli.runs.directory import RunDir, record_failure
 from ssl_cli.runs.job import Job
@@ -87,6 +88,8 @@ def run(deferred: Deferred, config: DictConfig) -> int | Done:
     if config.dataset.get("pseudo_labels") is not None and run_dir is None:
         config = with_pseudo_labels(config)
     check(config)
+    if run_dir is None and config.name in BASELINES:
+        raise UserError(f"name={config.name} is what results call one of the baselines; write another name")
     if run_dir is None and config.backbone.get("weights") is not None:
         config = with_weights(config)
     places = ("root", "test_root", "labels_file", "cache_dir")

@@ -35,6 +35,7 @@ class Entry:
     collapsed: bool = False
     data: dict[str, Any] = field(default_factory=dict)  # settings of the data set that it was measured on
     run: Path | None = None  # whose model it is; None where it is gone
+    network: dict[str, Any] = field(default_factory=dict)  # ``backbone`` of its summary: parameters, speed, licence
 
     @property
     def model(self) -> Path:
@@ -123,6 +124,7 @@ def _read(directory: Path) -> Entry | tuple[str, str]:
         collapsed=bool(summary.get("collapsed")),
         data=moved_root(data, (read_json(run / "env.json") if run else None) or {}),
         run=run,
+        network=summary["backbone"] if isinstance(summary.get("backbone"), dict) else {},
     )
 
 

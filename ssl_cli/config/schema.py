@@ -58,6 +58,7 @@ class TrainerConfig:
     clip_by: str = setting("global", choices=("global", "tensor"))
     freeze_backbone: bool = setting(False)
     layer_decay: float = setting(1.0, limit="0 < x <= 1")
+    progressive: list[str] | None = setting(None)
     eval_every: int = setting(limit=">= 1", resumable=True, identifies=False)
     save_every: int = setting(limit=">= 1", resumable=True, identifies=False)
     keep_every: int | None = setting(None, limit=">= 1", resumable=True, identifies=False)

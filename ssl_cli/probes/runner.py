@@ -38,6 +38,7 @@ class Measurement:
     rows: list[dict] = field(default_factory=list)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)  # the content of ``predictions.npz``
     heads: dict[str, LinearHead | RidgeHead] = field(default_factory=dict)  # by the names of ``arrays``
+    images_per_second: float | None = None  # of the trained model's features; None: all came from the cache
     spread: dict[str, Spread] = field(default_factory=dict)  # by label budget: labels that the model gives train images
 
     def add(

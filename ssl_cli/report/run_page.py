@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_cli.compare.table import about_copies, without_copies
+from ssl_cli.compare.verdict import verdict
 from ssl_cli.config.chosen import dataset_settings, moved_root
 from ssl_cli.config.words import command
 from ssl_cli.errors import RunError, UserError
@@ -118,6 +119,7 @@ class Results:
     """Every number of a run."""
 
     own: Table | None  # of the run's closing measurement
+    verdict: str  # whether training was worth it; "" where it began at random
     second: Table | None  # the same without test images that are in train, if there are any
     notes: list[str]  # what is missing there, and why
     probes: list[Table]  # of each `ssl probe`
@@ -143,7 +145,8 @@ def _results(run: RunFiles) -> Results:
         for name, result, found in probed
     ]
     every = rows + [row for _, _, found in probed for row in found]
-    return Results(own, second, notes, probes, results.more_metrics(every), results.protocols(every))
+    told = verdict(run.path, rows)
+    return Results(own, told, second, notes, probes, results.more_metrics(every), results.protocols(every))
 
 
 def _efficiency(run: RunFiles, directory: Path) -> tuple[Drawing | None, list[str]]:

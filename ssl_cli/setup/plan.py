@@ -45,6 +45,7 @@ def how_it_trains(e: Experiment) -> list[tuple[str, str]]:
     epochs = f"{e.steps_per_epoch} an epoch, {e.total_steps / e.steps_per_epoch:g} epochs"
     return [
         ("steps", f"{e.total_steps:,} of batch {e.config.trainer.batch_size}; {epochs}"),
+        ("view sizes", str(e.view_sizes) if e.view_sizes.stages else ""),
         ("images per epoch", what_an_epoch_is(e)),
         ("learning rate", f"{learning_rate(e)}, {e.schedule.warmup_steps} warm-up steps"),
     ]

@@ -24,6 +24,7 @@ from ssl_cli.methods.base import Method
 from ssl_cli.optim.groups import layer_decayed
 from ssl_cli.optim.schedule import effective_lr
 from ssl_cli.pretext.base import Pretext
+from ssl_cli.pretext.progressive import ViewSizes
 from ssl_cli.setup.initial import initial_weights
 from ssl_cli.setup.parts import build_method, build_pretext, labelled_per_batch, trains
 from ssl_cli.setup.propagated import Propagated, propagated
@@ -47,6 +48,7 @@ class Experiment:
     loader: Loader
     optimizer: torch.optim.Optimizer
     schedule: Any  # step -> factor of the learning rate
+    view_sizes: ViewSizes  # step -> side of the views
     steps_per_epoch: int
     total_steps: int
 
@@ -76,7 +78,9 @@ def prepare(config: DictConfig, resuming: bool = False, kept: Mapping[str, Any] 
     more = propagated(config.dataset, data, labelled, (kept or {}).get("propagated"))
     steps_per_epoch, total_steps = count_steps(config, len(data.splits["train"]))
     schedule = instantiate(config.schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
-    method = prepare_method(config, info, device, resuming)
+    method, pretext = prepare_method(config, info, device, resuming), build_pretext(config, info)
+    view_sizes = ViewSizes(trainer.progressive or (), pretext.view_size, steps_per_epoch, total_steps)
+    view_sizes.check(method.backbone, pretext, method)
     return Experiment(
         config=config,
         data=data,
@@ -86,7 +90,7 @@ def prepare(config: DictConfig, resuming: bool = False, kept: Mapping[str, Any] 
         device=device,
         precision=choose_precision(trainer.precision, device),
         method=method,
-        pretext=build_pretext(config, info),
+        pretext=pretext,
         probes=probes,
         loader=build_loader(config, data, labelled, more, method, device, steps_per_epoch),
         optimizer=instantiate(
@@ -95,6 +99,7 @@ def prepare(config: DictConfig, resuming: bool = False, kept: Mapping[str, Any] 
             batch_size=trainer.batch_size,
         ),
         schedule=schedule,
+        view_sizes=view_sizes,
         steps_per_epoch=steps_per_epoch,
         total_steps=total_steps,
     )

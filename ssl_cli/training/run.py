@@ -137,9 +137,11 @@ def fit_and_score(
             return 0
         merge(experiment.method)
         with stop.at_once():
-            measurement = measure(experiment, tell)
+            measurement = measure(experiment, tell, run_dir.path)
         measurement.write_predictions(run_dir.path / "predictions.npz")
         summary["results"] = measurement.rows
+        speed = measurement.images_per_second
+        summary["backbone"]["images_per_second"] = speed and round(speed, 1)
         metrics.results(state.step, measurement.rows)
         run_dir.write("summary.json", {**summary, "state": "finished"})
         metrics.state = "finished"
@@ -184,6 +186,7 @@ def about_backbone(experiment: Any) -> dict[str, Any]:
         "name": backbone_name(experiment.config),
         "parameters": sum(p.numel() for p in measured.parameters()),
         "input": experiment.info.shape,
+        "images_per_second": None,  # known when the features were computed
         "weights": origin.to_dict() if origin is not None else None,
     }
 
@@ -233,6 +236,7 @@ def conclude(experiment: Any, run_dir: RunDir, results: list[dict], seconds: flo
     from rich.console import Console
 
     from ssl_cli.compare.table import print_table
+    from ssl_cli.compare.verdict import verdict
     from ssl_cli.probes.measure import backbone_name
     from ssl_cli.system.terminal import clock
 
@@ -251,6 +255,8 @@ def conclude(experiment: Any, run_dir: RunDir, results: list[dict], seconds: flo
     own = {} if results else {"dataset": "folder", "dataset.root": "LABELLED_DIR"}
     print(f"next: {command('ssl', 'probe', ckpt=run_dir.path, probe='linear', **own)}")
     print(f"look: {command('ssl', 'report', run_dir.path)}")
+    if sentence := verdict(run_dir.path, results):
+        print(sentence)
 
 
 def propagated_line(labels: dict[str, Any], human: int) -> str:

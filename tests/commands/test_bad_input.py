@@ -31,6 +31,7 @@ BAD = {
     "negative epochs": (["train", "trainer.epochs=-1"], ["trainer.epochs=-1", ">= 1"], False),
     "negative seed": (["train", "seed=-1"], ["seed=-1"], False),
     "probability above 1": (["train", "augment.flip=1.5"], ["augment.flip=1.5", "<= 1"], False),
+    "name of a baseline": (["train", "name=before"], ["name=before", "baselines", "another name"], False),
     "unknown precision": (["train", "trainer.precision=fp16"], ["fp16", "bf16"], False),
     "unknown duration": (["train", "schedule.warmup=soon"], ["soon", "10%", "epochs", "steps"], False),
     "unknown budget": (["train", "dataset.labels=few"], ["few", "10%", "4/class"], False),
