@@ -43,6 +43,7 @@ PRINTED = {
     "README.md": ["random weights", "picture: ", "scored once, on", "cifar-10-python.tar.gz", "(6 of 6 jobs finished)"],
     "docs/few-labels.md": ["init=last: ", "own classifier", "learn from them, too: ", "propagated ones"],
     "docs/measure.md": ["ckpt=last: ", "the backbone stayed frozen", "R²", "10% of"],
+    "docs/pick.md": ["images to label: tasks.json", "interface: tasks.xml"],
     "docs/resume.md": ["all is well"],
     "docs/sweeps.md": ["(6 of 6 jobs finished)", "is finished; nothing to do", "difference to supervised"],
     "docs/your-images.md": ["picture: ", "nothing was trained or written", "R²", "labels in column label"],
@@ -54,6 +55,7 @@ LEFT = {
     "docs/measure.md": ["features/*.npz", "probes/*/result.json"],
     "docs/index.md": ["report/index.html", "report/tsne_images.png", "report/*.svg"],
     "docs/methods.md": ["views.png", "plots/*.png"],
+    "docs/pick.md": ["picked/typical-3.csv", "picked/typical-3.html"],
     "docs/predict.md": ["predicted/images.csv", "heads/linear-*.npz"],
     "docs/report.md": ["report/index.html", "report/tsne_images.png", "report/*.svg"],
     "docs/trackers.md": ["tensorboard/events.out.tfevents.*", "tracker.json"],
@@ -119,6 +121,8 @@ def small(line: str, images: Path) -> tuple[list[str], int]:
         args += ["probe.draws=2", "probe.penalties=[0.01]"]
     if keys.get("dataset") == "shapes":
         args += FEW
+    if args[0] == "pick":
+        args.append("n=3")
     if args[0] != "train":
         return args, 0
     if "pretext.size" in keys:

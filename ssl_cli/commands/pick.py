@@ -30,6 +30,7 @@ def run(config: DictConfig) -> int:
     check(config)
 
     from ssl_cli.pick.run import to_label
+    from ssl_cli.pick.strategies import Pool
     from ssl_cli.setup.restore import open_model, with_images
 
     rebuilt, device = open_model(file, config)
@@ -38,12 +39,13 @@ def run(config: DictConfig) -> int:
         print(trained.note)
     if config.to == "label_studio" and not trained.data.files:
         raise UserError(f"Label Studio shows files, and the images of {trained.data.name} are in none; write to=csv")
-    predictor = None
+    pool, predictor = Pool.of(trained.data.splits["train"], trained.labelled, config.seed, config.images), None
+    pool.check(config.n)
     if len(rebuilt.info.classes) > 1 and rebuilt.info.labelled:
         predictor, _ = predictor_of(file, rebuilt, device, config, trained if config.dataset is None else None)
-    found = to_label(trained, config.strategy, config.n, config.seed, config.images, predictor)
+    found = to_label(trained, pool, config.strategy, config.n, config.seed, predictor)
     out = Path(config.out) if config.out is not None else default_out(file, config)
-    write(out, config, trained, predictor, *found)
+    write(out, config, trained, predictor, pool, *found)
     return 0
 
 

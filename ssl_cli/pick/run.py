@@ -19,16 +19,16 @@ PLACES = 6  # digits of a probability
 
 
 def to_label(
-    t: OpenedCheckpoint, strategy: str, count: int, seed: int, most: int, predictor: Predictor | None
-) -> tuple[Pool, Tensor, list[Picked]]:
-    """Return what images were picked from, their positions [count] and rows, the most wanted first.
+    t: OpenedCheckpoint, pool: Pool, strategy: str, count: int, seed: int, predictor: Predictor | None
+) -> tuple[Tensor, list[Picked]]:
+    """Return the positions [count] and rows of the images to label, the most wanted first.
 
     Args:
         t: the model with its run's own images.
+        pool: what they are picked from.
         strategy: see `ssl_cli.pick.strategies.pick`.
         count: of images.
         seed: of all that is random.
-        most: images that are considered.
         predictor: what guesses their classes; None: nothing does.
 
     Raises:
@@ -42,7 +42,6 @@ def to_label(
     run = run_of(t.file)
     cache = FeatureCache(run / "features") if run else None
     network = FrozenModel(t.method.measured, t.data.images, t.info.mean, t.info.std, t.device, cache)
-    pool = Pool.of(t.data.splits["train"], t.labelled, seed, most)
 
     def features(at: Tensor) -> Tensor:  # in the order of the data set: whatever the seed, they are in the cache
         place = at.argsort()
@@ -54,7 +53,7 @@ def to_label(
         return answers.probability - answers.second_probability
 
     chosen = pick(strategy, pool, count, seed, max(len(t.data.classes), len(t.info.classes)), features, margins)
-    return pool, chosen, _rows(t, chosen, predictor, features)
+    return chosen, _rows(t, chosen, predictor, features)
 
 
 def _rows(

@@ -35,6 +35,14 @@ class Pool:
         order = torch.randperm(len(free), generator=torch.Generator().manual_seed(seed))
         return cls(free[order[:most]], known)
 
+    def check(self, count: int) -> None:
+        """Raise ``UserError`` where there are not so many images to pick."""
+        left = len(self.free)
+        if count > left:
+            has = f"only {left:,} train images have no" if left else "no train image is without a"
+            instead = f"write n={left} or less" if left else "a run that may use fewer has some: dataset.labels=4/class"
+            raise UserError(f"n={count}: {has} label that the run may use; {instead}")
+
 
 def pick(
     strategy: str,
@@ -59,9 +67,7 @@ def pick(
     Raises:
         UserError: there are not so many images without a label.
     """
-    if count > len(pool.free):
-        left = f"only {len(pool.free):,} train images have" if len(pool.free) else "no train image is"
-        raise UserError(f"n={count}: {left} without a label that the run may use; " + _instead(len(pool.free)))
+    pool.check(count)
     if strategy == "random":
         return pool.free[:count]
     if strategy == "uncertain":
@@ -70,6 +76,3 @@ def pick(
     by = {"typical": typical, "coverage": coverage}[strategy]
     return pool.free[by(x, known, count, classes or CLASSES, seed)]
 
-
-def _instead(left: int) -> str:
-    return f"write n={left} or less" if left else "pick from images without one: dataset=folder dataset.root=DIR"
