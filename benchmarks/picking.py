@@ -22,6 +22,7 @@ from ssl_cli.setup.restore import open_checkpoint
 
 
 def main() -> None:
+    """Measure, and print a row a strategy and probe: mean and deviation over seeds."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.picking", description=__doc__)
     parser.add_argument("run", type=Path, help="the run; its data set's labels are all known")
     parser.add_argument("--labels", type=int, nargs="+", default=[10, 20, 40], help="numbers of picked labels")

@@ -75,4 +75,3 @@ def pick(
     x, known = unit(features(pool.free)), unit(features(pool.known))
     by = {"typical": typical, "coverage": coverage}[strategy]
     return pool.free[by(x, known, count, classes or CLASSES, seed)]
-

@@ -49,7 +49,7 @@ def here(made, tmp_path, monkeypatch):
 
 
 def rows(file: str) -> list[dict[str, str]]:
-    with open(file, encoding="utf-8", newline="") as stream:
+    with Path(file).open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))
 
 
@@ -68,7 +68,7 @@ def test_a_list_that_is_filled_in_is_learned_from(here, capsys):
     assert rows("first.csv") == found[:3]
     for row in found:
         row["label"] = row["path"].split("/")[1]
-    with open("next.csv", "w", encoding="utf-8", newline="") as stream:
+    with Path("next.csv").open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, list(found[0]))
         writer.writeheader()
         writer.writerows(found)
