@@ -23,7 +23,7 @@ def plan(e: Experiment, where: str) -> list[tuple[str, str]]:
     lines = [
         ("data", what_there_is(e)),
         ("stored", how_it_is_stored(e)),
-        ("left out", f"{data.skipped} broken files" if data.skipped else ""),
+        ("left out", f"{data.skipped:,} broken file{'s' * (data.skipped != 1)}" if data.skipped else ""),
         ("data note", data.note),
         ("groups", what_belongs_together(e)),
         ("exact copies", copies.described(e.data)),
