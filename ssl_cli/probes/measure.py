@@ -20,7 +20,8 @@ from ssl_cli.probes.frozen.cache import FeatureCache
 from ssl_cli.probes.frozen.features import extract, fingerprint
 from ssl_cli.probes.frozen.networks import Layer, Pixels
 from ssl_cli.probes.frozen.subject import FrozenModel
-from ssl_cli.probes.runner import Measurement, run_probes
+from ssl_cli.probes.measurement import Measurement
+from ssl_cli.probes.runner import run_probes
 from ssl_cli.probes.scores.metrics import classification, confusion
 from ssl_cli.probes.scores.protocol import BEFORE, key
 from ssl_cli.setup.prepare import Experiment
