@@ -110,62 +110,51 @@ class DeviceConfig:
 
 
 @dataclass
-class ProbeConfig:
+class OnImages:
+    """What commands share that show a checkpoint images: those of its run where ``dataset`` is null."""
+
+    ckpt: str = setting(text=True)
+    trusted_modules: list[str] = setting([])
+    dataset: Any = None
+    root: str | None = setting(None, text=True)
+    test_root: str | None = setting(None, text=True)
+    labels_file: str | None = setting(None, text=True)
+    augment: Any = None
+    trainer: DeviceConfig = field(default_factory=DeviceConfig)
+
+
+@dataclass
+class ProbeConfig(OnImages):
     """``ssl probe``. Values and meanings: ``conf/probe.yaml``."""
 
-    ckpt: str = setting(text=True)
-    trusted_modules: list[str] = setting([])
     probe: Any = MISSING
-    dataset: Any = None
-    root: str | None = setting(None, text=True)
-    test_root: str | None = setting(None, text=True)
-    labels_file: str | None = setting(None, text=True)
-    augment: Any = None
     layer: int | None = setting(None, limit=">= 1")
     keep_features: bool = True
-    trainer: DeviceConfig = field(default_factory=DeviceConfig)
 
 
 @dataclass
-class EmbedConfig:
+class EmbedConfig(OnImages):
     """``ssl embed``. Values and meanings: ``conf/embed.yaml``."""
 
-    ckpt: str = setting(text=True)
     out: str | None = setting(None, text=True)
     split: str = "all"
-    trusted_modules: list[str] = setting([])
-    dataset: Any = None
-    root: str | None = setting(None, text=True)
-    test_root: str | None = setting(None, text=True)
-    labels_file: str | None = setting(None, text=True)
-    augment: Any = None
     layer: int | None = setting(None, limit=">= 1")
-    trainer: DeviceConfig = field(default_factory=DeviceConfig)
 
 
 @dataclass
-class PredictConfig:
+class PredictConfig(OnImages):
     """``ssl predict``. Values and meanings: ``conf/predict.yaml``."""
 
-    ckpt: str = setting(text=True)
     out: str | None = setting(None, text=True)
     min_probability: float | None = setting(None, limit="0 < x <= 1")
     split: str = "all"
-    trusted_modules: list[str] = setting([])
     probe: Any = None
-    dataset: Any = None
-    root: str | None = setting(None, text=True)
-    test_root: str | None = setting(None, text=True)
-    labels_file: str | None = setting(None, text=True)
-    augment: Any = None
-    trainer: DeviceConfig = field(default_factory=DeviceConfig)
 
 
 @dataclass
-class PickConfig:
+class PickConfig(OnImages):
     """``ssl pick``. Values and meanings: ``conf/pick.yaml``."""
 
-    ckpt: str = setting(text=True)
     n: int = setting(20, limit=">= 1")
     strategy: str = "typical"
     seed: int = setting(0, limit="0 <= x < 4294967296")
@@ -173,14 +162,7 @@ class PickConfig:
     to: str = "csv"
     out: str | None = setting(None, text=True)
     prefix: str = setting("/data/local-files/?d=", text=True)
-    trusted_modules: list[str] = setting([])
     probe: Any = None
-    dataset: Any = None
-    root: str | None = setting(None, text=True)
-    test_root: str | None = setting(None, text=True)
-    labels_file: str | None = setting(None, text=True)
-    augment: Any = None
-    trainer: DeviceConfig = field(default_factory=DeviceConfig)
 
 
 @dataclass
