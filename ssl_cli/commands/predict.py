@@ -13,6 +13,7 @@ from ssl_cli.predict.table import check_out, columns, write
 from ssl_cli.runs.catalog import checkpoint_file, run_of, unused_path
 
 SPLITS = ("all", "train", "val", "test")
+LINEAR = "ssl_cli.probes.linear.Linear"  # what names classes where a method has learned none
 LIKE_THE_RUN = ("root", "value_range", "max_pixels")  # settings of a folder that can be set; all else is the run's
 
 
@@ -80,12 +81,13 @@ def check(config: DictConfig, typed: Sequence[str]) -> None:
         )
 
 
-def as_in_the_table(node: dict[str, Any], measured: DictConfig | None) -> dict[str, Any]:
+def as_in_the_table(node: dict[str, Any], name: str, run: DictConfig, typed: Sequence[str] = ()) -> dict[str, Any]:
     """Return the settings of a probe as the run's own table has them, but for those that were typed."""
-    if measured is None or measured.get("_target_") != node.get("_target_"):
+    measured = (run.get("probes") or {}).get(name)
+    if measured is None or measured.get("_target_") != node["_target_"]:
         return node
-    typed = [item.lstrip("+~").split("=")[0] for item in HydraConfig.get().overrides.task]
-    kept = {key: value for key, value in node.items() if f"probe.{key}" in typed}
+    keys = {item.lstrip("+~").split("=")[0] for item in typed}
+    kept = {key: value for key, value in node.items() if f"probe.{key}" in keys}
     return {**node, **OmegaConf.to_container(measured, resolve=True), **kept}
 
 
@@ -119,7 +121,7 @@ def predictor_of(file: Path, rebuilt: Any, device: Any, config: DictConfig, trai
     classifier, nodes = OwnClassifier(rebuilt.method, device), fitted_probes(rebuilt.config, config.probe)
     own = classifier.exists and not any(not is_regression(node) for node in nodes.values())
     if rebuilt.info.classes and not own and all(is_regression(node) for node in nodes.values()):
-        nodes["linear"] = {"_target_": "ssl_cli.probes.linear.Linear", "labels": ["all"]}
+        nodes["linear"] = as_in_the_table({"_target_": LINEAR}, "linear", rebuilt.config) | {"labels": ["all"]}
     name, run_dir = keep.name_of(rebuilt, nodes, own), run_of(file)
     kept = run_dir and run_dir / "heads" / f"{name}.npz"
     if kept and (found := keep.read(kept, classifier)) is not None:
@@ -151,9 +153,10 @@ def fitted_probes(run: DictConfig, chosen: DictConfig | None) -> dict[str, dict[
     nodes = {name: node for name, node in nodes.items() if is_regression(node)}
     if chosen is not None:
         node = OmegaConf.to_container(chosen, resolve=True)
-        name = HydraConfig.get().runtime.choices.get("probe") if HydraConfig.initialized() else None
-        node = as_in_the_table(node, run.probes.get(name or "probe") if run.get("probes") else None)
-        nodes = {**({} if is_regression(node) else nodes), str(name or "probe"): node}
+        hydra = HydraConfig.get() if HydraConfig.initialized() else None
+        name = str((hydra and hydra.runtime.choices.get("probe")) or "probe")
+        node = as_in_the_table(node, name, run, hydra.overrides.task if hydra else ())
+        nodes = {**({} if is_regression(node) else nodes), name: node}
     return {name: {**node, **({"labels": ["all"]} if "labels" in node else {})} for name, node in nodes.items() if node}
 
 

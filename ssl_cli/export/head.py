@@ -48,8 +48,8 @@ def fitted_head(t: OpenedCheckpoint) -> tuple[nn.Linear, float | None]:
 
     train, val, test = (split(positions) for positions in at.values())
     features = Features(train, val, test, len(t.info.classes))
-    node = (t.config.get("probes") or {}).get("linear")
-    probe = instantiate(node) if node else Linear()
+    measured = (instantiate(node) for node in (t.config.get("probes") or {}).values() if node)
+    probe = next((probe for probe in measured if type(probe) is Linear), Linear())  # settings are those of the table
     ((weight, bias, _),) = probe.heads(features, torch.arange(len(train.labels))[None])
     head = nn.Linear(*weight.shape)
     head.load_state_dict({"weight": weight.T.contiguous(), "bias": bias})
