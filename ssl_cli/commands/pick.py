@@ -14,7 +14,7 @@ from ssl_cli.data.budget import parse_budget
 from ssl_cli.errors import UserError, did_you_mean
 from ssl_cli.pick.label_studio import interface, tasks
 from ssl_cli.pick.table import ENDINGS, Picked, as_csv, check_out, written
-from ssl_cli.runs.catalog import checkpoint_file, unused_path
+from ssl_cli.runs.catalog import checkpoint_file, run_of, unused_path
 
 STRATEGIES = ("typical", "coverage", "uncertain", "random")
 
@@ -61,8 +61,9 @@ def check(config: DictConfig) -> None:
 
 
 def default_out(checkpoint: Path, config: DictConfig) -> Path:
-    """Return a file that is not there yet, nor its page, in the run that the checkpoint is of."""
-    return unused_path(checkpoint, "picked", f"{config.strategy}-{config.n}{ENDINGS[config.to]}")
+    """Return a file that is not there yet, nor what is written beside it, in the run that the checkpoint is of."""
+    beside = [file.suffix for file in written(Path("x"), config.to)[1:]]
+    return unused_path(checkpoint, "picked", f"{config.strategy}-{config.n}{ENDINGS[config.to]}", beside)
 
 
 def write(
@@ -96,7 +97,7 @@ def write(
     print(f"{len(picked):,} of {len(pool.free):,} images without a label in train of {trained.data.name}")
     for what, file in zip(("images to label", "look", "interface"), files, strict=False):
         print(f"{what}: {file}")
-    root = trained.node.get("root")
-    if root is not None and config.to == "csv":
-        labelled = {"dataset": "folder", "dataset.root": root, "dataset.labels_file": out}
-        print(f"fill in the column label, then: {command('ssl', 'train', 'method=frozen', **labelled)}")
+    if trained.data.files and config.dataset is None and config.to == "csv":
+        run = run_of(trained.file) or trained.file
+        then = command("ssl", "train", "method=frozen", init=run, **{"dataset.labels_file": out})
+        print(f"fill in the column label, then: {then}")

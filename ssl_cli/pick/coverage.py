@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from ssl_cli.pick.geometry import clusters, distances
+from ssl_cli.probes.progress import measuring, tracked
 
 PURE = 0.95  # share of neighbourhoods that lie in one cluster: the paper's rule for their radius
 
@@ -22,14 +23,16 @@ def coverage(x: Tensor, known: Tensor, count: int, classes: int, seed: int) -> T
         seed: of k-means.
     """
     everything = torch.cat([known, x])
-    within = radius(everything, clusters(everything, classes, seed))
+    with measuring("choosing the radius"):
+        within = radius(everything, clusters(everything, classes, seed))
     nearest = torch.full((len(everything),), torch.inf)  # distance to what is covered from
-    for part, found in distances(everything, known):
-        nearest[part] = found.amin(1) if len(known) else torch.inf
+    for part, found in distances(everything, known) if len(known) else ():
+        nearest[part] = found.amin(1)
     uncovered = nearest > within
-    gains = _within(x, everything[uncovered], within)
+    with measuring("counting what images cover"):
+        gains = _within(x, everything[uncovered], within)
     free, picked = torch.ones(len(x), dtype=torch.bool), []
-    while len(picked) < count:
+    for _ in tracked(range(count)):
         worth = gains if uncovered.any() else nearest[len(known) :]
         row = int(torch.where(free, worth, -1).argmax())
         picked.append(row)

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ssl_cli.probes.progress import tracked
+
 AT_A_TIME = 1 << 24  # distances that are held at a time
 FEW, STARTS = 50, 10  # up to so many clusters k-means begins anew so often, and the best is taken; beyond, once
 
@@ -18,7 +20,7 @@ def unit(x: Tensor) -> Tensor:
 def distances(a: Tensor, b: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Yield Euclidean distances [r, m] of some rows of ``a`` [n, d] to ``b`` [m, d], both of unit length."""
     step = max(1, AT_A_TIME // max(1, len(b)))
-    for start in range(0, len(a), step):
+    for start in tracked(range(0, len(a), step)):
         rows = slice(start, min(start + step, len(a)))
         yield rows, (2 - 2 * a[rows] @ b.T).clamp(min=0).sqrt()
 

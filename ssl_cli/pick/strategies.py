@@ -10,6 +10,7 @@ from ssl_cli.errors import UserError
 from ssl_cli.pick.coverage import coverage
 from ssl_cli.pick.geometry import unit
 from ssl_cli.pick.typical import typical
+from ssl_cli.probes.progress import measuring
 
 CLASSES = 10  # where nobody knows how many there are
 
@@ -74,4 +75,5 @@ def pick(
         return pool.free[margins(pool.free).argsort(stable=True)[:count]]
     x, known = unit(features(pool.free)), unit(features(pool.known))
     by = {"typical": typical, "coverage": coverage}[strategy]
-    return pool.free[by(x, known, count, classes or CLASSES, seed)]
+    with measuring("choosing images"):
+        return pool.free[by(x, known, count, classes or CLASSES, seed)]

@@ -1,11 +1,13 @@
 """TypiClust (Hacohen et al. 2022, arXiv:2202.02794): the most typical image of each cluster that has no label yet."""
 
 from collections.abc import Iterator
+from itertools import islice
 
 import torch
 from torch import Tensor
 
 from ssl_cli.pick.geometry import clusters, distances
+from ssl_cli.probes.progress import tracked
 
 NEIGHBOURS = 20  # whose mean distance is the inverse of typicality
 SMALLEST = 5  # clusters of so many images, or fewer, are left out
@@ -28,13 +30,12 @@ def typical(x: Tensor, known: Tensor, count: int, first: int, seed: int) -> Tens
     everything, taken = torch.cat([known, x]), torch.zeros(len(known) + len(x), dtype=torch.bool)
     taken[: len(known)] = True
     picked: list[int] = []
-    size = first
-    while len(picked) < count:
+    sizes = [first]
+    while sizes[-1] < count:
+        sizes.append(2 * sizes[-1])
+    for size in tracked(sizes):
         cluster = clusters(everything, min(len(known) + size, MOST), seed)
-        wanted = min(size, count) - len(picked)
-        for _, i in zip(range(wanted), _round(everything, cluster, taken), strict=False):
-            picked.append(i)
-        size *= 2
+        picked += islice(_round(everything, cluster, taken), min(size, count) - len(picked))
     return torch.tensor(picked) - len(known)
 
 

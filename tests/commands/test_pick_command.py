@@ -2,14 +2,14 @@
 
 import csv
 import json
+import shlex
 import shutil
 from pathlib import Path
 from urllib.parse import unquote
 
-import numpy as np
+import class_folders
 import pytest
 from command_line import CommandLine
-from PIL import Image
 
 from ssl_cli.cli import main
 
@@ -17,24 +17,13 @@ QUICK = ["backbone.widths=[4,8]", "trainer.threads=1", "probes.linear.penalties=
 TRAIN = ["train", "method=frozen", "dataset=folder", "dataset.root=images", *QUICK, "hydra.run.dir=run"]
 
 
-def make_images(root: Path) -> None:
-    """Write 36 images of 16 pixels in each of two folders below ``train``, and six below ``test``."""
-    random = np.random.default_rng(0)
-    for split, count in (("train", 36), ("test", 6)):
-        for label, name in enumerate(("ant", "bee #1")):
-            (root / split / name).mkdir(parents=True)
-            for i in range(count):
-                pixels = random.integers(0, 200, (16, 16, 3), dtype=np.uint8)
-                pixels[..., label] += 50
-                Image.fromarray(pixels).save(root / split / name / f"{i}.png")
-
-
 @pytest.fixture(scope="module")
 def made(made_once, tmp_path_factory):
     """A folder with ``images/`` and ``run/``, which may use four labels a class."""
 
     def make(cwd: Path) -> None:
-        make_images(cwd / "images")
+        for split, count in (("train", 36), ("test", 6)):
+            list(class_folders.write(cwd / "images" / split, ("ant", "bee #1"), count))
         outcome = CommandLine(cwd, tmp_path_factory.mktemp("scratch"))(*TRAIN, "dataset.labels=4/class")
         assert outcome.status == 0, outcome.err
 
@@ -72,11 +61,11 @@ def test_a_list_that_is_filled_in_is_learned_from(here, capsys):
         writer = csv.DictWriter(stream, list(found[0]))
         writer.writeheader()
         writer.writerows(found)
-    assert main([*TRAIN[:-1], "dataset.labels_file=next.csv", "hydra.run.dir=again"]) == 0
+    words = shlex.split(out.split("then: ")[1].splitlines()[0])
+    assert words[0] == "ssl" and main([*words[1:], *QUICK[1:], "hydra.run.dir=again"]) == 0
     plan = capsys.readouterr().out
-    assert "labels in column label" in plan
-    summary = json.loads(Path("again/summary.json").read_text())
-    assert summary["state"] == "finished"
+    assert "starts from  the backbone of run/checkpoints/last.pt" in plan
+    assert "next.csv: 6 rows, files in column path, labels in column label; 6 of 84 images with a label" in plan
 
 
 def test_what_has_a_label_and_what_is_measured_on_is_never_picked(here, capsys):
@@ -112,6 +101,8 @@ def test_the_report_shows_what_was_picked_and_nothing_is_overwritten(here, capsy
     assert main(["pick", "ckpt=run", "n=3"]) == 0
     assert main(["pick", "ckpt=run", "n=3"]) == 0
     assert sorted(file.name for file in Path("run/picked").glob("*.csv")) == ["typical-3-2.csv", "typical-3.csv"]
+    assert main(["pick", "ckpt=run", "n=3", "to=label_studio"]) == 0  # its page is another, too
+    assert Path("run/picked/typical-3-3.json").exists() and Path("run/picked/typical-3-3.html").exists()
     assert main(["report", "run"]) == 0
     assert "3 of 3 images are train images of this run" in Path("run/report/index.html").read_text()
     before = Path("run/picked/typical-3.csv").read_bytes()
