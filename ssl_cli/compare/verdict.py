@@ -41,10 +41,8 @@ def verdict(path: Path, rows: Sequence[dict[str, Any]], level: float = 0.95) -> 
         return ""
     at = _column(most_telling(own))
     (_, before), (_, after) = (next(iter(cells[at].values())) for cells in (start, end))
-    way, text = (
-        _way(at, judged[at]),
-        _told(at, mean_and_std(before, at)[0], mean_and_std(after, at)[0], judged[at], level),
-    )
+    way = _way(at, judged[at])
+    text = _told(at, mean_and_std(before, at)[0], mean_and_std(after, at)[0], judged[at], level)
     said = {
         1: f"training gained: {text}",
         -1: f"training lost: {text}",

@@ -103,7 +103,7 @@ def propagated(node: DictConfig, data: ImageData, labelled: Tensor, kept: Any = 
             f"dataset.labels={node.labels}; leave it away, or name a run on these images"
         )
     if not fits:
-        return _checked({"file": str(there.file)}, data, labelled)
+        raise _unfit(str(there.file))
     sure = (confidence >= least) & ~torch.isin(positions, labelled)
     if not sure.any():
         others = confidence[~torch.isin(positions, labelled)]
@@ -117,14 +117,18 @@ def _checked(found: Mapping[str, Any], data: ImageData, labelled: Tensor) -> Pro
     """Return the labels if they can be: the file, or a run's ``labels.json``, may have been changed by anybody."""
     try:
         positions, labels = (torch.as_tensor(found[name], dtype=torch.int64) for name in ("positions", "labels"))
-        fit = positions.ndim == 1 and labels.shape == positions.shape and len(positions) > 0
-        fit = (
-            fit and bool(((labels >= 0) & (labels < data.num_classes)).all()) and len(positions.unique()) == len(labels)
-        )
-        fit = fit and bool((torch.isin(positions, data.splits["train"]) & ~torch.isin(positions, labelled)).all())
-        if fit:
-            order = positions.argsort()
-            return Propagated(str(found["file"]), float(found["min_confidence"]), positions[order], labels[order])
-    except (KeyError, TypeError, ValueError, RuntimeError):
-        pass
-    raise UserError(f"the propagated labels of {found.get('file', KEY)} do not fit the train images; make them anew")
+        file, least = str(found["file"]), float(found["min_confidence"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise _unfit(found.get("file", KEY)) from error
+    if positions.ndim != 1 or labels.shape != positions.shape or not len(positions):
+        raise _unfit(file)
+    known = ((labels >= 0) & (labels < data.num_classes)).all()
+    free = (torch.isin(positions, data.splits["train"]) & ~torch.isin(positions, labelled)).all()
+    if not (known and free and len(positions.unique()) == len(positions)):
+        raise _unfit(file)
+    order = positions.argsort()
+    return Propagated(file, least, positions[order], labels[order])
+
+
+def _unfit(file: str) -> UserError:
+    return UserError(f"the propagated labels of {file} do not fit the train images; make them anew")
