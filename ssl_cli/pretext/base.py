@@ -19,10 +19,12 @@ class Pretext(ABC):
     """
 
     target: Target | None = None  # what its pseudo-labels are, where it makes any
+    resizes: bool = False  # whether ``view_size`` may change from step to step (`trainer.progressive`)
 
     def __init__(self, augment: Augment, data: DataInfo):
         self.augment = augment
         self.data = data
+        self.view_size = data.image_size  # pixels; side of the views that `views` makes
 
     @abstractmethod
     def __call__(self, batch: Batch, generator: torch.Generator) -> Task:
@@ -40,8 +42,8 @@ class Pretext(ABC):
 
         ``augment`` replaces the recipe that the pretext was built with.
         """
-        mean, std, size = self.data.mean, self.data.std, self.data.image_size
-        return (augment or self.augment)(images, mean, std, generator, views=count, size=size)
+        mean, std = self.data.mean, self.data.std
+        return (augment or self.augment)(images, mean, std, generator, views=count, size=self.view_size)
 
     def shown(self, task: Task) -> dict[str, Tensor]:
         """Return what a person should see of a task: heading -> pictures [B', C, h, w] in [0, 1], in this order."""

@@ -9,6 +9,8 @@ from ssl_cli.pretext.base import Pretext
 class OneView(Pretext):
     """Each image once, augmented, with the label it has."""
 
+    resizes = True
+
     def __call__(self, batch: Batch, generator: torch.Generator) -> Task:
         """Return one view [B, C, H, W]; no pseudo-label."""
         return Task(self.views(batch.images, generator), None, batch.labels, batch.indices)

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import inspect
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,8 @@ class FrozenModel:
     device: torch.device
     cache: FeatureCache | None = None
     stored: Tensor | Photos | None = None  # what is more than ``images`` and augmented views are cut from
+    seconds: float = 0.0  # spent on features, but for those that the cache had
+    computed: int = 0  # images whose features these are
     _weights: str = field(default="", repr=False)
 
     def __call__(self, positions: Tensor) -> Tensor:
@@ -50,7 +53,11 @@ class FrozenModel:
             return pixels(images, positions)
 
         def compute() -> Tensor:
-            return extract(self.network, images, positions, self.mean, self.std, self.device)
+            began = time.perf_counter()
+            features = extract(self.network, images, positions, self.mean, self.std, self.device)
+            self.seconds += time.perf_counter() - began
+            self.computed += len(positions)
+            return features
 
         return self.cache.get(self._key(images, positions), compute) if self.cache and len(positions) else compute()
 
