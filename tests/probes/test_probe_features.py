@@ -8,7 +8,7 @@ from ssl_cli.backbones.base import Backbone
 from ssl_cli.backbones.convnet import ConvNet
 from ssl_cli.backbones.timm import Timm
 from ssl_cli.probes.frozen.features import extract, fingerprint, pixels
-from ssl_cli.probes.frozen.folded import FoldedConv, quickened
+from ssl_cli.probes.frozen.folded import FoldedConv, folded
 
 MEAN, STD = (0.5,), (0.25,)
 
@@ -126,33 +126,31 @@ def stirred(network):
         (lambda: Timm(3, 49, "tf_efficientnet_lite0"), 49, 49),
     ],
 )
-def test_folded_norms_leave_the_features_as_they_are(make, side, count, monkeypatch):
+def test_folded_norms_leave_the_features_as_they_are(make, side, count):
     backbone = stirred(make())
     before, x = fingerprint(backbone), torch.randn(3, 3, side, side)
-    quick = quickened(backbone, x[:1])
-    assert sum(isinstance(part, FoldedConv) for part in quick.network.modules()) == count
-    assert not any(isinstance(part, _BatchNorm) for part in quick.network.modules())
+    quick = folded(backbone, x.shape[1:], "cpu")
+    assert sum(isinstance(part, FoldedConv) for part in quick.modules()) == count
+    assert not any(isinstance(part, _BatchNorm) for part in quick.modules())
     with torch.inference_mode():
         expected = backbone(x)
-        found = [
-            quick.network(x.contiguous(memory_format=form)) for form in (torch.channels_last, torch.preserve_format)
-        ]
-        monkeypatch.setattr("torch.backends.mkldnn.is_available", lambda: False)
-        found.append(quick.network(x))  # as on a GPU
-    for features in found:
-        assert (features - expected).abs().max() < 1e-4 * expected.abs().max()
+        for form in (torch.channels_last, torch.preserve_format):
+            difference = (quick(x.contiguous(memory_format=form)) - expected).abs().max()
+            assert difference < 1e-4 * expected.abs().max()
     assert fingerprint(backbone) == before
+    assert all(p.requires_grad for p in backbone.parameters())
 
 
-def test_what_cannot_be_folded_runs_as_it_is():
-    class Own(Backbone):
-        def __init__(self, forward):
-            super().__init__()
-            self.conv, self.norm, self.way = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), forward
+class Own(Backbone):
+    def __init__(self, forward):
+        super().__init__()
+        self.conv, self.norm, self.way = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), forward
 
-        def forward(self, x):
-            return self.way(self, x).mean((2, 3))
+    def forward(self, x):
+        return self.way(self, x).mean((2, 3))
 
+
+def test_what_cannot_be_folded_runs_as_it_is(monkeypatch):
     def of_images(net, x):
         return net.norm(net.conv(x)) if x.sum() > 0 else x
 
@@ -161,8 +159,15 @@ def test_what_cannot_be_folded_runs_as_it_is():
 
     x = torch.rand(1, 1, 8, 8)
     for backbone in (ConvNet(1, norm="group", widths=(8, 8)), Own(of_images), Own(used_twice)):
-        assert quickened(backbone.eval(), x).network is backbone
+        assert folded(backbone.eval(), x.shape[1:], "cpu") is backbone
+    plain = Own(lambda net, x: net.norm(net.conv(x))).eval()
+    assert folded(plain, x.shape[1:], "cpu") is not plain
+    assert folded(plain, x.shape[1:], "cuda") is plain
+    monkeypatch.setattr("ssl_cli.probes.frozen.folded.TOLERANCE", -1.0)  # a trial that fails
+    assert folded(plain, x.shape[1:], "cpu") is plain
 
+
+def test_a_summand_is_what_it_was_when_it_is_added():
     def in_place(net, x):  # the summand changes after the convolution
         y = net.norm(net.conv(x))
         z = x[:, :, 1:-1, 1:-1]
@@ -176,4 +181,4 @@ def test_what_cannot_be_folded_runs_as_it_is():
     ):
         backbone, x = stirred(Own(way)), torch.rand(1, 1, 8, 8)
         expected = backbone(x.clone())
-        torch.testing.assert_close(quickened(backbone, x.clone()).network(x.clone()), expected)
+        torch.testing.assert_close(folded(backbone, x.shape[1:], "cpu")(x.clone()), expected)

@@ -8,13 +8,11 @@ from torch import Tensor, nn
 
 from ssl_cli.augment.colour import to_input
 from ssl_cli.backbones.base import evaluating
-from ssl_cli.probes.frozen.folded import quickened
+from ssl_cli.probes.frozen.folded import folded
 from ssl_cli.probes.progress import tracked
 
 # Largest side of an image whose pixels serve as features: at 32, a logistic regression on CIFAR takes minutes on a CPU.
 PIXELS_SIDE = 16
-MAP = 64 * 2**20  # bytes of the largest map of a batch: more images at a time are no quicker
-LARGEST_BATCH = 512
 
 
 def extract(
@@ -36,22 +34,18 @@ def extract(
         mean: per channel, of pixel values in [0, 1].
         std: likewise.
         device: where the backbone is.
-        batch_size: images per forward pass; None: as many as make a map of 64 MiB, at most 512.
+        batch_size: images per forward pass; None: 512, of more than 64 pixels fewer, which take as much memory.
 
     Returns:
         [n, dim] float32 on the CPU, computed in float32 whatever precision the training used.
     """
     if not len(positions):
         return torch.empty(0, backbone.dim)
-
-    def pictures(batch: Tensor) -> Tensor:
-        x = to_input(images[batch].to(device), mean, std)
-        return x.contiguous(memory_format=torch.channels_last)
-
-    with evaluating(backbone), torch.autocast(torch.device(device).type, enabled=False):
-        quick = quickened(backbone, pictures(positions[:1].cpu()))
-        batches = tracked(positions.cpu().split(batch_size or max(1, min(LARGEST_BATCH, MAP // quick.largest))))
-        return features_of(quick.network, map(pictures, batches))
+    batch_size = batch_size or max(8, 512 * 64**2 // max(64**2, images.shape[-2] * images.shape[-1]))
+    batches = tracked(positions.cpu().split(batch_size))
+    with evaluating(backbone):
+        quick = folded(backbone, images.shape[1:], device)
+        return features_of(quick, (to_input(images[batch].to(device), mean, std) for batch in batches))
 
 
 def features_of(backbone: nn.Module, batches: Iterable[Tensor]) -> Tensor:

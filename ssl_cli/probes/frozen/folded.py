@@ -1,4 +1,8 @@
-"""A frozen network made quick: BatchNorm folded into convolutions, activation and residual sum done by them."""
+"""A frozen network that computes the same features in less time on a CPU.
+
+Each BatchNorm goes into the weights of the convolution before it; oneDNN's convolution adds the residual sum and the
+activation, so a map passes through memory once, not four times.
+"""
 
 import math
 import operator
@@ -10,71 +14,41 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from ssl_cli.backbones.base import Backbone, evaluating
+from ssl_cli.backbones.base import Backbone
 
+VERSION = 1  # of the arithmetic: another one may change the last bits of features
 RELU = "relu", ()
-ACTIVATIONS = {nn.ReLU: RELU, nn.ReLU6: ("hardtanh", (0.0, 6.0)), nn.SiLU: ("swish", ())}  # as oneDNN calls them
+ACTIVATIONS = {nn.ReLU: RELU, nn.ReLU6: ("hardtanh", (0.0, 6.0)), nn.SiLU: ("swish", ())}  # oneDNN's names
 RELUS = (F.relu, torch.relu, torch.relu_, "relu", "relu_")  # functions, and methods of a tensor
-TOLERANCE = 1e-4  # of the features' size, that they may differ by
+TOLERANCE = 1e-4  # largest difference of a feature, as a share of the largest feature
 PADDED = "Conv2dSame"  # timm's convolution with TensorFlow's padding, which depends on the size
 
 
-@dataclass
-class Quick:
-    """A network that gives a backbone's features, and what is known of it from a trial."""
+def folded(network: nn.Module, shape: torch.Size, device: torch.device | str) -> nn.Module:
+    """Return a network with the same features up to rounding, in less time; or ``network`` itself.
 
-    network: nn.Module
-    largest: int  # bytes of the largest map that it makes of one image
-
-
-def quickened(backbone: nn.Module, image: Tensor) -> Quick:
-    """Return what gives the same features as a backbone, up to rounding, in evaluation mode, and costs less.
-
-    It shares what it does not change with ``backbone``, which stays as it is: its weights must not change meanwhile.
-    Where the way depends on the images, where no BatchNorm follows a convolution, or where a trial shows other features
-    than the backbone's, it is the backbone itself.
+    The network itself comes back on a GPU, if no convolution has a BatchNorm behind it, if its code depends on the
+    images, and if a trial on made-up images gives other features.
 
     Args:
-        backbone: in evaluation mode.
-        image: [1, C, H, W], normalised, on its device: what is tried.
+        network: in evaluation mode, on ``device``; it stays as it is. The result shares weights with it: use it before
+            they change.
+        shape: (C, H, W) of the images.
+        device: of the network.
     """
-    with torch.no_grad():
-        expected, largest = _tried(backbone, image)
-        network = folded(backbone)
-        if network is not backbone:
-            features, largest = _tried(network, image)
-            if not (features - expected).abs().max() <= TOLERANCE * expected.abs().max():
-                network = backbone
-    return Quick(network, largest)
-
-
-def _tried(network: nn.Module, image: Tensor) -> tuple[Tensor, int]:
-    """Return the features of an image, and the bytes of the largest map on the way."""
-    sizes = [image.nbytes]
-
-    def note(module: nn.Module, args: tuple, out: object) -> None:
-        if isinstance(out, Tensor):
-            sizes.append(out.nbytes)
-
-    hooks = [part.register_forward_hook(note) for part in network.modules() if not any(part.children())]
-    try:
-        return network(image), max(sizes)
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def folded(network: nn.Module) -> nn.Module:
-    """Return a network with its BatchNorms in its convolutions; itself where there is none to put there."""
-    if not isinstance(network, Backbone) or not any(isinstance(part, _BatchNorm) for part in network.modules()):
+    usable = torch.device(device).type == "cpu" and torch.backends.mkldnn.is_available()
+    if not usable or not isinstance(network, Backbone) or not any(isinstance(p, _BatchNorm) for p in network.modules()):
         return network
-    with evaluating(network), torch.no_grad():
+    x = torch.randn(1, *shape, generator=torch.Generator().manual_seed(0))  # no image: the choice is the same for all
+    with torch.no_grad(), torch.autocast("cpu", enabled=False):
         try:
             traced = fx.GraphModule(network, _Tracer().trace(network))
-        except Exception:  # of Python code of any kind: what cannot be traced runs as it is
+            if not _fold(traced):
+                return network
+            features, expected = traced(x), network(x)
+        except Exception:  # code of any kind, perhaps not ours: what cannot be traced runs as it is
             return network
-        count = _fold(traced)
-    return traced.eval().requires_grad_(False) if count else network
+    return traced if (features - expected).abs().max() <= TOLERANCE * expected.abs().max() else network
 
 
 class _Tracer(fx.Tracer):
@@ -165,10 +139,10 @@ def _module(node: fx.Node | None, modules: dict[str, nn.Module]) -> nn.Module | 
 
 
 class FoldedConv(nn.Module):
-    """A convolution with BatchNorm in its weights, then a sum and an activation: on a CPU in one pass over memory.
+    """A convolution with a BatchNorm in its weights, then a sum and an activation, in one pass over memory.
 
     Args:
-        conv: whose stride, padding, ... it has.
+        conv: gives stride, padding, dilation and groups.
         weight: [O, I / groups, h, w], with the BatchNorm in it.
         bias: [O], likewise.
         activation: name and numbers, as in `ACTIVATIONS`; None: none.
@@ -176,36 +150,24 @@ class FoldedConv(nn.Module):
 
     def __init__(self, conv: nn.Conv2d, weight: Tensor, bias: Tensor, activation: tuple[str, tuple[float, ...]] | None):
         super().__init__()
-        self.stride, self.dilation, self.groups = list(conv.stride), list(conv.dilation), conv.groups
-        self.kernel = list(conv.kernel_size)
+        self.stride, self.dilation, self.kernel = list(conv.stride), list(conv.dilation), list(conv.kernel_size)
         self.same = type(conv).__name__ == PADDED
-        self.padding = [0, 0] if self.same else list(conv.padding)
+        self.how = ([0, 0] if self.same else list(conv.padding), self.stride, self.dilation, conv.groups)
         self.name, self.numbers = activation or ("none", ())
         self.weight = nn.Parameter(weight.detach().contiguous(memory_format=torch.channels_last), requires_grad=False)
         self.bias = nn.Parameter(bias.detach(), requires_grad=False)
-        self.packed: tuple[torch.Size, Tensor] | None = None  # the weight in oneDNN's order for images of a shape
 
     def forward(self, x: Tensor, summand: Tensor | None = None) -> Tensor:
         """Return the activation of conv(x) [B, O, h, w], or of conv(x) + summand."""
-        if self.same:
-            x = self._padded(x)
-        if x.device.type != "cpu" or x.dtype != torch.float32 or not torch.backends.mkldnn.is_available():
-            return self._plain(x, summand)
-        ops, how = torch.ops.mkldnn, (self.padding, self.stride, self.dilation, self.groups)
-        if self.packed is None or self.packed[0] != x.shape:
-            self.packed = x.shape, ops._reorder_convolution_weight(self.weight, *how, list(x.shape))
-        weight, numbers = self.packed[1], list(self.numbers)
+        x, numbers, op = (
+            self._padded(x) if self.same else x,
+            list(self.numbers),
+            torch.ops.mkldnn._convolution_pointwise,
+        )
         if summand is None:
-            return ops._convolution_pointwise(x, weight, self.bias, *how, self.name, numbers, "")
+            return op(x, self.weight, self.bias, *self.how, self.name, numbers, "")
         name = None if self.name == "none" else self.name
-        return ops._convolution_pointwise.binary(x, summand, weight, self.bias, *how, "add", 1.0, name, numbers, "")
-
-    def _plain(self, x: Tensor, summand: Tensor | None) -> Tensor:
-        y = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
-        y = y if summand is None else y + summand
-        if self.name == "hardtanh":
-            return y.clamp_(*self.numbers)
-        return {"none": lambda y: y, "relu": torch.relu_, "swish": F.silu}[self.name](y)
+        return op.binary(x, summand, self.weight, self.bias, *self.how, "add", 1.0, name, numbers, "")
 
     def _padded(self, x: Tensor) -> Tensor:
         sides = zip(x.shape[2:], self.kernel, self.stride, self.dilation, strict=True)
