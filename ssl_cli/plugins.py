@@ -7,6 +7,7 @@ from ssl_cli.augment.augment import Augment
 from ssl_cli.backbones.base import Backbone
 from ssl_cli.batch import Batch, Target, Task
 from ssl_cli.data.images.base import ImageData
+from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.data.info import DataInfo
 from ssl_cli.distributed.collectives import all_reduce_sum, gather
 from ssl_cli.distributed.group import rank, world_size
@@ -24,6 +25,7 @@ __all__ = [
     "DataInfo",
     "Features",
     "ImageData",
+    "ImageInfo",
     "Method",
     "Photos",
     "Pretext",

@@ -98,7 +98,7 @@ def embedded(trained: Any, split: str, layer: int | None) -> "dict[str, np.ndarr
     at, where = at[order], where[order.numpy()]
     network = trained.method.measured
     network = network if layer is None else Layer(network, layer)
-    features = extract(network, data.images, at, trained.info.mean, trained.info.std, trained.device)
+    features = extract(network, data.inputs, at, trained.info, trained.device)
     root = Path(str(trained.node.get("root"))).expanduser()
     return {
         "position": at.numpy(),

@@ -24,8 +24,8 @@ def answer(
 ) -> None:
     """Append the rows of all images that have none yet."""
     for chunk in source.chunks(part.done):
-        images = chunk.images
-        features = extract(network, images, torch.arange(len(images)), info.mean, info.std, device)
+        inputs = chunk.inputs
+        features = extract(network, inputs, torch.arange(len(inputs)), info, device)
         part.add(rows_of(chunk, predictor.answers(features), predictor.classes))
 
 
@@ -35,7 +35,7 @@ def rows_of(chunk: Chunk, answers: Answers, classes: tuple[str, ...]) -> list[li
     if classes:
         cells += [[classes[i] for i in answers.classes.tolist()], _rounded(answers.probability, PLACES)]
         cells += [[classes[i] for i in answers.second.tolist()], _rounded(answers.second_probability, PLACES)]
-    cells.append([None] * len(chunk.images) if answers.unlike is None else _rounded(answers.unlike, PERCENT))
+    cells.append([None] * len(chunk.inputs) if answers.unlike is None else _rounded(answers.unlike, PERCENT))
     cells += [[v if math.isfinite(v) else None for v in values.tolist()] for values in answers.targets.values()]
     known = zip(*cells, strict=True)
     blank = [None] * len(cells)

@@ -58,10 +58,11 @@ def initialised(config: DictConfig, typed: Sequence[str], chosen: Sequence[str])
             config.pretext.size = saved.pretext.size
         if "augment" not in chosen:
             config.augment = saved.augment
-    # On other images a backbone that is trained on adapts to their own statistics; a frozen one cannot.
+    # On other data a backbone that is trained on adapts to their own statistics; a frozen one cannot.
     taken = "dataset" not in chosen or config.trainer.freeze_backbone or not trains(config)
-    if taken and config.dataset.get("mean") is None:
-        config.dataset.mean, config.dataset.std = list(info.mean), list(info.std)
+    if taken:
+        for key, value in info.inherited(config.dataset).items():
+            config.dataset[key] = value
     if config.name == saved.name or "name" not in {_key(item) for item in typed}:
         config.name = f"{config.name} from {saved.name}"
     config.init = str(file)

@@ -11,8 +11,8 @@ import torch
 
 from ssl_cli.config.chosen import dataset_settings, moved_along, moved_root
 from ssl_cli.config.words import command
-from ssl_cli.data.dataset import load, stored_as
-from ssl_cli.data.images.base import ImageData, split_fingerprint
+from ssl_cli.data.base import Data, split_fingerprint
+from ssl_cli.data.dataset import load
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError
 from ssl_cli.runs.catalog import read_json
@@ -24,7 +24,7 @@ COMPARED = 1000  # files whose pieces are compared before a run's images are use
 Splits = Mapping[str, Mapping[str, str]]
 
 
-def files_by_split(data: ImageData, root: str, test_root: str | None = None) -> dict[str, dict[str, str]]:
+def files_by_split(data: Data, root: str, test_root: str | None = None) -> dict[str, dict[str, str]]:
     """Return what `FILE` holds: of each split the files, by their names below ``root``, and what they are
     known by: `content`.
     """
@@ -41,7 +41,7 @@ def kept_splits(run: Path) -> Splits | None:
     return content if whole else None
 
 
-def check_same_files(data: ImageData, root: str, kept: Splits | None, test_root: str | None = None) -> None:
+def check_same_files(data: Data, root: str, kept: Splits | None, test_root: str | None = None) -> None:
     """Raise ``UserError`` where files have the names that the run's had, and another content."""
     before = {name: known for files in (kept or {}).values() for name, known in files.items()}
     here = {name: file for file in data.files if (name := _below(root, test_root, file)) in before}
@@ -58,7 +58,7 @@ def check_same_files(data: ImageData, root: str, kept: Splits | None, test_root:
         )
 
 
-def own_images(node: dict[str, Any], info: DataInfo, run: Path) -> tuple[ImageData, str]:
+def own_images(node: dict[str, Any], info: DataInfo, run: Path) -> tuple[Data, str]:
     """Load a run's own images with its own splits, also where they have moved, or some of them are gone.
 
     Args:
@@ -74,10 +74,10 @@ def own_images(node: dict[str, Any], info: DataInfo, run: Path) -> tuple[ImageDa
     """
     kept, root, test_root = kept_splits(run), node.get("root"), node.get("test_root")
     if root is not None and kept is not None:  # what is gone could change what is found out
-        node = stored_as(node, info)
+        node = info.stored_as(node)
         if node.get("labels_file") is not None:  # which may have a row for it
             node["on_error"] = "skip"
-    data = load(node, info.size)
+    data = load(node, info.seen_own)
     if split_fingerprint(data) == info.splits:
         if root is not None and data.files:
             check_same_files(data, root, kept, test_root)
@@ -105,7 +105,7 @@ def own_images(node: dict[str, Any], info: DataInfo, run: Path) -> tuple[ImageDa
     return replace(data, splits=splits), f"{data.name}: the run's own splits by file name: {what}"
 
 
-def without_trained(data: ImageData, own: dict[str, Any], info: DataInfo, run: Path) -> tuple[ImageData, str]:
+def without_trained(data: Data, own: dict[str, Any], info: DataInfo, run: Path) -> tuple[Data, str]:
     """Leave out of the test split what the run was trained on, whatever it is called there.
 
     Args:

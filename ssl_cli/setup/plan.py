@@ -2,7 +2,7 @@
 
 import torch
 
-from ssl_cli.data.images import copies
+from ssl_cli.data import copies
 from ssl_cli.data.images.files.names import few
 from ssl_cli.distributed.group import world_size
 from ssl_cli.optim.schedule import effective_lr
@@ -45,7 +45,7 @@ def how_it_trains(e: Experiment) -> list[tuple[str, str]]:
     epochs = f"{e.steps_per_epoch} an epoch, {e.total_steps / e.steps_per_epoch:g} epochs"
     return [
         ("steps", f"{e.total_steps:,} of batch {e.config.trainer.batch_size}; {epochs}"),
-        ("images per epoch", what_an_epoch_is(e)),
+        (f"{e.data.noun}s per epoch", what_an_epoch_is(e)),
         ("learning rate", f"{learning_rate(e)}, {e.schedule.warmup_steps} warm-up steps"),
     ]
 
@@ -59,8 +59,7 @@ def what_there_is(e: Experiment) -> str:
 
 def how_it_is_stored(e: Experiment) -> str:
     """Return how the images are stored, what that takes, and what views are cut from where that is not obvious."""
-    whole = e.data.keep_aspect and not e.pretext.cuts_photos
-    return e.data.storage + "; views are of the centre squares, for they are no crops" * whole
+    return e.data.storage + e.data.how_views_are_cut(e.pretext.cuts_photos)
 
 
 def what_belongs_together(e: Experiment) -> str:
@@ -79,11 +78,11 @@ def what_can_be_predicted(e: Experiment) -> str:
 
 def what_is_learned_from(e: Experiment) -> str:
     """Return how many images the method gets, and with which labels."""
-    learns = len(e.loader.positions)
+    learns, noun = len(e.loader.positions), e.data.noun
     return {
-        "images": f"{learns:,} images, no labels",
-        "labels": f"{learns:,} labelled images",
-        "mixed": f"{e.info.labelled:,} labelled images, and {learns:,} without their labels",
+        "images": f"{learns:,} {noun}s, no labels",
+        "labels": f"{learns:,} labelled {noun}s",
+        "mixed": f"{e.info.labelled:,} labelled {noun}s, and {learns:,} without their labels",
     }[e.method.learns_from]
 
 
@@ -102,7 +101,7 @@ def what_an_epoch_is(e: Experiment) -> str:
     """Return how many images an epoch has, and which part of the train split it leaves out or repeats."""
     batch, images = e.config.trainer.batch_size, e.steps_per_epoch * e.config.trainer.batch_size
     if e.method.learns_from == "labels":
-        return f"{images:,}: each labelled image about {images / max(1, len(e.loader.positions)):.1f} times"
+        return f"{images:,}: each labelled {e.data.noun} about {images / max(1, len(e.loader.positions)):.1f} times"
     if e.method.learns_from == "mixed":
         known = e.loader.labelled_per_batch
         hidden = f"{images - e.steps_per_epoch * known:,} unlabelled"

@@ -10,9 +10,9 @@ from torch import Tensor
 from ssl_cli.backbones.adapt import parse
 from ssl_cli.backbones.norms import check_splits
 from ssl_cli.config.build import instantiate
+from ssl_cli.data.base import Data
 from ssl_cli.data.dataset import load
 from ssl_cli.data.describe import describe
-from ssl_cli.data.images.base import ImageData
 from ssl_cli.data.info import DataInfo
 from ssl_cli.data.loader import Loader
 from ssl_cli.distributed.group import world_size
@@ -32,7 +32,7 @@ class Experiment:
     """All parts of one run, built and fitting together, before anything is trained or written."""
 
     config: DictConfig
-    data: ImageData
+    data: Data
     info: DataInfo
     labelled: Tensor  # [n] positions of the train images whose label may be used
     device: torch.device
@@ -64,7 +64,7 @@ def prepare(config: DictConfig, resuming: bool = False) -> Experiment:
     probes = build_early(config)
     data = load(data_settings(config), config.pretext.get("size"))
     info, labelled = describe(data, config.dataset)
-    steps_per_epoch, total_steps = count_steps(config, len(data.splits["train"]))
+    steps_per_epoch, total_steps = count_steps(config, len(data.splits["train"]), data.noun)
     schedule = instantiate(config.schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
     method = prepare_method(config, info, device, resuming)
     return Experiment(
@@ -104,7 +104,7 @@ def data_settings(config: DictConfig) -> dict[str, Any]:
     return node
 
 
-def count_steps(config: DictConfig, train_size: int) -> tuple[int, int]:
+def count_steps(config: DictConfig, train_size: int, noun: str) -> tuple[int, int]:
     """Return the steps of an epoch, and of the whole training: 0 where nothing is trained.
 
     Raises:
@@ -112,12 +112,12 @@ def count_steps(config: DictConfig, train_size: int) -> tuple[int, int]:
     """
     trainer = config.trainer
     if train_size < 2:
-        raise UserError(f"the train split has {train_size} image{'s' * (train_size != 1)}, and a batch at least 2")
+        raise UserError(f"the train split has {train_size} {noun}{'s' * (train_size != 1)}, and a batch at least 2")
     if not trains(config):
         return max(1, train_size // trainer.batch_size), 0
     if trainer.batch_size > train_size:
         raise UserError(
-            f"trainer.batch_size={trainer.batch_size} is more than the {train_size} images of the train split; "
+            f"trainer.batch_size={trainer.batch_size} is more than the {train_size} {noun}s of the train split; "
             f"write trainer.batch_size={1 << (train_size.bit_length() - 1)} or less"
         )
     steps_per_epoch = train_size // trainer.batch_size
@@ -160,7 +160,7 @@ def check_adapt(config: DictConfig) -> None:
 
 
 def build_loader(
-    config: DictConfig, data: ImageData, labelled: Tensor, method: Method, device: torch.device, steps_per_epoch: int
+    config: DictConfig, data: Data, labelled: Tensor, method: Method, device: torch.device, steps_per_epoch: int
 ) -> Loader:
     """Build the loader of what the method learns from; labels that it may not see are hidden here."""
     trainer = config.trainer

@@ -21,6 +21,11 @@ def constant(values: Sequence | Tensor, like: Tensor) -> Tensor:
     return _constant(_frozen(values), like.dtype, like.device)
 
 
+def striped(x: Tensor) -> Tensor:
+    """Return images [B, C, H, W] as they are fastest convolved, channels last in memory; anything else as it is."""
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+
 @functools.lru_cache(maxsize=256)
 def _constant(values: tuple, dtype: torch.dtype, device: torch.device) -> Tensor:
     with torch.inference_mode(False):  # also fit for training when it is first used in an evaluation

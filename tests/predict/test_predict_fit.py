@@ -21,7 +21,7 @@ def test_labels_that_were_spread_answer_for_images_that_were_not_in_the_graph(tr
     predictor = fit(replace(opened, labelled=few, node=node), {"propagate": Propagate(labels=["all"])}, False, print)
     assert isinstance(predictor.head, LinearHead) and predictor.name == "propagate"
     test = data.splits["test"]
-    features = extract(opened.method.measured, data.images, test, opened.info.mean, opened.info.std, "cpu")
+    features = extract(opened.method.measured, data.images, test, opened.info, "cpu")
     right = predictor.answers(features).classes == data.labels[test]
     assert right.float().mean() > 0.85
     assert predictor.temperature > 0 and predictor.calibrated_on == len(data.splits["val"])

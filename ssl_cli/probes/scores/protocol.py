@@ -5,7 +5,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-BASELINES = ("pixels", "random")  # models of a run's rows that it has not trained
+RAW = {"pixels": "raw pixels"}  # of each kind of input: what the baseline without a network is called, and in words
+BASELINES = (*RAW, "random")  # models of a run's rows that it has not trained
 
 # Settings that tell which labels were drawn: without them, draws of the same budget by other seeds are alike.
 LABEL_DRAW = ("label_seeds", "label_fingerprint")
