@@ -9,6 +9,7 @@ from torch import Tensor
 LEVELS = ((8, 4), (16, 4))  # side in pixels, steps
 LARGEST = 0.3  # change of scale, and shift in halves of a side: a crop by a tenth needs 0.1 of each
 DAMPING = 1e-3
+HOPEFUL = 0.3  # likeness after a coarse fit that is worth a finer one
 EDGES = 480  # of an image of 32 pixels, which `enough` speaks of
 
 
@@ -27,10 +28,15 @@ def likeness(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         b: likewise.
     """
     place = torch.zeros(len(a), 4)  # change of scale, then shift, each across and down
+    alike, unlike, rows = torch.zeros(len(a)), torch.zeros(len(a)), torch.arange(len(a))
     for side, steps in LEVELS:
-        place = _fitted(F.adaptive_avg_pool2d(a.mean(1, keepdim=True), side), _small(b, side), place, steps)
-    moved, inside = _sampled(b, place, a.shape[-1])
-    return _edges_alike(a, moved, inside)
+        place = _fitted(_small(a, side), _small(b, side), place, steps)
+        alike[rows], unlike[rows] = _edges_alike(a, *_sampled(b, place, a.shape[-1]))
+        left = alike[rows] >= HOPEFUL
+        a, b, place, rows = a[left], b[left], place[left], rows[left]
+        if not len(rows):
+            break
+    return alike, unlike
 
 
 def enough(likeness: float, side: int) -> float:

@@ -10,7 +10,7 @@ from ssl_cli.probes.progress import tracked
 
 SIDE = 16  # pixels that a look is taken at
 COARSE, COLOUR = 6, 3  # highest sum of the two frequencies of brightness, and of colour
-BLUR = 2.0  # frequencies: a crop by a tenth moves what is finer
+BLUR = 4.0  # frequencies: a crop by a tenth moves what is finer
 ROWS = 512  # images whose likeness to all others is held at a time
 
 

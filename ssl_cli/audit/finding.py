@@ -80,9 +80,8 @@ class Finding:
     @property
     def severity(self) -> tuple:
         """What to sort findings by: train images in test first, then one picture with several labels, and so on."""
-        held_out = "test" in self.splits or "val" in self.splits
-        rank = 0 if self.leak and {"train", "test"} <= set(self.splits) else 1 if self.leak and held_out else 3
-        rank = 2 if rank == 3 and self.conflict else rank
+        of_test = {"train", "test"} <= set(self.splits)
+        rank = (0 if of_test else 1) if self.leak else 2 if self.conflict else 3
         return rank, list(KINDS).index(self.kind), not self.conflict, -self.weight
 
 
@@ -92,23 +91,20 @@ def ordered(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def counts(findings: Iterable[Finding]) -> dict[str, tuple[int, int]]:
-    """Return kind -> how many findings and images, in the order of `KINDS`; copies that leak or conflict by themselves.
-
-    The keys are the words for a person.
-    """
+    """Return `heading` -> how many findings and images, in the order of the findings."""
     number, images = Counter(), Counter()
     for one in findings:
-        key = heading(one)
-        number[key] += 1
-        images[key] += len(one.members)
-    return {key: (number[key], images[key]) for key in sorted(number, key=list(number).index)}
+        number[heading(one)] += 1
+        images[heading(one)] += len(one.members)
+    return {what: (count, images[what]) for what, count in number.items()}
 
 
 def heading(one: Finding) -> str:
     """Return what a finding is, in words."""
     if one.kind == "group leak":
         return "groups in several splits"
-    across = [f"in {' and '.join(one.splits)}"] * one.leak + ["with unlike labels"] * one.conflict
+    places = " and ".join([", ".join(one.splits[:-1]), *one.splits[-1:]])
+    across = [f"in {places}"] * one.leak + ["with unlike labels"] * one.conflict
     return " ".join([one.kind, *across])
 
 
@@ -147,10 +143,10 @@ def read_csv(file: Path) -> list[Mapping[str, str]] | None:
 
 
 def again(rows: Iterable[Mapping[str, str]], members: Mapping[str, Member]) -> list[Finding]:
-    """Return the findings of a table, of images that are still there, by name; those of which none is are left out."""
+    """Return the findings of a table, of the images that are still there, by name; without any, a finding goes."""
     found = []
     for row in rows:
-        names = row["files"].split(BETWEEN)
+        names = row["files"].split(BETWEEN) if row["files"] else []
         here = tuple(members[name] for name in names if name in members)
-        found += [Finding(row["finding"], here, row["detail"])] if here else []
+        found += [Finding(row["finding"], here, row["detail"])] if here or not names else []
     return found

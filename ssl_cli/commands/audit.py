@@ -30,14 +30,17 @@ def run(config: DictConfig) -> int:
 
     from ssl_cli.audit.images import Images
     from ssl_cli.audit.run import audit
+    from ssl_cli.data.images.base import ImageData
     from ssl_cli.data.images.files.decode import pixels_allowed
 
-    data, node, features = opened(file, config, list(HydraConfig.get().overrides.task))
+    data, node, features, own = opened(file, config, list(HydraConfig.get().overrides.task))
+    if not isinstance(data, ImageData):
+        raise UserError(f"ssl audit looks at images, and {data.name} has none; write dataset=folder or another NAME")
     images = Images.of(data, node.get("root"))
     with pixels_allowed(node.get("max_pixels")):
         findings = audit(images, config.few, config.near, features, config.neighbours)
     write(directory, config, data, findings)
-    if file is not None and config.dataset is None:
+    if own:
         keep(file, findings)
     return int(fails(findings, config.fail_on))
 
@@ -58,9 +61,13 @@ def check(config: DictConfig, directory: Path) -> None:
         RunDir.check_free(directory)
 
 
-def opened(file: Path | None, config: DictConfig, typed: Sequence[str]) -> tuple[Any, Any, Any]:
-    """Return the images, the settings of their data set, and what gives their features (None without a checkpoint)."""
+def opened(file: Path | None, config: DictConfig, typed: Sequence[str]) -> tuple[Any, Any, Any, bool]:
+    """Return the images, the settings of their data set, what gives their features, and whether they are a run's own.
+
+    Without a checkpoint nothing gives features: None.
+    """
     from ssl_cli.data.dataset import load, load_fitting
+    from ssl_cli.data.images.base import split_fingerprint
     from ssl_cli.probes.frozen.cache import FeatureCache
     from ssl_cli.probes.frozen.subject import FrozenModel
     from ssl_cli.probes.progress import measuring
@@ -74,7 +81,7 @@ def opened(file: Path | None, config: DictConfig, typed: Sequence[str]) -> tuple
         set_threads(config.trainer.threads)
         data = load(node)
         print(f"{data.name}: {data.note}" if data.note else data.name)
-        return data, node, None
+        return data, node, None, False
     rebuilt, device = open_model(file, config)
     if node is None:
         trained = with_images(file, rebuilt, device, config, typed)
@@ -91,7 +98,8 @@ def opened(file: Path | None, config: DictConfig, typed: Sequence[str]) -> tuple
         with measuring("computing features"):
             return network(at)
 
-    return data, node, features
+    own = run is not None and (config.dataset is None or split_fingerprint(data) == info.splits)
+    return data, node, features, own
 
 
 def write(directory: Path, config: DictConfig, data: Any, findings: Sequence[Finding]) -> None:
