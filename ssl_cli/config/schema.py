@@ -167,6 +167,17 @@ class PickConfig(OnImages):
 
 
 @dataclass
+class AuditConfig(OnImages):
+    """``ssl audit``. Values and meanings: ``conf/audit.yaml``."""
+
+    ckpt: str | None = setting(None, text=True)
+    near: float = setting(0.9, limit="0 < x <= 1")
+    few: int = setting(10, limit=">= 0")
+    neighbours: int = setting(20, limit=">= 1")
+    fail_on: str | None = setting(None)
+
+
+@dataclass
 class ExportConfig:
     """``ssl export``. Values and meanings: ``conf/export.yaml``."""
 
@@ -197,6 +208,7 @@ SCHEMAS = {
     "embed": EmbedConfig,
     "predict": PredictConfig,
     "pick": PickConfig,
+    "audit": AuditConfig,
     "export": ExportConfig,
     "views": ViewsConfig,
 }

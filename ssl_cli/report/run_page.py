@@ -41,6 +41,8 @@ class Learned:
     notes: list[str] = field(default_factory=list)  # what is missing, and why
     picked: list[Any] = field(default_factory=list)  # images to label, `Shown`
     picked_notes: list[str] = field(default_factory=list)
+    audited: list[Any] = field(default_factory=list)  # what is wrong with the data, `Part`
+    audited_notes: list[str] = field(default_factory=list)
 
 
 def run_page(path: Path, directory: Path, tell: Callable[[str], None], root: str | None, trusted: list[str]) -> str:
@@ -177,19 +179,21 @@ def supervised_command(run: RunFiles) -> str:
 def _learned(
     run: RunFiles, directory: Path, tell: Callable[[str], None], root: str | None, trusted: list[str]
 ) -> Learned:
-    from ssl_cli.report import pick_page
+    from ssl_cli.report import audit_page, pick_page
     from ssl_cli.report.figures import learned
     from ssl_cli.report.figures.inspection import inspect_run
 
     try:
         seen = inspect_run(run.path, root, trusted, tell)
     except (UserError, RunError) as error:
-        return Learned(notes=[f"No features, neighbours or views: {error}"])
+        why = [f"No features, neighbours or views: {error}"]
+        return Learned(notes=why, audited_notes=audit_page.of_run(run, None)[1])
     maps, notes = learned.feature_maps(seen, directory, tell)
     points, thumbnails = learned.page_points(seen, maps)
     found = learned.neighbours(seen, directory)
     views, picked = learned.views(seen, directory), pick_page.of_run(run, seen)
-    return Learned([*maps, found], views, seen.data.classes, points, thumbnails, notes, *picked)
+    audited = audit_page.of_run(run, seen)
+    return Learned([*maps, found], views, seen.data.classes, points, thumbnails, notes, *picked, *audited)
 
 
 def _confusion(run: RunFiles, directory: Path, classes: tuple[str, ...]) -> tuple[Drawing | None, list[str]]:

@@ -131,6 +131,15 @@ def look(path: str) -> tuple[str, float, float] | None:
         return None
 
 
+def measured(path: str) -> tuple[int, int] | None:
+    """Return an image's width and height in pixels, from its header alone; None for a broken file."""
+    try:
+        with _opened(path, reading=2) as image:
+            return image.size
+    except Exception:  # it is reported when it is decoded
+        return None
+
+
 def survey(files: Sequence[str], reading: int = 2) -> tuple[int, int]:
     """Return what suits the files, from the headers of at most 256 of them, evenly spaced.
 
