@@ -147,6 +147,7 @@ class PredictConfig(OnImages):
 
     out: str | None = setting(None, text=True)
     min_probability: float | None = setting(None, limit="0 < x <= 1")
+    against: str | None = setting(None, text=True)
     split: str = "all"
     probe: Any = None
 

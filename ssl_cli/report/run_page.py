@@ -10,7 +10,7 @@ from ssl_cli.compare.verdict import verdict
 from ssl_cli.config.chosen import dataset_settings, moved_root
 from ssl_cli.config.words import command
 from ssl_cli.errors import RunError, UserError
-from ssl_cli.report import results
+from ssl_cli.report import predicted, results
 from ssl_cli.report.figures import confusion, curves, style
 from ssl_cli.report.figures.style import Drawing
 from ssl_cli.report.figures.tiles import data_uri
@@ -78,6 +78,7 @@ def run_page(path: Path, directory: Path, tell: Callable[[str], None], root: str
         confusion=mixed,
         score_notes=unpredicted + unlabelled,
         learned=learned,
+        predicted=predicted.of_run(path),
         pictures=pictures,
         large_pictures=large,
         curves=[*drawn.values(), *more],
