@@ -96,12 +96,12 @@ def ours(name: str, data: str):
     from torch.utils.flop_counter import FlopCounterMode
 
     from benchmarks.files import listing
-    from ssl_cli.augment.colour import to_input
     from ssl_cli.backbones.timm import Timm
     from ssl_cli.data.images.files import storage
+    from ssl_cli.data.images.info import ImageInfo
     from ssl_cli.probes.frozen.subject import FrozenModel
 
-    mean, std, device = (0.5,) * 3, (0.25,) * 3, torch.device("cpu")
+    info, device = ImageInfo("photos", 3, 224, (), COUNT, COUNT, 0, (0.5,) * 3, (0.25,) * 3), torch.device("cpu")
     backbone = Timm(3, 224, name).eval()
     backbone.net.load_state_dict(_network(name).state_dict())
     x = torch.randn(SIDE, SIDE)
@@ -112,10 +112,10 @@ def ours(name: str, data: str):
             root, names = listing(data)
             images, *_ = storage.store(root, names, 224, 3, cache_dir=Path(cache))
             times.append(time.perf_counter())
-            features = FrozenModel(backbone, images, mean, std, device)(torch.arange(len(images)))
+            features = FrozenModel(backbone, images, info, device)(torch.arange(len(images)))
             times.append(time.perf_counter())
             with torch.no_grad():
-                expected = backbone.net(to_input(images[:8], mean, std))
+                expected = backbone.net(info.to_input(images[:8]))
         decode, network = times[1] - times[0], times[2] - times[1]
         return {
             "files": (decode + network) / COUNT,
