@@ -8,11 +8,14 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from ssl_cli.config.compose import run_app
+from ssl_cli.config.kinds import IMAGE, kind_of
 from ssl_cli.errors import UserError, did_you_mean
 from ssl_cli.predict.table import check_out, columns, write
 from ssl_cli.runs.catalog import checkpoint_file, run_of, unused_path
+from ssl_cli.system.atomic import write_json
 
 SPLITS = ("all", "train", "val", "test")
+SCORE = ".score.json"
 LINEAR = "ssl_cli.probes.linear.Linear"  # what names classes where a method has learned none
 LIKE_THE_RUN = ("root", "value_range", "max_pixels")  # settings of a folder that can be set; all else is the run's
 
@@ -30,34 +33,49 @@ def run(config: DictConfig) -> int:
 
     from ssl_cli.predict.part import Part
     from ssl_cli.predict.run import Tally, answer
+    from ssl_cli.predict.score import Score, known_classes, lines
     from ssl_cli.setup.restore import open_model
 
     rebuilt, device = open_model(file, config)
+    noun = rebuilt.info.noun
     predictor, key = predictor_of(file, rebuilt, device, config)
     source = source_of(file, rebuilt, device, config, typed)
     out = Path(config.out) if config.out is not None else default_out(file, source.name, str(config.split))
-    least, targets = config.min_probability, list(predictor.targets)
+    least, targets, score = config.min_probability, list(predictor.targets), None
+    if config.against is not None:
+        if not predictor.classes:
+            raise UserError(f"against={config.against} scores classes, and {file} has learned none; leave it away")
+        score = Score(known_classes(config.against, source.paths(), source.root), predictor.classes)
     with Part(
         out, {"predictor": key, **source.identity(), "columns": columns(bool(predictor.classes), targets)}
     ) as part:
         if part.done:
-            print(f"going on after {part.done:,} of {source.count:,} images: {part.file}")
+            print(f"going on after {part.done:,} of {source.count:,} {noun}s: {part.file}")
         try:
             answer(source, rebuilt.method.measured, rebuilt.info, device, predictor, part)
         except KeyboardInterrupt:
-            print(f"stopped after {part.done:,} of {source.count:,} images; the same command goes on: {part.file}")
+            print(f"stopped after {part.done:,} of {source.count:,} {noun}s; the same command goes on: {part.file}")
             raise
-        tally, header = Tally(), columns(bool(predictor.classes), targets, least is not None)
-        rows = tally.counted(part.rows(), bool(predictor.classes), least)
+        tally, header = Tally(noun), columns(bool(predictor.classes), targets, least is not None)
+        rows = tally.counted(
+            score.counted(part.rows(), least) if score else part.rows(), bool(predictor.classes), least
+        )
         try:
             write(out, header, rows)
         except OSError as error:
             raise UserError(f"cannot write {out}: {error.strerror}; the answers are in {part.file}") from error
         part.remove()
-    print(f"{source.count:,} images of {source.name}, by {_what(predictor)} of {file}")
+    print(f"{source.count:,} {noun}s of {source.name}, by {_what(predictor)} of {file}")
     for line in tally.lines(predictor, least):
         print(line)
     print(f"predictions: {out}")
+    if score and (found := score.result()) is None:
+        print(f"not scored: no image that {config.against} has a class of could be read")
+    elif score:
+        for line in lines(found, config.against, least):
+            print(line)
+        write_json(score_file(out), {"against": config.against, **found})
+        print(f"score: {score_file(out)}")
     return 0
 
 
@@ -67,6 +85,13 @@ def check(config: DictConfig, typed: Sequence[str]) -> None:
         raise UserError(f"split={config.split} is not one of {', '.join(SPLITS)}{did_you_mean(config.split, SPLITS)}")
     if config.out is not None:
         check_out(Path(config.out))
+        if config.against is not None and (scored := score_file(Path(config.out))).exists():
+            raise UserError(f"{scored} exists; nothing was overwritten: write another out=FILE.csv")
+    if config.against not in (None, "folders") and not Path(config.against).expanduser().is_file():
+        raise UserError(
+            f"against={config.against} is not a file; write against=FILE.csv, with a column of files and one of "
+            "labels, or against=folders"
+        )
     keys = {item.lstrip("+~").split("=")[0] for item in typed}
     if is_folder(config.dataset):
         ignored = sorted(k for k in keys if k.startswith("dataset.") and k.split(".")[1] not in LIKE_THE_RUN)
@@ -93,14 +118,19 @@ def as_in_the_table(node: dict[str, Any], name: str, run: DictConfig, typed: Seq
 
 def is_folder(node: Any) -> bool:
     """Return whether a data set is a folder of the user's own images: these are streamed."""
-    return isinstance(node, DictConfig) and "layout" in node and "root" in node
+    return isinstance(node, DictConfig) and "layout" in node and "root" in node and kind_of(node) == IMAGE
 
 
 def default_out(checkpoint: Path, name: str, split: str) -> Path:
     """Return a file that is not there yet, in the run that the checkpoint is of."""
     parts = [name, *([split] if split != "all" else [])]
     name = "-".join("".join(c if c.isalnum() or c in "._" else "_" for c in part).lstrip(".") for part in parts)
-    return unused_path(checkpoint, "predicted", f"{name or 'images'}.csv")
+    return unused_path(checkpoint, "predicted", f"{name or 'images'}.csv", (SCORE,))
+
+
+def score_file(out: Path) -> Path:
+    """Return the file beside a table that has its score."""
+    return out.with_suffix(SCORE)
 
 
 def predictor_of(file: Path, rebuilt: Any, device: Any, config: DictConfig, trained: Any = None) -> tuple[Any, str]:
@@ -167,7 +197,7 @@ def is_regression(node: Any) -> bool:
 
 def source_of(file: Path, rebuilt: Any, device: Any, config: DictConfig, typed: Sequence[str]) -> Any:
     """Return the images that are asked about."""
-    from ssl_cli.data.dataset import load_fitting
+    from ssl_cli.data.dataset import check_kind, load_fitting
     from ssl_cli.predict.source import Files, Stored
     from ssl_cli.setup.restore import with_images
 
@@ -179,6 +209,7 @@ def source_of(file: Path, rebuilt: Any, device: Any, config: DictConfig, typed: 
         data, note = load_fitting(node, rebuilt.info, typed)
         print(note)
         return Stored(data, str(config.split), node.get("root"))
+    check_kind(node, rebuilt.info)
     own = rebuilt.config.dataset
     reading = min(own.get("reading", 1) if is_folder(own) else node["reading"], 2)  # the third rules are of classes
     ranges = node["value_range"] if node["value_range"] is not None else rebuilt.info.value_range or {}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # Keys of a plug-in's YAML that speak to the program, not to the plug-in.
-ANNOTATIONS = ("_limits_", "_texts_", "_needs_", "_gives_")
+ANNOTATIONS = ("_limits_", "_texts_", "_needs_", "_gives_", "_kind_", "_kinds_")
 
 
 MISSING: Any = "???"  # as OmegaConf writes it, whose import this module can do without
@@ -120,6 +120,7 @@ class OnImages:
     test_root: str | None = setting(None, text=True)
     labels_file: str | None = setting(None, text=True)
     augment: Any = None
+    backbone: Any = None
     trainer: DeviceConfig = field(default_factory=DeviceConfig)
 
 
@@ -147,6 +148,7 @@ class PredictConfig(OnImages):
 
     out: str | None = setting(None, text=True)
     min_probability: float | None = setting(None, limit="0 < x <= 1")
+    against: str | None = setting(None, text=True)
     split: str = "all"
     probe: Any = None
 
@@ -163,6 +165,17 @@ class PickConfig(OnImages):
     out: str | None = setting(None, text=True)
     prefix: str = setting("/data/local-files/?d=", text=True)
     probe: Any = None
+
+
+@dataclass
+class AuditConfig(OnImages):
+    """``ssl audit``. Values and meanings: ``conf/audit.yaml``."""
+
+    ckpt: str | None = setting(None, text=True)
+    near: float = setting(0.9, limit="0 < x <= 1")
+    few: int = setting(10, limit=">= 0")
+    neighbours: int = setting(20, limit=">= 1")
+    fail_on: str | None = setting(None)
 
 
 @dataclass
@@ -188,6 +201,7 @@ class ViewsConfig:
     dataset: Any = MISSING
     augment: Any = MISSING
     pretext: Any = MISSING
+    backbone: Any = None
 
 
 SCHEMAS = {
@@ -196,10 +210,12 @@ SCHEMAS = {
     "embed": EmbedConfig,
     "predict": PredictConfig,
     "pick": PickConfig,
+    "audit": AuditConfig,
     "export": ExportConfig,
     "views": ViewsConfig,
 }
 
+NOT_CHOSEN = "backbone"  # a group that is the run's own but for ``ssl train``: there for data sets that bring one
 GROUPS = ("probes", "dataset", "method", "backbone", "augment", "pretext", "optimizer", "schedule", "trainer")
 CHOICES = {
     name: f.metadata["choices"] for name, f in TrainerConfig.__dataclass_fields__.items() if f.metadata["choices"]

@@ -18,6 +18,7 @@ from ssl_cli.runs.directory import RunDir
 from ssl_cli.setup.prepare import Experiment
 from ssl_cli.system.signals import StopRequest
 from ssl_cli.system.terminal import Progress, clock
+from ssl_cli.system.transfer import striped
 from ssl_cli.training.compiled import compiled
 from ssl_cli.training.guard import GIVE_UP, Guard
 from ssl_cli.training.metrics import Metrics, SinceLastRow, files
@@ -72,7 +73,7 @@ def fit(
     Raises:
         RunError: the loss or the gradient is not finite any more, or a checkpoint cannot be written.
     """
-    t = begin(e, run, resumed, metrics or Metrics(files(run)))
+    t = begin(e, run, resumed, metrics)
     with t.saver, t.guard.explaining(t.state, t.saver.last_good), t.progress:
         if resumed is None and (not e.total_steps or starts_trained(e.config)):
             look_at_start(t)
@@ -93,9 +94,11 @@ def fit(
     return t.state
 
 
-def begin(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, metrics: Metrics) -> Training:
-    """Bring all parts to where training starts, or goes on."""
-    trainer, state = e.config.trainer, TrainingState()
+def begin(
+    e: Experiment, run: RunDir, resumed: dict[str, Any] | None = None, metrics: Metrics | None = None
+) -> Training:
+    """Bring all parts to where training starts, or goes on; the arguments are those of `fit`."""
+    trainer, state, metrics = e.config.trainer, TrainingState(), metrics or Metrics(files(run))
     if resumed is not None:
         restore(e, resumed)
         state = TrainingState(**resumed["progress"])
@@ -178,7 +181,7 @@ def gradients(t: Training, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         with t.watch.part("augment"):
             task = e.pretext(part, t.generator)
             if e.config.trainer.channels_last:
-                task.views = [view.contiguous(memory_format=torch.channels_last) for view in task.views]
+                task.views = [striped(view) for view in task.views]
         bf16 = torch.autocast(e.device.type, torch.bfloat16, enabled=e.precision == torch.bfloat16)
         with t.watch.part("forward"), bf16, averaging(t.model, number == count):
             outputs = t.model(task)

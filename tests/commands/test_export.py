@@ -56,7 +56,7 @@ def test_weights_are_the_checkpoints_and_give_the_same_features(ssl, trained):
     mean, std = (json.loads(about[key]) for key in ("mean", "std"))
     some = here.data.splits["test"][:50]
     both = [
-        extract(network.to(memory_format=torch.contiguous_format), here.data.images, some, mean, std, "cpu")
+        extract(network.to(memory_format=torch.contiguous_format), here.data.images, some, here.info, "cpu")
         for network in (fresh, here.method.measured)
     ]
     assert torch.equal(*both) and both[0].shape[1] == int(about["feature_dim"]) and both[0].std() > 0

@@ -8,14 +8,14 @@ from experiments import composed
 from torch import nn
 
 from ssl_cli.batch import Task
-from ssl_cli.data.info import DataInfo
+from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.errors import RunError, UserError
 from ssl_cli.methods.ebm import check_energies, contrastive_divergence
 from ssl_cli.methods.jem import free_energy
 from ssl_cli.methods.shared.langevin import Chains, langevin
 from ssl_cli.setup.parts import build_method
 
-INFO = DataInfo("tiny", 1, 16, tuple("0123456789"), 64, 64, 64, (0.3,), (0.25,))
+INFO = ImageInfo("tiny", 1, 16, tuple("0123456789"), 64, 64, 64, (0.3,), (0.25,))
 
 
 def built(name, *overrides, info=INFO):
@@ -126,7 +126,7 @@ def test_what_does_not_fit_is_refused(name):
         built(name, "backbone=convnet")
     if name == "jem":
         with pytest.raises(UserError, match="method=jem needs some labels.*method=ebm"):
-            built("jem", info=DataInfo("flat", 1, 16, (), 64, 64, 0, (0.3,), (0.25,)))
+            built("jem", info=ImageInfo("flat", 1, 16, (), 64, 64, 0, (0.3,), (0.25,)))
 
 
 def test_samples_are_shown():

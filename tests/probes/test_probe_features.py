@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
 import torch
+from experiments import image_info
 from torch import nn
 
 from ssl_cli.backbones.convnet import ConvNet
-from ssl_cli.probes.frozen.features import extract, fingerprint, pixels
+from ssl_cli.data.images.raw import pixels
+from ssl_cli.probes.frozen.features import extract, fingerprint
 
-MEAN, STD = (0.5,), (0.25,)
+INFO = image_info(1, 16, (0.5,), (0.25,))
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def backbone():
 
 def test_extract_is_the_forward_pass_in_evaluation_mode(images, backbone):
     positions = torch.tensor([7, 3, 19])
-    features = extract(backbone, images, positions, MEAN, STD, "cpu")
+    features = extract(backbone, images, positions, INFO, "cpu")
     with torch.no_grad():
         expected = backbone.eval()((images[positions].float() / 255 - 0.5) / 0.25)
     assert features.dtype == torch.float32
@@ -33,7 +35,7 @@ def test_extract_leaves_every_mode_and_buffer_as_it_was(images, backbone):
     backbone.train()
     backbone.stem.eval()  # a frozen part inside
     before = fingerprint(backbone)
-    extract(backbone, images, torch.arange(20), MEAN, STD, "cpu")
+    extract(backbone, images, torch.arange(20), INFO, "cpu")
     assert backbone.training and backbone.stages[0].down[1].training
     assert not backbone.stem[1].training
     assert fingerprint(backbone) == before
@@ -41,19 +43,19 @@ def test_extract_leaves_every_mode_and_buffer_as_it_was(images, backbone):
 
 def test_extract_restores_the_mode_after_an_error(images, backbone):
     with pytest.raises(RuntimeError):
-        extract(backbone, images.repeat(1, 3, 1, 1), torch.arange(4), MEAN * 3, STD * 3, "cpu")
+        extract(backbone, images.repeat(1, 3, 1, 1), torch.arange(4), image_info(3, 16, (0.5,) * 3, (0.25,) * 3), "cpu")
     assert backbone.training
 
 
 def test_extract_does_not_depend_on_the_batch_size(images, backbone):
-    a, b = (extract(backbone, images, torch.arange(20), MEAN, STD, "cpu", batch_size=n) for n in (3, 512))
+    a, b = (extract(backbone, images, torch.arange(20), INFO, "cpu", batch_size=n) for n in (3, 512))
     torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
 
 
 def test_extract_ignores_an_outer_autocast(images, backbone):
-    expected = extract(backbone, images, torch.arange(4), MEAN, STD, "cpu")
+    expected = extract(backbone, images, torch.arange(4), INFO, "cpu")
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(extract(backbone, images, torch.arange(4), MEAN, STD, "cpu"), expected)
+        assert torch.equal(extract(backbone, images, torch.arange(4), INFO, "cpu"), expected)
 
 
 def test_extract_gathers_from_a_memory_map(images, backbone, tmp_path):
@@ -61,13 +63,13 @@ def test_extract_gathers_from_a_memory_map(images, backbone, tmp_path):
     mapped = torch.from_numpy(np.load(tmp_path / "images.npy", mmap_mode="c"))
     positions = torch.tensor([11, 2])
     assert torch.equal(
-        extract(backbone, mapped, positions, MEAN, STD, "cpu"), extract(backbone, images, positions, MEAN, STD, "cpu")
+        extract(backbone, mapped, positions, INFO, "cpu"), extract(backbone, images, positions, INFO, "cpu")
     )
 
 
 def test_features_of_no_image_and_features_to_train_on(images, backbone):
-    assert extract(backbone, images, torch.arange(0), MEAN, STD, "cpu").shape == (0, backbone.dim)
-    features = extract(backbone, images, torch.arange(4), MEAN, STD, "cpu")
+    assert extract(backbone, images, torch.arange(0), INFO, "cpu").shape == (0, backbone.dim)
+    features = extract(backbone, images, torch.arange(4), INFO, "cpu")
     nn.Linear(backbone.dim, 2)(features).sum().backward()  # an inference tensor would refuse
 
 

@@ -9,8 +9,8 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from ssl_cli.config.stored import blaming_config
+from ssl_cli.data.base import Data, split_fingerprint
 from ssl_cli.data.dataset import load
-from ssl_cli.data.images.base import ImageData, split_fingerprint
 from ssl_cli.errors import UserError
 from ssl_cli.pretext.base import Pretext
 from ssl_cli.probes.frozen.features import extract
@@ -36,7 +36,7 @@ class Neighbours:
 class Inspection:
     """What the pictures of a report are made of."""
 
-    data: ImageData
+    data: Data
     pretext: Pretext
     split: str  # of the images shown
     at: Tensor  # [n] positions of the images shown
@@ -69,7 +69,7 @@ def inspect_run(run: Path, root: str | None, trusted: list[str], tell: Callable[
     node = stored_node(node, run, root)
     tell(f"images of {info.name}")
     with blaming_config(run / "checkpoints"):
-        data, pretext = load(node, info.size), build_pretext(config, info)
+        data, pretext = load(node, info.seen_own), build_pretext(config, info)
     if split_fingerprint(data) != info.splits:
         raise UserError(f"the images of {info.name} are not those that the run was trained on")
     device = choose_device("auto")
@@ -78,13 +78,13 @@ def inspect_run(run: Path, root: str | None, trusted: list[str], tell: Callable[
     split, at = shown_images(data)
     bank = sample(data.splits["train"], BANK, seed=1)
     tell(f"features of {len(at)} {split} and {len(bank)} train images")
-    features, keys = (extract(backbone, data.images, p, info.mean, info.std, device) for p in (at, bank))
+    features, keys = (extract(backbone, data.inputs, p, info, device) for p in (at, bank))
     neighbours = nearest(at[:QUERIES], features[:QUERIES], bank, keys, NEIGHBOURS)
     step, root = rebuilt.state["progress"]["step"], node.get("root")
     return Inspection(data, pretext, split, at, features, neighbours, step, root)
 
 
-def shown_images(data: ImageData) -> tuple[str, Tensor]:
+def shown_images(data: Data) -> tuple[str, Tensor]:
     """Return the split that is shown and positions [n] in it: of test, else val, else train; labelled ones if any."""
     split = next((s for s in ("test", "val") if len(data.splits[s])), "train")
     positions = data.splits[split]
