@@ -43,7 +43,7 @@ def accuracies(run: Path, labels: list[int], seeds: int, strategies: list[str]) 
     settings = {"dataset": None, "trainer": {"device": "auto", "threads": None}, "trusted_modules": []}
     t = open_checkpoint(run / "checkpoints/last.pt", OmegaConf.create(settings))
     cache = FeatureCache(run / "features")
-    network = FrozenModel(t.method.measured, t.data.images, t.info.mean, t.info.std, t.device, cache)
+    network = FrozenModel(t.method.measured, t.data.inputs, t.info, t.device, cache)
     everything = torch.empty(len(t.data.labels), t.method.measured.dim)
     for at in t.data.splits.values():
         everything[at] = network(at)

@@ -174,7 +174,7 @@ def accuracy(e, backbone) -> float:
     parts = {}
     for name, at in e.data.splits.items():
         at = at[:: max(1, -(-len(at) // SCORED))]
-        features = extract(backbone, e.data.images, at, e.info.mean, e.info.std, e.device)
+        features = extract(backbone, e.data.inputs, at, e.info, e.device)
         parts[name] = Split(features, e.data.labels[at])
     probe = Linear(["all"], penalties=[1e-3, 1e-2, 1e-1])
     (result,) = probe.run(Features(parts["train"], parts["val"], parts["test"], len(e.info.classes)))

@@ -52,18 +52,17 @@ def _lists(data: str):
 
 
 def _epochs(net, data, learn, held, steps_of):
-    from ssl_cli.data.images.base import pixel_stats
     from ssl_cli.probes.frozen.features import extract
     from ssl_cli.probes.knn import knn_predict
 
-    mean, std = pixel_stats(data)
+    info = data.info({}, name=data.name, classes=data.classes, images=len(data.labels), train_size=0, labelled=0)
     batches = iter(range(EPOCHS))
 
     def once() -> dict[str, float]:
         began = time.perf_counter()
         steps_of(next(batches))
         seconds = time.perf_counter() - began
-        keys, queries = (extract(net, data.images, at, mean, std, "cpu") for at in (learn, held))
+        keys, queries = (extract(net, data.images, at, info, "cpu") for at in (learn, held))
         predicted = knn_predict(keys, data.labels[learn], queries, 200, 0.07, len(data.classes))
         return {"seconds": seconds, "knn": (predicted == data.labels[held]).double().mean().item()}
 

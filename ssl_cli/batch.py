@@ -10,18 +10,23 @@ from ssl_cli.photos import Photos
 
 @dataclass
 class Batch:
-    """Images as stored, on the training device."""
+    """Inputs as stored, on the training device."""
 
-    images: Tensor | Photos  # [B, C, H, W] uint8; `Photos` where they are stored whole, in shapes of their own
+    inputs: Tensor | Photos  # images: [B, C, H, W] uint8, or `Photos` where they are stored whole, of unlike shapes
     labels: Tensor  # [B] int64 human label; -1 = unlabelled, or hidden from the method
     indices: Tensor  # [B] int64 position in the data set
+
+    @property
+    def images(self) -> Tensor | Photos:
+        """The inputs, by the name that they have where only images will do."""
+        return self.inputs
 
 
 @dataclass
 class Task:
     """What a pretext makes of a batch: views, and where it defines them, pseudo-labels."""
 
-    views: list[Tensor]  # V tensors [B', C, H, W] float, normalised
+    views: list[Tensor]  # V inputs of a network: of images tensors [B', C, H, W] float, normalised
     targets: Tensor | None  # [B'] the pretext's pseudo-label, as `Target` describes it; None where it defines none
     labels: Tensor  # [B'] int64 human label; -1 where absent
     indices: Tensor  # [B'] int64
@@ -52,8 +57,8 @@ class Target:
 def accumulation_parts(batch: Batch, parts: int) -> list[Batch]:
     """Cut a batch into equal parts that are worked through one after another.
 
-    Each part takes every ``parts``-th image, so that each begins with its share of the labelled ones.
+    Each part takes every ``parts``-th input, so that each begins with its share of the labelled ones.
     """
     if parts == 1:
         return [batch]
-    return [Batch(batch.images[i::parts], batch.labels[i::parts], batch.indices[i::parts]) for i in range(parts)]
+    return [Batch(batch.inputs[i::parts], batch.labels[i::parts], batch.indices[i::parts]) for i in range(parts)]

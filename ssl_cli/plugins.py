@@ -6,7 +6,9 @@ Import from here: where these things live inside ``ssl_cli`` may change, their n
 from ssl_cli.augment.augment import Augment
 from ssl_cli.backbones.base import Backbone
 from ssl_cli.batch import Batch, Target, Task
+from ssl_cli.data.base import Data, Raw
 from ssl_cli.data.images.base import ImageData
+from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.data.info import DataInfo
 from ssl_cli.distributed.collectives import all_reduce_sum, gather
 from ssl_cli.distributed.group import rank, world_size
@@ -21,13 +23,16 @@ __all__ = [
     "Augment",
     "Backbone",
     "Batch",
+    "Data",
     "DataInfo",
     "Features",
     "ImageData",
+    "ImageInfo",
     "Method",
     "Photos",
     "Pretext",
     "Probe",
+    "Raw",
     "Result",
     "Split",
     "Target",

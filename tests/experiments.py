@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import composition  # noqa: F401
+import read_once  # noqa: F401
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -14,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from ssl_cli.config.jobs import slug
 from ssl_cli.config.paths import conf_dir
 from ssl_cli.config.schema import SCHEMAS
+from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.runs import checkpoint
 from ssl_cli.runs.directory import RunDir
 from ssl_cli.setup.prepare import Experiment, prepare
@@ -96,6 +98,11 @@ def train(path: Path, overrides: list[str], stop_after: int | None = None) -> tu
     experiment.loader.batch = counted
     loop.fit(experiment, run, resumed, Stop)
     return experiment, run
+
+
+def image_info(channels: int = 1, size: int = 8, mean=(0.3,), std=(0.2,)) -> ImageInfo:
+    """Return facts about images, where only their shape and normalisation matter."""
+    return ImageInfo("images", channels, size, (), 0, 0, 0, tuple(mean), tuple(std))
 
 
 def tensors(node, prefix="") -> dict[str, torch.Tensor]:

@@ -10,7 +10,7 @@ from experiments import option
 from omegaconf import OmegaConf
 
 from ssl_cli.backbones.build import build_backbone
-from ssl_cli.data.info import DataInfo
+from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.export.kinds import KINDS
 from ssl_cli.export.model import Model
 from ssl_cli.export.subject import Subject, _images
@@ -43,7 +43,7 @@ def subject(name: str, channels: int = 3, **settings) -> Subject:
     node |= {key: value for key, value in small.items() if key in node} | settings
     side = max(16, 2 * node.get("patch_size", 1)) if settings.get("stem") != "imagenet" else 32
     numbers = {"mean": (0.4,) * channels, "std": (0.2,) * channels}
-    info = DataInfo("shapes", channels, side, ("a", "b", "c"), 9, 9, 9, **numbers)
+    info = ImageInfo("shapes", channels, side, ("a", "b", "c"), 9, 9, 9, **numbers)
     backbone = build_backbone(node, info, 0, pretrained=False)
     with torch.no_grad():
         for layer in backbone.modules():  # as training leaves them

@@ -1,10 +1,11 @@
-"""What every backbone is: images to features."""
+"""What every backbone is: inputs to features."""
 
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ssl_cli.backbones.foreign.origin import Origin
@@ -15,14 +16,19 @@ class Backbone(nn.Module, ABC):
     """The network that is kept: methods train it, probes measure it."""
 
     dim: int  # width of the features
-    in_channels: int  # colour channels of the images
-    min_size: int  # smallest side of an image, in pixels, that leaves something to average
+    in_channels: int  # of images: their colour channels
+    min_size: int  # of images: smallest side, in pixels, that leaves something to average
+    told: tuple[str, ...] = ("in_channels", "image_size")  # what it knows of its inputs, by the names of its arguments
     still: tuple[str, ...] = ()  # names of norms whose statistics stay, see `ssl_cli.backbones.adapt`
     origin: Origin | None = None  # of its weights, where somebody else has trained them
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
         """Return features [B, dim] of normalised images [B, in_channels, H, W], H and W at least ``min_size``."""
+
+    def example(self) -> Tensor:
+        """Return one small input, on the CPU: of images [1, in_channels, min_size, min_size]."""
+        return torch.zeros(1, self.in_channels, self.min_size, self.min_size)
 
     def feature_map(self, images: Tensor) -> Tensor:
         """Return the last map [B, dim, h, w]; of our own networks its mean over h and w is what `forward` returns.

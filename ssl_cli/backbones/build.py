@@ -1,4 +1,4 @@
-"""Build a backbone for the images of a data set."""
+"""Build a backbone for the inputs of a data set."""
 
 import contextlib
 import inspect
@@ -12,7 +12,6 @@ from ssl_cli.backbones.adapt import KEYS
 from ssl_cli.backbones.base import Backbone
 from ssl_cli.config.build import instantiate, without_annotations
 from ssl_cli.data.info import DataInfo
-from ssl_cli.errors import UserError
 
 ORDINARY = {"weights": None, "zero_init_residual": False}  # settings of weights that are random, and nothing else
 
@@ -22,33 +21,30 @@ def build_backbone(node: Mapping[str, Any], info: DataInfo, seed: int, *, pretra
 
     Args:
         node: the settings of the ``backbone`` group.
-        info: the images that it will see.
+        info: the inputs that it will see.
         seed: of the random weights; it seeds PyTorch's own generator.
         pretrained: whether to take the weights that ``node`` names under ``weights``. False: all weights are random,
             whatever it names, and so are those that training starts at zero (``zero_init_residual``), without which a
             ResNet's residual branches would add nothing; this is the baseline that a run is measured against.
 
-    A constructor that has a parameter ``image_size`` is told the side of the images, in pixels.
+    The constructor is told what `DataInfo.for_network` has: of images ``in_channels``, and their side in pixels,
+    ``image_size``, where it has such a parameter.
 
     Raises:
-        UserError: the images are too small for this backbone.
+        UserError: this backbone cannot take the inputs, see `DataInfo.check_backbone`.
     """
     torch.manual_seed(seed)
     node = {key: value for key, value in node.items() if key not in KEYS}
     ordinary = {} if pretrained else {key: value for key, value in ORDINARY.items() if key in node}
-    size = {"image_size": info.image_size} if _asks_for_size(node["_target_"]) else {}
-    backbone: Backbone = instantiate({**node, **ordinary}, in_channels=info.channels, **size)
-    if info.image_size < backbone.min_size:
-        raise UserError(
-            f"this backbone needs images of at least {backbone.min_size} pixels, {info.name} has {info.image_size}; "
-            f"write {info.size_key}={backbone.min_size} or backbone=convnet"
-        )
+    told = info.for_network(lambda name: _asks_for(node["_target_"], name))
+    backbone: Backbone = instantiate({**node, **ordinary}, **told)
+    info.check_backbone(backbone)
     return backbone
 
 
-def _asks_for_size(target: str) -> bool:
+def _asks_for(target: str, name: str) -> bool:
     with contextlib.suppress(Exception):  # what cannot be found is said where it is built
-        return "image_size" in inspect.signature(get_object(target)).parameters
+        return name in inspect.signature(get_object(target)).parameters
     return False
 
 
@@ -62,5 +58,5 @@ def called_with(node: Mapping[str, Any], backbone: Backbone) -> tuple[str, dict[
     settings = {key: value for key, value in without_annotations(node).items() if key not in KEYS}
     target = settings.pop("_target_")
     settings |= {"weights": None} if "weights" in settings else {}
-    settings |= {"image_size": backbone.image_size} if hasattr(backbone, "image_size") else {}
-    return target, {"in_channels": backbone.in_channels, **settings}
+    told = {name: getattr(backbone, name) for name in backbone.told if hasattr(backbone, name)}
+    return target, {**told, **settings}

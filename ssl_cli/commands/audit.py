@@ -66,8 +66,8 @@ def opened(file: Path | None, config: DictConfig, typed: Sequence[str]) -> tuple
 
     Without a checkpoint nothing gives features: None.
     """
+    from ssl_cli.data.base import split_fingerprint
     from ssl_cli.data.dataset import load, load_fitting
-    from ssl_cli.data.images.base import split_fingerprint
     from ssl_cli.probes.frozen.cache import FeatureCache
     from ssl_cli.probes.frozen.subject import FrozenModel
     from ssl_cli.probes.progress import measuring
@@ -76,7 +76,7 @@ def opened(file: Path | None, config: DictConfig, typed: Sequence[str]) -> tuple
 
     node = None if config.dataset is None else OmegaConf.to_container(config.dataset, resolve=True)
     if node is not None and "group_column" in node:
-        node["torn_groups"] = True  # they are what is looked for
+        node["audited"] = True  # what training leaves out is looked at, too
     if file is None:
         set_threads(config.trainer.threads)
         data = load(node)
@@ -92,7 +92,7 @@ def opened(file: Path | None, config: DictConfig, typed: Sequence[str]) -> tuple
         print(note)
     run, info = run_of(file), rebuilt.info
     cache = FeatureCache(run / "features") if run else None
-    network = FrozenModel(rebuilt.method.measured, data.images, info.mean, info.std, device, cache)
+    network = FrozenModel(rebuilt.method.measured, data.inputs, info, device, cache)
 
     def features(at: Any) -> Any:
         with measuring("computing features"):

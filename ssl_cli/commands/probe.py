@@ -10,6 +10,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from ssl_cli.config.compose import run_app
+from ssl_cli.config.kinds import check_kinds
+from ssl_cli.config.paths import composed_from
 from ssl_cli.config.words import command
 from ssl_cli.data.budget import parse_budget
 from ssl_cli.data.pseudo_labels import FILE, KEY
@@ -46,6 +48,8 @@ def run(config: DictConfig) -> int:
         RunDir.check_free(chosen)
     probe = instantiate(config.probe)  # what is wrong with its settings should not wait for the images
     trained = open_checkpoint(file, config, list(HydraConfig.get().overrides.task))
+    choices, kind = HydraConfig.get().runtime.choices, trained.info.kind
+    check_kinds({"probe": config.probe}, kind, "this run was trained on", composed_from(), choices)
     if trained.note:
         print(trained.note)
     name = f"{HydraConfig.get().runtime.choices.probe}-{trained.data.name}"
@@ -68,7 +72,7 @@ def run(config: DictConfig) -> int:
         write_json(directory / "result.json", result)
     except (OSError, UserError) as error:  # what was measured is shown all the same
         failure = error
-    print_table(result["results"], Console(), result["backbone"])
+    print_table(result["results"], Console(), result["backbone"], trained.data.noun)
     sha = result["frozen"]["before"][:12]
     print(f"test split of {result['dataset']}; the backbone stayed frozen (sha256 {sha} before and after)")
     if failure is not None:
@@ -78,7 +82,7 @@ def run(config: DictConfig) -> int:
     if sentence := verdict(directory, result["results"]):
         print(sentence)
     if measured.spread:
-        print(f"labels of all train images: {directory / FILE}")
+        print(f"labels of all train {trained.data.noun}s: {directory / FILE}")
         if config.dataset is None and (source := run_of(file)) is not None:
             budgets = list(measured.spread)
             print(f"to learn from them, too: {training_command(source, directory, str(trained.node.labels), budgets)}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # Keys of a plug-in's YAML that speak to the program, not to the plug-in.
-ANNOTATIONS = ("_limits_", "_texts_", "_needs_", "_gives_")
+ANNOTATIONS = ("_limits_", "_texts_", "_needs_", "_gives_", "_kind_", "_kinds_")
 
 
 MISSING: Any = "???"  # as OmegaConf writes it, whose import this module can do without
@@ -120,6 +120,7 @@ class OnImages:
     test_root: str | None = setting(None, text=True)
     labels_file: str | None = setting(None, text=True)
     augment: Any = None
+    backbone: Any = None
     trainer: DeviceConfig = field(default_factory=DeviceConfig)
 
 
@@ -200,6 +201,7 @@ class ViewsConfig:
     dataset: Any = MISSING
     augment: Any = MISSING
     pretext: Any = MISSING
+    backbone: Any = None
 
 
 SCHEMAS = {
@@ -213,6 +215,7 @@ SCHEMAS = {
     "views": ViewsConfig,
 }
 
+NOT_CHOSEN = "backbone"  # a group that is the run's own but for ``ssl train``: there for data sets that bring one
 GROUPS = ("probes", "dataset", "method", "backbone", "augment", "pretext", "optimizer", "schedule", "trainer")
 CHOICES = {
     name: f.metadata["choices"] for name, f in TrainerConfig.__dataclass_fields__.items() if f.metadata["choices"]

@@ -11,7 +11,14 @@ from ssl_cli.data.groups import numbered
 from ssl_cli.errors import UserError
 
 
-def draw(labels: Tensor, budget: str, seed: int, classes: Sequence[str] = (), groups: Tensor | None = None) -> Tensor:
+def draw(
+    labels: Tensor,
+    budget: str,
+    seed: int,
+    classes: Sequence[str] = (),
+    groups: Tensor | None = None,
+    noun: str = "image",
+) -> Tensor:
     """Choose the images that keep their label, stratified by class.
 
     One seed fixes one order of each class, and every budget takes the first images of it: ``1/class`` is contained in
@@ -27,6 +34,7 @@ def draw(labels: Tensor, budget: str, seed: int, classes: Sequence[str] = (), gr
         seed: of the draw.
         classes: names of the classes, for the error's text.
         groups: [N] int64, -1 = of no group, which counts as one of its own; None: there are none.
+        noun: what an input is called in the error's text.
 
     Returns:
         Sorted positions into ``labels``, int64.
@@ -41,15 +49,15 @@ def draw(labels: Tensor, budget: str, seed: int, classes: Sequence[str] = (), gr
     present = labels[labels >= 0].unique().tolist()
     if not present:
         raise UserError(
-            f"dataset.labels={budget} asks for labels and the training images have none: write dataset.labels=all"
+            f"dataset.labels={budget} asks for labels and the training {noun}s have none: write dataset.labels=all"
         )
     generator = torch.Generator().manual_seed(seed)
     ids = order = None
     if kind in OF_GROUPS:
         if groups is None:
             raise UserError(
-                f"dataset.labels={budget} counts groups, and these images have none; write dataset.group_column=NAME "
-                "beside dataset.labels_file, or a budget of images: 10% or 4/class"
+                f"dataset.labels={budget} counts groups, and these {noun}s have none; write dataset.group_column=NAME "
+                f"beside dataset.labels_file, or a budget of {noun}s: 10% or 4/class"
             )
         ids = numbered(groups.cpu())
         order = torch.randperm(int(ids.max()) + 1, generator=generator)
@@ -57,7 +65,7 @@ def draw(labels: Tensor, budget: str, seed: int, classes: Sequence[str] = (), gr
     for label in present:
         members = torch.nonzero(labels == label).flatten().cpu()
         if ids is None:
-            queue, what = members[torch.randperm(len(members), generator=generator)], "labelled training images"
+            queue, what = members[torch.randperm(len(members), generator=generator)], f"labelled training {noun}s"
         else:
             queue, what = order[torch.isin(order, ids[members])], "groups"
         count = max(1, round(amount * len(queue))) if "fraction" in kind else amount

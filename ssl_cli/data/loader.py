@@ -1,16 +1,16 @@
 """Batches by step number: the same seed and step give the same batch, whatever came before."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ssl_cli.batch import Batch
 from ssl_cli.distributed.collectives import rank_rows
-from ssl_cli.photos import Photos
 from ssl_cli.system.transfer import send
 
-LARGE = 4 << 30  # bytes of images that are probably on a disk and not in memory
+LARGE = 4 << 30  # bytes of inputs that are probably on a disk and not in memory
 
 
 def mix(seed: int, *keys: int) -> int:
@@ -25,35 +25,35 @@ def mix(seed: int, *keys: int) -> int:
 
 
 class Loader:
-    """Gathers shuffled batches from stored images; stateless, so that a resumed run sees what an unbroken one sees.
+    """Gathers shuffled batches from stored inputs; stateless, so that a resumed run sees what an unbroken one sees.
 
-    An epoch is ``steps_per_epoch`` batches. Where that is more images than there are positions (few labels), the
+    An epoch is ``steps_per_epoch`` batches. Where that is more inputs than there are positions (few labels), the
     positions are gone through again, each time in a new order; where it is less, the rest of an epoch's order is left
     out (the last, incomplete batch).
 
-    Where labelled images are given apart, each batch begins with ``labelled_per_batch`` of them, and the labels of the
+    Where labelled inputs are given apart, each batch begins with ``labelled_per_batch`` of them, and the labels of the
     rest are hidden; each of the two streams is gone through in an order of its own.
 
     Of several ranks each gets its own rows of the same batch.
 
     Args:
-        images: [N, C, H, W] uint8 or whole photos, in memory or memory-mapped.
+        inputs: as `Data.cut_from` has them, in memory or memory-mapped.
         labels: [N] int64, already without those that the method must not see.
-        positions: [n] the images to learn from.
-        batch_size: images a batch, of all ranks together.
+        positions: [n] the inputs to learn from.
+        batch_size: inputs a batch, of all ranks together.
         steps_per_epoch: batches an epoch.
         seed: of the order.
         device: where batches go.
-        labelled: [m] the images that begin each batch, with their labels; None: all images come from ``positions``.
+        labelled: [m] the inputs that begin each batch, with their labels; None: all inputs come from ``positions``.
         labelled_per_batch: how many of them.
-        parts: that a batch will be worked through in: no part's images depend on the number of ranks.
+        parts: that a batch will be worked through in: no part's inputs depend on the number of ranks.
         ahead: read the next batch on a second thread while the model works; None: where reading may have to wait, for
             a disk or for the way to a GPU (not where the images are on it).
     """
 
     def __init__(
         self,
-        images: Tensor | Photos,
+        inputs: Any,
         labels: Tensor,
         positions: Tensor,
         *,
@@ -66,7 +66,7 @@ class Loader:
         parts: int = 1,
         ahead: bool | None = None,
     ):
-        self.images, self.labels, self.positions = images, labels, positions
+        self.inputs, self.labels, self.positions = inputs, labels, positions
         self.batch_size, self.steps_per_epoch = batch_size, steps_per_epoch
         if device.type == "cuda" and device.index is None:  # a thread has a current device of its own
             device = torch.device("cuda", torch.cuda.current_device())
@@ -75,10 +75,8 @@ class Loader:
         self.parts = parts
         self.weights: Tensor | None = None  # [N] how often each image is drawn; None: each once
         self._epoch, self._order, self._labelled_order = -1, positions, positions[:0]
-        if (
-            ahead is None
-        ):  # rows that are on the GPU are only asked for: a thread would take the interpreter for nothing
-            ahead = images.nbytes > LARGE if device.type == "cpu" else images.device != device
+        if ahead is None:  # rows on the GPU are only asked for: a thread would take the interpreter for nothing
+            ahead = inputs.nbytes > LARGE if device.type == "cpu" else inputs.device != device
         self._thread = ThreadPoolExecutor(1) if ahead else None
         self._next: tuple[int, Future] | None = None
 
@@ -109,12 +107,12 @@ class Loader:
             labels = torch.cat([self.labels[known], torch.full_like(labels, -1)])
             chosen = torch.cat([known, chosen])
         chosen, labels = rank_rows(chosen, self.parts), rank_rows(labels, self.parts)
-        if isinstance(self.images, Photos):
-            images = self.images[chosen]
-            images = images.packed() if self._thread and images.device.type == "cpu" else images  # waits for the disk
-        else:
-            images = self.images[send(chosen, self.images.device)]
-        return Batch(*(send(tensor, self.device) for tensor in (images, labels, chosen)))
+        if isinstance(self.inputs, Tensor):
+            inputs = self.inputs[send(chosen, self.inputs.device)]
+        else:  # of unlike shapes; where each lies is known on the CPU
+            inputs = self.inputs[chosen]
+            inputs = inputs.packed() if self._thread and inputs.device.type == "cpu" else inputs  # waits for the disk
+        return Batch(*(send(tensor, self.device) for tensor in (inputs, labels, chosen)))
 
     def _shuffled(self, epoch: int) -> Tensor:
         generator = torch.Generator().manual_seed(mix(self.seed, epoch))

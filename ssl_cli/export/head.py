@@ -43,7 +43,7 @@ def fitted_head(t: OpenedCheckpoint) -> tuple[nn.Linear, float | None]:
             )
 
     def split(positions: Tensor) -> Split:
-        features = extract(t.method.measured, t.data.images, positions, t.info.mean, t.info.std, t.device)
+        features = extract(t.method.measured, t.data.inputs, positions, t.info, t.device)
         return Split(features, t.data.labels[positions])
 
     train, val, test = (split(positions) for positions in at.values())

@@ -76,10 +76,9 @@ class Predict(Method):
     ):
         super().__init__(backbone, data)
         self.target, self.label_smoothing = target, label_smoothing
-        size = target.size or data.image_size
-        if size < backbone.min_size:
+        if target.size is not None and target.size < backbone.min_size:
             raise UserError(
-                f"the pretext's views are {size} pixels wide, this backbone needs {backbone.min_size}; write "
+                f"the pretext's views are {target.size} pixels wide, this backbone needs {backbone.min_size}; write "
                 f"pretext.at_least={backbone.min_size}, a larger {data.size_key}, or fewer tiles"
             )
         if target.kind == "class":

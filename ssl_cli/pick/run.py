@@ -41,7 +41,7 @@ def to_label(
         )
     run = run_of(t.file)
     cache = FeatureCache(run / "features") if run else None
-    network = FrozenModel(t.method.measured, t.data.images, t.info.mean, t.info.std, t.device, cache)
+    network = FrozenModel(t.method.measured, t.data.inputs, t.info, t.device, cache)
 
     def features(at: Tensor) -> Tensor:  # in the order of the data set: whatever the seed, they are in the cache
         place = at.argsort()

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ssl_cli.data.images.base import ImageData
+from ssl_cli.data.base import Data
 from ssl_cli.errors import UserError
 from ssl_cli.predict.calibration import Familiar, fit_temperature
 from ssl_cli.predict.predictor import OwnClassifier, Predictor
@@ -37,7 +37,7 @@ def fit(t: OpenedCheckpoint, probes: Mapping[str, Probe], own: bool, log: Callab
     """
     data, run = t.data, run_of(t.file)
     cache = FeatureCache(run / "features") if run else None
-    features = FrozenModel(t.method.measured, data.images, t.info.mean, t.info.std, t.device, cache)
+    features = FrozenModel(t.method.measured, data.inputs, t.info, t.device, cache)
     where = t.device if t.device.type == "cuda" else "cpu"
     budget = str(t.node.labels) if data.labelled else "all"
     said: list[str] = []
@@ -78,7 +78,7 @@ def fit(t: OpenedCheckpoint, probes: Mapping[str, Probe], own: bool, log: Callab
     return Predictor(name, classes, classifier, temperature, count, familiar, numbers)
 
 
-def _testable(data: ImageData) -> ImageData:
+def _testable(data: Data) -> Data:
     """Return the data with some test split: probes score one, and it does not matter here which."""
     splits = data.splits
     if len(splits["test"]):

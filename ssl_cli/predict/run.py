@@ -24,8 +24,8 @@ def answer(
 ) -> None:
     """Append the rows of all images that have none yet."""
     for chunk in source.chunks(part.done):
-        images = chunk.images
-        features = extract(network, images, torch.arange(len(images)), info.mean, info.std, device)
+        inputs = chunk.inputs
+        features = extract(network, inputs, torch.arange(len(inputs)), info, device)
         part.add(rows_of(chunk, predictor.answers(features), predictor.classes))
 
 
@@ -35,7 +35,7 @@ def rows_of(chunk: Chunk, answers: Answers, classes: tuple[str, ...]) -> list[li
     if classes:
         cells += [[classes[i] for i in answers.classes.tolist()], _rounded(answers.probability, PLACES)]
         cells += [[classes[i] for i in answers.second.tolist()], _rounded(answers.second_probability, PLACES)]
-    cells.append([None] * len(chunk.images) if answers.unlike is None else _rounded(answers.unlike, PERCENT))
+    cells.append([None] * len(chunk.inputs) if answers.unlike is None else _rounded(answers.unlike, PERCENT))
     cells += [[v if math.isfinite(v) else None for v in values.tolist()] for values in answers.targets.values()]
     known = zip(*cells, strict=True)
     blank = [None] * len(cells)
@@ -53,6 +53,7 @@ def _rounded(values: torch.Tensor, digits: int) -> list[float | None]:
 class Tally:
     """What is said of a prediction at its end; counts while the rows go by."""
 
+    noun: str = "image"  # what one is called
     images: int = 0
     broken: int = 0
     named: list[str] = field(default_factory=list)  # the first of those
@@ -93,14 +94,15 @@ class Tally:
         if predictor.classes and least is not None:
             rest = self.images - self.broken - self.decided
             lines.append(
-                f"{self.decided:,} images have a class of probability {least:g} or more; {rest:,} are left to a "
+                f"{self.decided:,} {self.noun}s have a class of probability {least:g} or more; {rest:,} are left to a "
                 "person: their class is empty, and the column guess has the likeliest"
             )
         if self.decided:
-            how = f"calibrated on {predictor.calibrated_on:,} images of val, temperature {predictor.temperature:.3g}"
-            how = how if predictor.calibrated_on else "not calibrated: val has no labelled image"
+            how = f"not calibrated: val has no labelled {self.noun}"
+            if known := predictor.calibrated_on:
+                how = f"calibrated on {known:,} {self.noun}s of val, temperature {predictor.temperature:.3g}"
             lines.append(
                 f"expect {100 * self.certainty / self.decided:.1f} % of the {self.decided:,} classes to be right, on "
-                f"images like those of val (mean probability; {how})"
+                f"{self.noun}s like those of val (mean probability; {how})"
             )
         return lines

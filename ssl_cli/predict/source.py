@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ssl_cli.data.images.base import ImageData
+from ssl_cli.data.base import Data
 from ssl_cli.data.images.files.cache import as_images
 from ssl_cli.data.images.files.decode import pixels_allowed
 from ssl_cli.data.images.files.depth import Ranges, UnknownRange
@@ -31,7 +31,7 @@ class Chunk:
     """Images that follow each other."""
 
     paths: list[str]  # of n images, as a table has them
-    images: Tensor  # [m, C, H, W] uint8 of those that could be read
+    inputs: Tensor  # of the m that could be read, as `Data.inputs` has them
     broken: dict[int, str] = field(default_factory=dict)  # place among the n of each of the others -> the reason
 
 
@@ -59,7 +59,7 @@ class Files:
         root: the folder.
         info: what the run knew of its images.
         reading: version of the rules that its pixels were read by.
-        value_range: what becomes 0 and 255 in files of more than 8 bits, as in `ImageData`.
+        value_range: what becomes 0 and 255 in files of more than 8 bits, as in `Data`.
         max_pixels: of a file; None: what Pillow deems safe.
 
     Raises:
@@ -140,13 +140,13 @@ class Stored:
         UserError: the split has no image.
     """
 
-    def __init__(self, data: ImageData, split: str, root: str | None):
+    def __init__(self, data: Data, split: str, root: str | None):
         parts = [at for name, at in data.splits.items() if split in ("all", name)]
         self.data, self.split, self.root = data, split, Path(str(root)).expanduser()
         self.at = torch.cat(parts).sort().values
         self.name, self.count = data.name, len(self.at)
         if not self.count:
-            raise UserError(f"split={split} of {data.name} has no image; write split=all")
+            raise UserError(f"split={split} of {data.name} has no {data.noun}; write split=all")
 
     def paths(self) -> list[str]:
         """Return what a table calls each image, see `path`."""
@@ -163,7 +163,7 @@ class Stored:
         """Yield the images after the first ``done``; see `Source.chunks`."""
         with Progress(self.count, done, every=10.0, after=1.0, stderr=True) as progress:
             for at in self.at[done:].split(CHUNK):
-                yield Chunk([self.path(i) for i in at.tolist()], self.data.images[at])
+                yield Chunk([self.path(i) for i in at.tolist()], self.data.inputs[at])
                 done += len(at)
                 left = clock(progress.left(done))
                 progress.show(done, f"{WORK}: {done:,} of {self.count:,}, {left} left")

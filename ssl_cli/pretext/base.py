@@ -1,6 +1,7 @@
 """What every pretext task is: the data side of a method."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,29 +25,28 @@ class Pretext(ABC):
     def __init__(self, augment: Augment, data: DataInfo):
         self.augment = augment
         self.data = data
-        self.view_size = data.image_size  # pixels; side of the views that `views` makes
+        self.view_size = data.view_size  # pixels; side of the views that `views` makes, where they have one
 
     @abstractmethod
     def __call__(self, batch: Batch, generator: torch.Generator) -> Task:
-        """Return the task for images [B, C, H, W] uint8, or whole photos, of which `views` cuts its views."""
+        """Return the task for inputs as stored: images [B, C, H, W] uint8, or whole photos; `views` makes its views."""
 
     @property
     def cuts_photos(self) -> bool:
         """Whether views are cut from anywhere in images that are stored whole."""
-        return self.augment.cuts_photos
+        return getattr(self.augment, "cuts_photos", False)
 
     def views(
-        self, images: Tensor | Photos, generator: torch.Generator, count: int = 1, augment: Augment | None = None
+        self, inputs: Tensor | Photos, generator: torch.Generator, count: int = 1, augment: Augment | None = None
     ) -> list[Tensor]:
-        """Return ``count`` independently augmented versions of the images, each [B, C, size, size] float, normalised.
+        """Return ``count`` independently changed versions of the inputs: of images [B, C, size, size] float.
 
         ``augment`` replaces the recipe that the pretext was built with.
         """
-        mean, std = self.data.mean, self.data.std
-        return (augment or self.augment)(images, mean, std, generator, views=count, size=self.view_size)
+        return self.data.views(augment or self.augment, inputs, generator, count, self.view_size)
 
-    def shown(self, task: Task) -> dict[str, Tensor]:
-        """Return what a person should see of a task: heading -> pictures [B', C, h, w] in [0, 1], in this order."""
+    def shown(self, task: Task) -> dict[str, Any]:
+        """Return what a person should see of a task: heading -> what `visible` returns, in this order."""
         one = len(task.views) == 1
         return {"view" if one else f"view {i}": self.visible(view) for i, view in enumerate(task.views, 1)}
 
@@ -56,7 +56,6 @@ class Pretext(ABC):
             return []
         return [f"label {target}" for target in task.targets.tolist()]
 
-    def visible(self, view: Tensor) -> Tensor:
-        """Return a normalised view [B', C, h, w] as pixels in [0, 1]."""
-        mean, std = (view.new_tensor(values).view(-1, 1, 1) for values in (self.data.mean, self.data.std))
-        return (view * std + mean).clamp(0, 1)
+    def visible(self, view: Tensor) -> Any:
+        """Return a view as a person sees it: pixels [B', C, h, w] in [0, 1], or B' texts."""
+        return self.data.visible(view)

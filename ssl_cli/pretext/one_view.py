@@ -1,4 +1,4 @@
-"""One augmented view: what supervised training needs."""
+"""One changed view: what supervised training needs."""
 
 import torch
 
@@ -7,10 +7,10 @@ from ssl_cli.pretext.base import Pretext
 
 
 class OneView(Pretext):
-    """Each image once, augmented, with the label it has."""
+    """Each input once, changed by the recipe, with the label it has."""
 
     resizes = True
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> Task:
-        """Return one view [B, C, H, W]; no pseudo-label."""
-        return Task(self.views(batch.images, generator), None, batch.labels, batch.indices)
+        """Return one view; no pseudo-label."""
+        return Task(self.views(batch.inputs, generator), None, batch.labels, batch.indices)

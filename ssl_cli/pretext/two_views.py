@@ -1,4 +1,4 @@
-"""Two augmented views of each image: what joint-embedding methods compare (Chen et al. 2020, arXiv:2002.05709)."""
+"""Two views of each input: what joint-embedding methods compare (Chen et al. 2020, arXiv:2002.05709)."""
 
 import torch
 
@@ -9,7 +9,7 @@ from ssl_cli.pretext.base import Pretext
 
 
 class TwoViews(Pretext):
-    """Each image twice, augmented independently.
+    """Each input twice, changed independently.
 
     ``augment2`` is a recipe of its own for the second view, as BYOL has (Grill et al. 2020, arXiv:2006.07733,
     appendix B); None draws both views from the same recipe.
@@ -22,9 +22,9 @@ class TwoViews(Pretext):
         self.augment2 = augment2
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> Task:
-        """Return two views [B, C, H, W]; row i of both shows the same image; no pseudo-label."""
+        """Return two views; row i of both is of the same input; no pseudo-label."""
         if self.augment2 is None:
-            views = self.views(batch.images, generator, count=2)
+            views = self.views(batch.inputs, generator, count=2)
         else:
-            views = self.views(batch.images, generator) + self.views(batch.images, generator, augment=self.augment2)
+            views = self.views(batch.inputs, generator) + self.views(batch.inputs, generator, augment=self.augment2)
         return Task(views, None, batch.labels, batch.indices)

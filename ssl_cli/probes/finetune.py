@@ -10,20 +10,21 @@ from torch import Tensor, nn
 
 from ssl_cli.augment.augment import Augment
 from ssl_cli.backbones.base import Backbone
+from ssl_cli.data.base import Raw
 from ssl_cli.errors import UserError
 from ssl_cli.optim.groups import follow_schedule, layer_decayed, param_groups
 from ssl_cli.optim.optimizers import adamw
 from ssl_cli.probes.base import Features, Probe, Result, check_budgets
-from ssl_cli.probes.frozen.networks import Pixels
 from ssl_cli.probes.progress import tracked
 from ssl_cli.probes.solvers.classifiers import best_of, check_rates, shuffled
+from ssl_cli.system.transfer import striped
 
 
 class FineTune(Probe):
     """A copy of the backbone and a new linear classifier are trained together on augmented images.
 
     AdamW, its learning rate falling to 0 along a cosine, lower towards the input where ``layer_decay`` is below 1
-    (arXiv:2003.10555). The raw pixels have nothing to fine-tune: their row is missing. The row of the random weights is
+    (arXiv:2003.10555). The raw baseline has nothing to fine-tune: its row is missing. The row of the random weights is
     training from scratch for as long.
 
     Args:
@@ -66,10 +67,12 @@ class FineTune(Probe):
         """Score the test split at each budget; see `Probe.run`."""
         self.notices = []
         if len(self.lrs) > 1 and not len(features.val.labels):
-            self.notices = ["finetune probe: left out, for its rate is chosen on val, which has no labelled image"]
+            self.notices = [
+                f"finetune probe: left out, for its rate is chosen on val, which has no labelled {features.noun}"
+            ]
             return []
         network = features.source.network if features.source else None
-        if isinstance(network, Pixels):
+        if isinstance(network, Raw):
             return []
         if not isinstance(network, Backbone):
             raise UserError("the finetune probe trains the whole backbone; leave layer away, or write probe.blocks=N")
@@ -130,9 +133,7 @@ class FineTune(Probe):
             follow_schedule(optimizer, 0.5 + 0.5 * math.cos(math.pi * step / steps), step / steps)
             at = drawn[following()]
             view = source.augmented(self.augment, features.train.positions[at], generator)
-            loss = F.cross_entropy(
-                model(view.contiguous(memory_format=torch.channels_last)), labels[at].to(source.device)
-            )
+            loss = F.cross_entropy(model(striped(view)), labels[at].to(source.device))
             loss.backward()
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)

@@ -1,4 +1,4 @@
-"""A model beside its baselines: the raw pixels and the same backbone with random weights, by the same probes."""
+"""A model beside its baselines: raw features and the same backbone with random weights, by the same probes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ssl_cli.backbones.base import Backbone, evaluating
 from ssl_cli.backbones.build import build_backbone
-from ssl_cli.data.images.base import ImageData
+from ssl_cli.data.base import Data
 from ssl_cli.data.info import DataInfo
 from ssl_cli.data.labels import fingerprint as draw_fingerprint
 from ssl_cli.errors import RunError, UserError
@@ -18,7 +18,7 @@ from ssl_cli.methods.base import Method
 from ssl_cli.probes.base import Probe, Result
 from ssl_cli.probes.frozen.cache import FeatureCache
 from ssl_cli.probes.frozen.features import extract, fingerprint
-from ssl_cli.probes.frozen.networks import Layer, Pixels
+from ssl_cli.probes.frozen.networks import Layer
 from ssl_cli.probes.frozen.subject import FrozenModel
 from ssl_cli.probes.measurement import Measurement
 from ssl_cli.probes.runner import run_probes
@@ -31,14 +31,14 @@ MATRIX = 100  # classes up to which result.json has the confusion matrix; predic
 
 
 class Trained(Protocol):
-    """A trained model and the images that it is measured on: an `Experiment` at its end, or an opened checkpoint."""
+    """A trained model and the inputs that it is measured on: an `Experiment` at its end, or an opened checkpoint."""
 
     config: DictConfig  # of the run; builds the baseline with random weights
     method: Method
-    info: DataInfo  # the facts that the model was built with; its normalisation is used for any images
-    data: ImageData  # what is probed
+    info: DataInfo  # the facts that the model was built with; its normalisation is used for any inputs
+    data: Data  # what is probed
     node: DictConfig  # the data set's settings, of which ``labels`` and ``label_seed`` name the ``labelled``
-    labelled: Tensor  # [n] positions of the train images whose label may be used
+    labelled: Tensor  # [n] positions of the train inputs whose label may be used
     device: torch.device  # where the backbones run
 
 
@@ -65,10 +65,10 @@ def measure_with_baselines(
     cache: FeatureCache | None = None,
     start: Backbone | None = None,
 ) -> Measurement:
-    """Run the probes on raw pixels, on the backbone as the seed made it, as training was given it, and as it is.
+    """Run the probes on raw features, on the backbone as the seed made it, as training was given it, and as it is.
 
     Args:
-        t: the trained model and the images.
+        t: the trained model and the inputs.
         probes: name -> probe.
         log: gets a line for each thing worth knowing.
         layer: of the backbones, see `Layer`; None: their end.
@@ -84,14 +84,14 @@ def measure_with_baselines(
     method, info, device = t.method, t.info, t.device
     node = OmegaConf.to_container(t.config.backbone, resolve=True)
     random = build_backbone(node, info, t.config.seed, pretrained=False).to(device)
+    raw = t.data.raw(info).to(device)
     trained = {"random": random, **({} if start is None else {BEFORE: start}), t.config.name: method.measured}
     networks: dict[str, nn.Module] = {
-        "pixels": Pixels(info.channels, info.image_size, info.mean, info.std).to(device),
+        raw.name: raw,
         **{name: network if layer is None else Layer(network, layer) for name, network in trained.items()},
     }
     models = {
-        name: FrozenModel(net, t.data.images, info.mean, info.std, device, cache, t.data.stored)
-        for name, net in networks.items()
+        name: FrozenModel(net, t.data.inputs, info, device, cache, t.data.cut_from) for name, net in networks.items()
     }
     before = fingerprint(method.measured)
     where = device if device.type == "cuda" else "cpu"
@@ -108,7 +108,7 @@ def own_classifier(e: Experiment) -> Result | None:
     """Score the classifier that the method itself has learned, on the test split; None where it has none."""
     test = e.data.splits["test"]
     test = test[e.data.labels[test] >= 0]
-    features = extract(e.method.measured, e.data.images, test, e.info.mean, e.info.std, e.device)
+    features = extract(e.method.measured, e.data.inputs, test, e.info, e.device)
     with evaluating(e.method), torch.inference_mode():
         logits = e.method.predict(features.to(e.device))
     if logits is None:

@@ -1,17 +1,15 @@
 """Does the representation notice images of another kind? Distance to the training images, against a second data set."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_cli.data.dataset import load, seen_at
-from ssl_cli.data.images.base import ImageData, resize, split_fingerprint, to_channels
+from ssl_cli.data.base import Data, split_fingerprint
+from ssl_cli.data.dataset import load_fitting
 from ssl_cli.errors import UserError
-from ssl_cli.photos import Photos
 from ssl_cli.probes.base import Features, Probe, Result
 from ssl_cli.probes.frozen.subject import FrozenModel
 from ssl_cli.probes.progress import tracked
@@ -82,7 +80,7 @@ class OOD(Probe):
 
     def __init__(self, against: Mapping[str, Any], k: int = 50, images: int = 5000):
         self.against, self.k, self.images = dict(against), k, images
-        self._strangers: ImageData | None = None
+        self._strangers: Data | None = None
 
     def run(self, features: Features) -> list[Result]:
         """Score both data sets by their distance to train; see `Probe.run`. The headline is ``auroc``."""
@@ -96,8 +94,10 @@ class OOD(Probe):
         test = test[:: -(-len(test) // self.images)]
         bank = features.train.features
         k = min(self.k, len(bank))
-        self.notices = [] if k == self.k else [f"ood probe: k={self.k} reduced to {k}, the number of training images"]
-        strangers = source.of(other.images, at).to(bank)
+        self.notices = (
+            [] if k == self.k else [f"ood probe: k={self.k} reduced to {k}, the number of training {features.noun}s"]
+        )
+        strangers = source.of(other.inputs, at).to(bank)
         ours, strange = (part.cpu() for part in strangeness(bank, test, strangers, k))
         areas = auroc(ours, strange, resamples(len(ours)), resamples(len(strange), seed=1))
         missed = missed_strangers(ours, strange)
@@ -117,13 +117,6 @@ class OOD(Probe):
         }
         return [Result(self.name, "none", metrics, settings, target=other.name)]
 
-    def _load(self, source: FrozenModel) -> ImageData:
+    def _load(self, source: FrozenModel) -> Data:
         """Return the second data set, stored and seen as the first is."""
-        channels, size = source.images.shape[1], source.images.shape[-1]
-        whole = isinstance(source.stored, Photos)
-        side = size if source.stored is None else source.stored.side if whole else source.stored.shape[-1]
-        fitted = {"storage_size": side, "channels": channels, "keep_aspect": whole}
-        data = load({**self.against, **{key: value for key, value in fitted.items() if key in self.against}}, size)
-        if (data.channels, data.stored_size) == (channels, side):
-            return data
-        return seen_at(replace(data, images=resize(to_channels(data.cut_from, channels), side), stored=None), size)
+        return load_fitting(self.against, source.info)[0]

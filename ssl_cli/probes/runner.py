@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssl_cli.data.images.base import ImageData, split_fingerprint
-from ssl_cli.data.images.copies import copied
+from ssl_cli.data.base import Data, split_fingerprint
+from ssl_cli.data.copies import copied
 from ssl_cli.errors import UserError
 from ssl_cli.probes.base import Features, Probe, Result, Split
 from ssl_cli.probes.frozen.once import FeaturesOnce
@@ -23,7 +23,7 @@ LARGE = 5000  # labelled images from which any probe takes long enough to say wh
 
 def run_probes(
     models: Mapping[str, Callable[[Tensor], Tensor]],
-    data: ImageData,
+    data: Data,
     labelled: Tensor,
     probes: Mapping[str, Probe],
     log: Callable[[str], None],
@@ -60,9 +60,9 @@ def run_probes(
     usable = _usable(probes, data, labelled, known, budget, log)
     truth = data.labels[test[data.labels[test] >= 0]]
     if any(probe.needs in ("labels", "mixed") for probe, _ in usable.values()) and imbalanced(truth):
-        log(_imbalance(truth))
+        log(_imbalance(truth, data.noun))
     classes, notices = data.num_classes if len(truth) else 0, []
-    common = {"classes": classes, "budget": budget, "label_seed": label_seed, "dataset": data.name}
+    common = {"classes": classes, "budget": budget, "label_seed": label_seed, "dataset": data.name, "noun": data.noun}
     mixtures = {name: _mixture(probe, data, labelled, common) for name, (probe, _) in usable.items()}
     for number, (model, network) in enumerate(models.items(), 1):
         features_of = FeaturesOnce(network, len(data.labels), device)
@@ -119,7 +119,7 @@ class _Mixture:
     rest: Tensor  # [r] of the others
 
 
-def _mixture(probe: Probe, data: ImageData, labelled: Tensor, common: Mapping[str, Any]) -> _Mixture | None:
+def _mixture(probe: Probe, data: Data, labelled: Tensor, common: Mapping[str, Any]) -> _Mixture | None:
     """Return the train images of a probe that needs "mixed" ones; None for any other."""
     if probe.needs != "mixed":
         return None
@@ -138,7 +138,7 @@ def _mixture(probe: Probe, data: ImageData, labelled: Tensor, common: Mapping[st
 
 def _usable(
     probes: Mapping[str, Probe],
-    data: ImageData,
+    data: Data,
     labelled: Tensor,
     known: Tensor,
     budget: str,
@@ -151,22 +151,23 @@ def _usable(
         fits = labelled[data.labels[labelled] >= 0] if probe.needs == "mixed" else positions["train"]
         missing = [split for split, at in (("train", fits), ("test", positions["test"])) if not len(at)]
         if missing:
-            what = {"targets": "image with a target", "images": "image"}.get(probe.needs, "labelled image")
+            noun = data.noun
+            what = {"targets": f"{noun} with a target", "images": noun}.get(probe.needs, f"labelled {noun}")
             log(f"no {what} in {' and '.join(missing)}: nothing to measure with the {name} probe")
         else:
             usable[name] = (probe, positions)
     return usable
 
 
-def _imbalance(truth: Tensor) -> str:
+def _imbalance(truth: Tensor, noun: str) -> str:
     counts = torch.bincount(truth)
     return (
-        f"the classes have {counts[counts > 0].min()} to {counts.max()} test images: the headline is balanced "
+        f"the classes have {counts[counts > 0].min()} to {counts.max()} test {noun}s: the headline is balanced "
         "accuracy, the mean over classes of the share that is right"
     )
 
 
-def known_targets(data: ImageData) -> dict[str, Tensor]:
+def known_targets(data: Data) -> dict[str, Tensor]:
     """Return the numeric targets [N] of a data set: its factors, and ``label`` where all class names are numbers."""
     with contextlib.suppress(ValueError):
         values = torch.tensor([float(name) for name in data.classes] + [float("nan")], dtype=torch.float64)
@@ -175,7 +176,7 @@ def known_targets(data: ImageData) -> dict[str, Tensor]:
     return dict(data.factors)
 
 
-def _positions(needs: str, data: ImageData, labelled: Tensor, known: Tensor, budget: str) -> dict[str, Tensor]:
+def _positions(needs: str, data: Data, labelled: Tensor, known: Tensor, budget: str) -> dict[str, Tensor]:
     """Return the images of each split that a probe with such needs may use."""
     has_label, train = data.labels >= 0, data.splits["train"]
     usable = known if needs == "targets" else has_label

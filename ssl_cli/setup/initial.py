@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ssl_cli.backbones.adapt import KEYS
 from ssl_cli.config.build import without_annotations
+from ssl_cli.data.dataset import check_kind
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError, did_you_mean
 from ssl_cli.runs.catalog import checkpoint_file
@@ -32,6 +33,8 @@ def initialised(config: DictConfig, typed: Sequence[str], chosen: Sequence[str])
     """
     file = checkpoint_file(str(config.init), "init")
     _, saved, info = read_checkpoint(file, config.trusted_modules)
+    if "dataset" in chosen:
+        check_kind(config.dataset, info)
     config = config.copy()
     OmegaConf.set_struct(config, False)
     backbone_typed = "backbone" in chosen or any(_is_of_backbone(_key(item)) for item in typed)
@@ -60,10 +63,11 @@ def initialised(config: DictConfig, typed: Sequence[str], chosen: Sequence[str])
             config.pretext.size = saved.pretext.size
         if "augment" not in chosen:
             config.augment = saved.augment
-    # On other images a backbone that is trained on adapts to their own statistics; a frozen one cannot.
+    # On other data a backbone that is trained on adapts to their own statistics; a frozen one cannot.
     taken = "dataset" not in chosen or config.trainer.freeze_backbone or not trains(config)
-    if taken and config.dataset.get("mean") is None:
-        config.dataset.mean, config.dataset.std = list(info.mean), list(info.std)
+    if taken:
+        for key, value in info.inherited(config.dataset).items():
+            config.dataset[key] = value
     if config.name == saved.name or "name" not in {_key(item) for item in typed}:
         config.name = f"{config.name} from {saved.name}"
     config.init = str(file)

@@ -11,8 +11,8 @@ import torch
 
 from ssl_cli.config.chosen import dataset_settings, moved_along, moved_root
 from ssl_cli.config.words import command
-from ssl_cli.data.dataset import load, stored_as
-from ssl_cli.data.images.base import ImageData, split_fingerprint
+from ssl_cli.data.base import Data, split_fingerprint
+from ssl_cli.data.dataset import load
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError
 from ssl_cli.runs.catalog import read_json
@@ -24,7 +24,7 @@ COMPARED = 1000  # files whose pieces are compared before a run's images are use
 Splits = Mapping[str, Mapping[str, str]]
 
 
-def files_by_split(data: ImageData, root: str, test_root: str | None = None) -> dict[str, dict[str, str]]:
+def files_by_split(data: Data, root: str, test_root: str | None = None) -> dict[str, dict[str, str]]:
     """Return what `FILE` holds: of each split the files, by their names below ``root``, and what they are
     known by: `content`.
     """
@@ -41,7 +41,7 @@ def kept_splits(run: Path) -> Splits | None:
     return content if whole else None
 
 
-def check_same_files(data: ImageData, root: str, kept: Splits | None, test_root: str | None = None) -> None:
+def check_same_files(data: Data, root: str, kept: Splits | None, test_root: str | None = None) -> None:
     """Raise ``UserError`` where files have the names that the run's had, and another content."""
     before = {name: known for files in (kept or {}).values() for name, known in files.items()}
     here = {name: file for file in data.files if (name := _below(root, test_root, file)) in before}
@@ -53,12 +53,12 @@ def check_same_files(data: ImageData, root: str, kept: Splits | None, test_root:
     ]
     if changed:
         raise UserError(
-            f"{len(changed)} of the {len(before)} images in {root} have the names of those that the run was trained on "
-            f"but another content ({changed[0]}, say); bring these back: dataset.root=DIR"
+            f"{len(changed)} of the {len(before)} {data.noun}s in {root} have the names of those that the run was "
+            f"trained on but another content ({changed[0]}, say); bring these back: dataset.root=DIR"
         )
 
 
-def own_images(node: dict[str, Any], info: DataInfo, run: Path) -> tuple[ImageData, str]:
+def own_images(node: dict[str, Any], info: DataInfo, run: Path) -> tuple[Data, str]:
     """Load a run's own images with its own splits, also where they have moved, or some of them are gone.
 
     Args:
@@ -74,10 +74,10 @@ def own_images(node: dict[str, Any], info: DataInfo, run: Path) -> tuple[ImageDa
     """
     kept, root, test_root = kept_splits(run), node.get("root"), node.get("test_root")
     if root is not None and kept is not None:  # what is gone could change what is found out
-        node = stored_as(node, info)
+        node = info.stored_as(node)
         if node.get("labels_file") is not None:  # which may have a row for it
             node["on_error"] = "skip"
-    data = load(node, info.size)
+    data = load(node, info.seen_own)
     if split_fingerprint(data) == info.splits:
         if root is not None and data.files:
             check_same_files(data, root, kept, test_root)
@@ -85,9 +85,9 @@ def own_images(node: dict[str, Any], info: DataInfo, run: Path) -> tuple[ImageDa
     if kept is None or root is None or not data.files or data.classes != info.classes:
         other = command("ssl", "probe", ckpt=run, **dataset_settings(node, info.name))
         raise UserError(
-            f"the images of {data.name} are not those that the run was trained on (their names, labels or number), so "
-            "its test split could hold images that it has seen; bring them back, and name their place with "
-            f"dataset.root=DIR, or measure these as other images: {other}"
+            f"the {data.noun}s of {data.name} are not those that the run was trained on (their names, labels or "
+            "number), so its test split could hold images that it has seen; bring them back, and name their place with "
+            f"dataset.root=DIR, or measure these as other {data.noun}s: {other}"
         )
     check_same_files(data, root, kept, test_root)
     row = {_below(root, test_root, file): i for i, file in enumerate(data.files)}
@@ -96,16 +96,16 @@ def own_images(node: dict[str, Any], info: DataInfo, run: Path) -> tuple[ImageDa
         for split in ("train", "val", "test")
     }
     if not len(splits["train"]):
-        raise UserError(f"none of the images that the run was trained on is in {root}; write dataset.root=DIR")
+        raise UserError(f"none of the {data.noun}s that the run was trained on is in {root}; write dataset.root=DIR")
     known, here = (torch.cat([*parts.values()]) for parts in (splits, data.splits))
     before = sum(map(len, kept.values()))
     gone, new = before - len(known), int((~torch.isin(here, known)).sum())
-    what = f"{gone} of its {before} images are gone, and {new} new ones are left out"
+    what = f"{gone} of its {before} {data.noun}s are gone, and {new} new ones are left out"
     what = what if gone or new else "not all labels are as they were"
     return replace(data, splits=splits), f"{data.name}: the run's own splits by file name: {what}"
 
 
-def without_trained(data: ImageData, own: dict[str, Any], info: DataInfo, run: Path) -> tuple[ImageData, str]:
+def without_trained(data: Data, own: dict[str, Any], info: DataInfo, run: Path) -> tuple[Data, str]:
     """Leave out of the test split what the run was trained on, whatever it is called there.
 
     Args:
@@ -128,11 +128,11 @@ def without_trained(data: ImageData, own: dict[str, Any], info: DataInfo, run: P
     if known.all():
         moved = command("ssl", "probe", ckpt=run, **{"dataset.root": own.get("root")})
         raise UserError(
-            f"the run was trained on all {len(test)} test images of {data.name}; for the test split that it has kept "
-            f"apart: {moved}"
+            f"the run was trained on all {len(test)} test {data.noun}s of {data.name}; for the test split that it has "
+            f"kept apart: {moved}"
         )
     count = int(known.sum())
-    note = f"{count} of the {len(test)} test images of {data.name} were trained on by the run: they are left out"
+    note = f"{count} of the {len(test)} test {data.noun}s of {data.name} were trained on by the run: they are left out"
     return replace(data, splits={**data.splits, "test": test[~known]}), note
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from ssl_cli.data.images import copies
+from ssl_cli.data import copies
 from ssl_cli.data.images.files.names import few
 from ssl_cli.distributed.group import world_size
 from ssl_cli.optim.schedule import effective_lr
@@ -46,7 +46,7 @@ def how_it_trains(e: Experiment) -> list[tuple[str, str]]:
     return [
         ("steps", f"{e.total_steps:,} of batch {e.config.trainer.batch_size}; {epochs}"),
         ("view sizes", str(e.view_sizes) if e.view_sizes.stages else ""),
-        ("images per epoch", what_an_epoch_is(e)),
+        (f"{e.data.noun}s per epoch", what_an_epoch_is(e)),
         ("learning rate", f"{learning_rate(e)}, {e.schedule.warmup_steps} warm-up steps"),
     ]
 
@@ -60,8 +60,7 @@ def what_there_is(e: Experiment) -> str:
 
 def how_it_is_stored(e: Experiment) -> str:
     """Return how the images are stored, what that takes, and what views are cut from where that is not obvious."""
-    whole = e.data.keep_aspect and not e.pretext.cuts_photos
-    return e.data.storage + "; views are of the centre squares, for they are no crops" * whole
+    return e.data.storage + e.data.how_views_are_cut(e.pretext.cuts_photos)
 
 
 def what_belongs_together(e: Experiment) -> str:
@@ -80,14 +79,14 @@ def what_can_be_predicted(e: Experiment) -> str:
 
 def what_is_learned_from(e: Experiment) -> str:
     """Return how many images the method gets, and with which labels."""
-    learns, known, more = len(e.loader.positions), len(e.labelled), ""
+    learns, known, more, noun = len(e.loader.positions), len(e.labelled), "", e.data.noun
     if e.propagated is not None:
         sure = f"of a confidence of {e.propagated.min_confidence:g} or more, from {e.propagated.file}"
         more = f" and {len(e.propagated.positions):,} with propagated labels {sure}"
     return {
-        "images": f"{learns:,} images, no labels",
-        "labels": f"{known:,} labelled images{more}",
-        "mixed": f"{known:,} labelled images{more}, and {learns:,} without their labels",
+        "images": f"{learns:,} {noun}s, no labels",
+        "labels": f"{known:,} labelled {noun}s{more}",
+        "mixed": f"{known:,} labelled {noun}s{more}, and {learns:,} without their labels",
     }[e.method.learns_from]
 
 
@@ -106,7 +105,7 @@ def what_an_epoch_is(e: Experiment) -> str:
     """Return how many images an epoch has, and which part of the train split it leaves out or repeats."""
     batch, images = e.config.trainer.batch_size, e.steps_per_epoch * e.config.trainer.batch_size
     if e.method.learns_from == "labels":
-        return f"{images:,}: each labelled image about {images / max(1, len(e.loader.positions)):.1f} times"
+        return f"{images:,}: each labelled {e.data.noun} about {images / max(1, len(e.loader.positions)):.1f} times"
     if e.method.learns_from == "mixed":
         known = e.loader.labelled_per_batch
         hidden = f"{images - e.steps_per_epoch * known:,} unlabelled"

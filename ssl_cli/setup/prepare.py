@@ -11,9 +11,9 @@ from torch import Tensor
 from ssl_cli.backbones.adapt import parse
 from ssl_cli.backbones.norms import check_splits
 from ssl_cli.config.build import instantiate
+from ssl_cli.data.base import Data
 from ssl_cli.data.dataset import load
 from ssl_cli.data.describe import describe
-from ssl_cli.data.images.base import ImageData
 from ssl_cli.data.info import DataInfo
 from ssl_cli.data.loader import Loader
 from ssl_cli.data.pseudo_labels import KEY
@@ -29,6 +29,7 @@ from ssl_cli.setup.initial import initial_weights
 from ssl_cli.setup.parts import build_method, build_pretext, labelled_per_batch, trains
 from ssl_cli.setup.propagated import Propagated, propagated
 from ssl_cli.system.device import choose_device, choose_precision, resident, set_threads
+from ssl_cli.system.transfer import striped_weights
 
 
 @dataclass
@@ -36,7 +37,7 @@ class Experiment:
     """All parts of one run, built and fitting together, before anything is trained or written."""
 
     config: DictConfig
-    data: ImageData
+    data: Data
     info: DataInfo
     labelled: Tensor  # [n] positions of the train images whose label may be used
     propagated: Propagated | None  # labels of further ones, which only training uses
@@ -76,7 +77,7 @@ def prepare(config: DictConfig, resuming: bool = False, kept: Mapping[str, Any] 
     data = load(data_settings(config), config.pretext.get("size"))
     info, labelled = describe(data, config.dataset)
     more = propagated(config.dataset, data, labelled, (kept or {}).get("propagated"))
-    steps_per_epoch, total_steps = count_steps(config, len(data.splits["train"]))
+    steps_per_epoch, total_steps = count_steps(config, len(data.splits["train"]), data.noun)
     schedule = instantiate(config.schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
     method, pretext = prepare_method(config, info, device, resuming), build_pretext(config, info)
     view_sizes = ViewSizes(trainer.progressive or (), pretext.view_size, steps_per_epoch, total_steps)
@@ -120,7 +121,7 @@ def data_settings(config: DictConfig) -> dict[str, Any]:
     return node
 
 
-def count_steps(config: DictConfig, train_size: int) -> tuple[int, int]:
+def count_steps(config: DictConfig, train_size: int, noun: str) -> tuple[int, int]:
     """Return the steps of an epoch, and of the whole training: 0 where nothing is trained.
 
     Raises:
@@ -128,12 +129,12 @@ def count_steps(config: DictConfig, train_size: int) -> tuple[int, int]:
     """
     trainer = config.trainer
     if train_size < 2:
-        raise UserError(f"the train split has {train_size} image{'s' * (train_size != 1)}, and a batch at least 2")
+        raise UserError(f"the train split has {train_size} {noun}{'s' * (train_size != 1)}, and a batch at least 2")
     if not trains(config):
         return max(1, train_size // trainer.batch_size), 0
     if trainer.batch_size > train_size:
         raise UserError(
-            f"trainer.batch_size={trainer.batch_size} is more than the {train_size} images of the train split; "
+            f"trainer.batch_size={trainer.batch_size} is more than the {train_size} {noun}s of the train split; "
             f"write trainer.batch_size={1 << (train_size.bit_length() - 1)} or less"
         )
     steps_per_epoch = train_size // trainer.batch_size
@@ -157,7 +158,7 @@ def prepare_method(config: DictConfig, info: DataInfo, device: torch.device, res
             )
         method.backbone.requires_grad_(False)
     if trainer.channels_last:
-        method = method.to(memory_format=torch.channels_last)
+        method = striped_weights(method)
     check_splits(method, trainer.batch_size // trainer.accumulate, world_size())
     if trainer.synchronise_norms and world_size() > 1:
         synchronise_norms(method)
@@ -177,7 +178,7 @@ def check_adapt(config: DictConfig) -> None:
 
 def build_loader(
     config: DictConfig,
-    data: ImageData,
+    data: Data,
     labelled: Tensor,
     more: Propagated | None,
     method: Method,

@@ -12,7 +12,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from ssl_cli.data.images.base import ImageData, split_fingerprint
+from ssl_cli.data.base import Data, split_fingerprint
 from ssl_cli.data.pseudo_labels import KEY, find_pseudo_labels
 from ssl_cli.errors import UserError
 from ssl_cli.runs.catalog import read_json
@@ -33,7 +33,7 @@ class Propagated:
         own = {"file": self.file, "min_confidence": self.min_confidence}
         return own | {"positions": self.positions.tolist(), "labels": self.labels.tolist()}
 
-    def summary(self, data: ImageData) -> dict[str, Any]:
+    def summary(self, data: Data) -> dict[str, Any]:
         """Return what ``summary.json`` says: how many labels, and which share is right where the data set knows."""
         truth = data.labels[self.positions]
         known = truth >= 0
@@ -62,7 +62,7 @@ def write_labels(file: Path, budgets: Mapping[str, Mapping[str, Tensor]], positi
     replace(file, buffer.getvalue())
 
 
-def propagated(node: DictConfig, data: ImageData, labelled: Tensor, kept: Any = None) -> Propagated | None:
+def propagated(node: DictConfig, data: Data, labelled: Tensor, kept: Any = None) -> Propagated | None:
     """Return the labels that ``dataset.pseudo_labels`` names; None where it is not set.
 
     Args:
@@ -113,7 +113,7 @@ def propagated(node: DictConfig, data: ImageData, labelled: Tensor, kept: Any = 
     return _checked(found, data, labelled)
 
 
-def _checked(found: Mapping[str, Any], data: ImageData, labelled: Tensor) -> Propagated:
+def _checked(found: Mapping[str, Any], data: Data, labelled: Tensor) -> Propagated:
     """Return the labels if they can be: the file, or a run's ``labels.json``, may have been changed by anybody."""
     try:
         positions, labels = (torch.as_tensor(found[name], dtype=torch.int64) for name in ("positions", "labels"))

@@ -13,16 +13,19 @@ from ssl_cli.backbones.adapt import merge
 from ssl_cli.backbones.base import Backbone
 from ssl_cli.backbones.foreign.origin import Origin
 from ssl_cli.config.stored import blaming_config, stored_config
+from ssl_cli.data.base import Data
 from ssl_cli.data.dataset import load_fitting
 from ssl_cli.data.describe import describe
-from ssl_cli.data.images.base import ImageData
 from ssl_cli.data.info import DataInfo
+from ssl_cli.data.kinds import info_from
 from ssl_cli.errors import UserError
 from ssl_cli.methods.base import Method
 from ssl_cli.runs import checkpoint
 from ssl_cli.setup.own_images import own_images, stored_node, without_trained
 from ssl_cli.setup.parts import build_method
 from ssl_cli.system.device import choose_device, set_threads
+from ssl_cli.system.memory import keep_freed_memory
+from ssl_cli.system.transfer import striped_weights
 
 START = "start"  # the checkpoint at step 0 of a run whose backbone was trained before: what training is held against
 
@@ -37,7 +40,7 @@ class OpenedCheckpoint:
     info: DataInfo  # what the run knew of its data; its normalisation is used for any images
     method: Method  # with its weights, which need no gradient
     node: DictConfig  # settings of the data set that is looked at
-    data: ImageData
+    data: Data
     labelled: Tensor  # [n] positions of its train images whose label may be used
     device: torch.device
     note: str  # one line where images had to be made to fit, else ""
@@ -92,7 +95,7 @@ def _described(
 ) -> tuple[dict[str, Any], DictConfig, DataInfo]:
     config = stored_config(state["config"], file, trusted)
     with blaming_config(file):
-        return state, config, DataInfo.from_dict(state["data"])
+        return state, config, info_from(state["data"], config.dataset)
 
 
 def _rebuilt(file: Path, state: dict[str, Any], trusted: Sequence[str]) -> Rebuilt:
@@ -125,17 +128,18 @@ def before_training(
         log(f"no row of before training: {error}")
         return None
     measured = rebuilt.method.measured.to(device).requires_grad_(False)
-    return measured.to(memory_format=torch.channels_last) if rebuilt.config.trainer.channels_last else measured
+    return striped_weights(measured) if rebuilt.config.trainer.channels_last else measured
 
 
 def open_model(file: Path, config: DictConfig) -> tuple[Rebuilt, torch.device]:
     """Rebuild the model of a checkpoint, strictly, frozen and on its device; see `open_checkpoint`."""
+    keep_freed_memory()
     set_threads(config.trainer.threads)
     device = choose_device(config.trainer.device)
     rebuilt = rebuild(file, config.trusted_modules)
     method = rebuilt.method.to(device).requires_grad_(False)
     if rebuilt.config.trainer.channels_last:  # as it was measured at the end of the run, to the last bit
-        method = method.to(memory_format=torch.channels_last)
+        method = striped_weights(method)
     rebuilt.method = method
     return rebuilt, device
 
@@ -177,11 +181,11 @@ def with_images(
             data, note = own_images(OmegaConf.to_container(node), info, run)
         if data.shape != info.shape:
             raise UserError(
-                f"{file} was trained on images of {info.shape}, but its config gives {data.shape}: it is not what the "
-                "run has written"
+                f"{file} was trained on {info.noun}s of {info.shape}, but its config gives {data.shape}: it is not "
+                "what the run has written"
             )
     seen, labelled = describe(data, node)
     if other and not left_out and data.name == info.name and seen.splits != info.splits:
-        note += ", some of these test images perhaps among them, for the splits are not the run's"
+        note += f", some of these test {info.noun}s perhaps among them, for the splits are not the run's"
     step = rebuilt.state["progress"]["step"]
     return OpenedCheckpoint(file, step, run_config, info, method, node, data, labelled, device, note)

@@ -18,6 +18,7 @@ from ssl_cli.runs.directory import RunDir
 from ssl_cli.setup.prepare import Experiment
 from ssl_cli.system.signals import StopRequest
 from ssl_cli.system.terminal import Progress, clock
+from ssl_cli.system.transfer import striped
 from ssl_cli.training.compiled import compiled
 from ssl_cli.training.guard import GIVE_UP, Guard
 from ssl_cli.training.metrics import Metrics, SinceLastRow, files
@@ -180,7 +181,7 @@ def gradients(t: Training, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         with t.watch.part("augment"):
             task = e.pretext(part, t.generator)
             if e.config.trainer.channels_last:
-                task.views = [view.contiguous(memory_format=torch.channels_last) for view in task.views]
+                task.views = [striped(view) for view in task.views]
         bf16 = torch.autocast(e.device.type, torch.bfloat16, enabled=e.precision == torch.bfloat16)
         with t.watch.part("forward"), bf16, averaging(t.model, number == count):
             outputs = t.model(task)

@@ -24,7 +24,7 @@ SHOWN = 8  # images in a picture
 WATCHED = 1024  # images that are looked at for collapse
 COLLAPSE = (
     "the embedding has collapsed at step {step} (deviation {embedding_std:.2f}, healthy about 1; effective "
-    "rank {embedding_rank:.1f}): different images look alike to the method, and the representation will be poor"
+    "rank {embedding_rank:.1f}): different {noun}s look alike to the method, and the representation will be poor"
 )
 
 
@@ -52,7 +52,7 @@ def evaluate(
     if not state.collapsed or state.warned or not (was_collapsed or finished):
         return knn, None
     state.warned = True
-    return knn, COLLAPSE.format(step=state.step, **report)
+    return knn, COLLAPSE.format(step=state.step, noun=e.data.noun, **report)
 
 
 def monitor_knn(e: Experiment) -> float | None:
@@ -62,9 +62,7 @@ def monitor_knn(e: Experiment) -> float | None:
     if len(e.labelled) == 0 or len(val) == 0:
         return None
     bank = e.labelled[:: max(1, -(-len(e.labelled) // BANK))]
-    queries, keys = (
-        extract(e.method.measured, e.data.images, at, e.info.mean, e.info.std, e.device) for at in (val, bank)
-    )
+    queries, keys = (extract(e.method.measured, e.data.inputs, at, e.info, e.device) for at in (val, bank))
     classes = len(e.info.classes)
     k = shrunk_k(200, len(bank), classes)
     guess = knn_vote(keys, e.data.labels[bank], queries, k, temperature=0.07, classes=classes)
@@ -83,9 +81,9 @@ def monitor_collapse(e: Experiment) -> dict[str, Any]:
     """
     at = e.data.splits["val"] if len(e.data.splits["val"]) else e.data.splits["train"]
     at = at[:: max(1, -(-len(at) // WATCHED))]
-    features = extract(e.method.measured, e.data.images, at, e.info.mean, e.info.std, e.device)
-    images, generator = e.data.cut_from[at].to(e.device), torch.Generator().manual_seed(0)
-    views = e.pretext.augment(images, e.info.mean, e.info.std, generator, views=2, size=e.info.size)
+    features = extract(e.method.measured, e.data.inputs, at, e.info, e.device)
+    stored = e.data.cut_from[at].to(e.device)
+    views = e.info.views(e.pretext.augment, stored, torch.Generator().manual_seed(0), count=2)
     pair = [features_of(e.method.measured, [view]) for view in views]
     spaces = {"feature": (features, *pair)}
     embedded = [_embed(e.method, z, e.device) for z in spaces["feature"]]
@@ -117,7 +115,7 @@ def monitor_pseudo_labels(e: Experiment) -> dict[str, float]:
     hidden = hidden[:: max(1, -(-len(hidden) // GUESSED))]
     if not len(hidden):
         return {}
-    features = extract(e.method.measured, e.data.images, hidden, e.info.mean, e.info.std, e.device)
+    features = extract(e.method.measured, e.data.inputs, hidden, e.info, e.device)
     with evaluating(e.method), torch.inference_mode():
         guessed = e.method.pseudo_labels(features.to(e.device))
     if guessed is None:

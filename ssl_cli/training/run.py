@@ -240,19 +240,20 @@ def conclude(experiment: Any, run_dir: RunDir, results: list[dict], seconds: flo
     from ssl_cli.probes.measure import backbone_name
     from ssl_cli.system.terminal import clock
 
+    noun = experiment.data.noun
     if results:
-        print_table(results, Console(), backbone_name(experiment.config))
-        images = len(experiment.data.splits["test"])
+        print_table(results, Console(), backbone_name(experiment.config), noun)
+        count = len(experiment.data.splits["test"])
         if experiment.propagated is not None:
             print(propagated_line(experiment.propagated.summary(experiment.data), len(experiment.labelled)))
-        print(f"scored once, on {images:,} test images; ± is the deviation over draws of the labels")
+        print(f"scored once, on {count:,} test {noun}s; ± is the deviation over draws of the labels")
     elif experiment.info.classes:
-        print("No test image has a label (dataset.test_fraction, or the folder test/), so nothing was measured.")
+        print(f"No test {noun} has a label ({experiment.data.how_to_test}), so nothing was measured.")
     else:
-        print("The images have no labels, so nothing was measured: no kNN, no linear probe.")
+        print(f"The {noun}s have no labels, so nothing was measured: no kNN, no linear probe.")
     done = f"trained in {clock(seconds)}" if experiment.total_steps else "nothing was trained"
     print(f"{done}; run: {run_dir.path}")
-    own = {} if results else {"dataset": "folder", "dataset.root": "LABELLED_DIR"}
+    own = {} if results else experiment.data.labelled_like_it
     print(f"next: {command('ssl', 'probe', ckpt=run_dir.path, probe='linear', **own)}")
     print(f"look: {command('ssl', 'report', run_dir.path)}")
     if sentence := verdict(run_dir.path, results):

@@ -12,7 +12,7 @@ from ssl_cli.augment import boxes as cutting
 from ssl_cli.augment import draw
 from ssl_cli.augment.augment import Augment
 from ssl_cli.batch import Batch
-from ssl_cli.data.info import DataInfo
+from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.setup.parts import build_pretext
 
 SIZES = [(16, 24), (40, 16), (16, 16), (16, 200), (21, 16)] * 16
@@ -115,7 +115,7 @@ PRETEXTS = sorted(p.stem for p in (CONF / "pretext").glob("[!_]*.yaml"))
 @pytest.mark.parametrize("name", PRETEXTS)
 def test_every_pretext_takes_photos(name):
     config = composed("train", [f"pretext={name}", "dataset=shapes", "augment=byol", "method=predict"])
-    info = DataInfo("x", 3, 32, (), 20, 20, 0, (0.5,) * 3, (0.2,) * 3, stored_size=16, keep_aspect=True)
+    info = ImageInfo("x", 3, 32, (), 20, 20, 0, (0.5,) * 3, (0.2,) * 3, stored_size=16, keep_aspect=True)
     pretext = build_pretext(config, info)
     at = torch.arange(20)
     task = pretext(Batch(photo_folder.photos(SIZES[:20]), at % 2, at), seeded())

@@ -5,11 +5,11 @@ import torch
 
 from ssl_cli.backbones.build import build_backbone
 from ssl_cli.backbones.convnet import ConvNet
-from ssl_cli.data.info import DataInfo
+from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.errors import UserError
 
 CONVNET = {"_target_": "ssl_cli.backbones.convnet.ConvNet", "widths": [4, 8], "norm": "batch"}
-INFO = DataInfo("toy", 1, 16, ("a", "b"), 8, 4, 4, (0.5,), (0.2,))
+INFO = ImageInfo("toy", 1, 16, ("a", "b"), 8, 4, 4, (0.5,), (0.2,))
 
 
 class Foreign(ConvNet):
@@ -54,6 +54,6 @@ def test_the_baseline_of_a_resnet_has_residual_branches_that_do_something():
 
 
 def test_images_that_are_too_small_are_one_line():
-    small = DataInfo("toy", 1, 2, ("a", "b"), 8, 4, 4, (0.5,), (0.2,))
+    small = ImageInfo("toy", 1, 2, ("a", "b"), 8, 4, 4, (0.5,), (0.2,))
     with pytest.raises(UserError, match="at least 4 pixels, toy has 2; write dataset.storage_size=4"):
         build_backbone(CONVNET, small, 0, pretrained=False)

@@ -11,7 +11,7 @@ from ssl_cli.backbones.base import evaluating
 from ssl_cli.backbones.build import build_backbone
 from ssl_cli.backbones.foreign import fetch, named, of_timm
 from ssl_cli.backbones.timm import Timm
-from ssl_cli.data.info import DataInfo
+from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.errors import UserError
 from ssl_cli.probes.frozen.networks import Layer
 
@@ -153,7 +153,7 @@ def test_timm_that_is_not_installed_is_one_line(monkeypatch):
 
 def test_the_baseline_of_random_weights_never_sees_them(files):
     node = {"_target_": named.TIMM, "name": "test_resnet", "weights": str(files["test_resnet"])}
-    info = DataInfo("toy", 3, 64, (), 8, 4, 0, (0.5,) * 3, (0.2,) * 3)
+    info = ImageInfo("toy", 3, 64, (), 8, 4, 0, (0.5,) * 3, (0.2,) * 3)
     given, random = (build_backbone(node, info, 3, pretrained=choice) for choice in (True, False))
     plain = build_backbone({**node, "weights": None}, info, 3, pretrained=True)
     assert given.origin is not None and random.origin is None

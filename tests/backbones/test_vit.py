@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from ssl_cli.backbones.build import build_backbone
 from ssl_cli.backbones.vit import ViT, attention, positions
-from ssl_cli.data.info import DataInfo
+from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.errors import UserError
 from ssl_cli.optim.groups import param_groups
 
@@ -93,6 +93,6 @@ def test_sizes_that_do_not_fit_are_refused(vit):
 def test_sizes_that_the_yaml_states():
     for name, millions in (("vit_small_images", 0.8), ("vit_tiny", 5.5)):
         node = OmegaConf.to_container(composed("train", [f"backbone={name}"]).backbone)
-        info = DataInfo("images", 3, 32, (), 2, 2, 0, (0.5,) * 3, (0.5,) * 3)
+        info = ImageInfo("images", 3, 32, (), 2, 2, 0, (0.5,) * 3, (0.5,) * 3)
         count = sum(p.numel() for p in build_backbone(node, info, 0, pretrained=False).parameters())
         assert round(count / 1e6, 1) == millions

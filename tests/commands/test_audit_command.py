@@ -171,3 +171,17 @@ def test_folders_and_checkpoints_that_are_none_are_one_line(tmp_path, monkeypatc
         assert main(["audit", *args]) == 2
         error = capsys.readouterr().err
         assert told in error and error.count("\n") == 1
+
+
+def test_images_without_a_class_are_looked_at_in_val_and_test_too(tmp_path):
+    """Training would leave them out."""
+    random = np.random.default_rng(0)
+    for split in ("train", "test"):
+        (tmp_path / "images" / split).mkdir(parents=True)
+        for i in range(4):
+            scene(random).save(tmp_path / f"images/{split}/{i}.png")
+    Image.open(tmp_path / "images/train/2.png").save(tmp_path / "images/test/again.bmp")
+    out = tmp_path / "out"
+    assert main(["audit", "dataset=folder", f"dataset.root={tmp_path / 'images'}", f"hydra.run.dir={out}"]) == 0
+    (found,) = [row for row in rows(out / "audit.csv") if row["finding"] == "exact copies"]
+    assert found["files"] == "train/2.png | test/again.bmp" and found["leak"] == "yes" and found["labels"] == ""

@@ -26,7 +26,7 @@ def test_a_row_is_an_image_with_its_name_label_split_and_features(digits):
     for name, at in data.splits.items():
         assert np.array_equal(np.flatnonzero(table["split"] == name), at.numpy())
     some = torch.tensor([5, 0, 1700])
-    expected = extract(digits.method.measured, data.images, some, digits.info.mean, digits.info.std, "cpu")
+    expected = extract(digits.method.measured, data.images, some, digits.info, "cpu")
     np.testing.assert_allclose(table["features"][some.numpy()], expected.numpy(), rtol=1e-5, atol=1e-6)
     test = embedded(digits, "test", None)
     assert np.array_equal(test["position"], data.splits["test"].numpy()) and set(test["split"]) == {"test"}

@@ -56,7 +56,7 @@ def test_weights_are_the_checkpoints_and_give_the_same_features(ssl, trained):
     mean, std = (json.loads(about[key]) for key in ("mean", "std"))
     some = here.data.splits["test"][:50]
     both = [
-        extract(network.to(memory_format=torch.contiguous_format), here.data.images, some, mean, std, "cpu")
+        extract(network.to(memory_format=torch.contiguous_format), here.data.images, some, here.info, "cpu")
         for network in (fresh, here.method.measured)
     ]
     assert torch.equal(*both) and both[0].shape[1] == int(about["feature_dim"]) and both[0].std() > 0
@@ -85,7 +85,7 @@ def test_the_average_is_written_where_that_is_what_is_measured(tmp_path):
     assert about["method"] == "mean_teacher" and about["step"] == "3"
 
 
-@pytest.mark.parametrize("arch", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("arch", ["resnet18", pytest.param("resnet50", marks=pytest.mark.slow)])
 def test_torchvision_reads_a_resnet_by_the_lines_of_the_readme(tmp_path, arch):
     settings = [
         f"backbone={arch}",

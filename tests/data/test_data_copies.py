@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import torch
 
+from ssl_cli.data.copies import copied, described
 from ssl_cli.data.images.base import ImageData
-from ssl_cli.data.images.copies import copied, described
 from ssl_cli.data.images.squares import Squares
 from ssl_cli.photos import Photos
 

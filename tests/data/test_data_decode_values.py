@@ -11,7 +11,7 @@ from written_images import RAMP, png, save, stored, tiff
 from ssl_cli.data import dataset
 from ssl_cli.data.images import folder
 from ssl_cli.data.images.files import decode, depth, pool
-from ssl_cli.data.info import DataInfo
+from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.errors import UserError
 
 DEEP = {
@@ -279,8 +279,8 @@ class TestDataSet:
             save(tmp_path / name, values, "<f4" if "floats" in name else "<u2")
         trained = self.load(tmp_path / "trained")
         assert trained.value_range == {"integer": [0, 4095]}
-        info = DataInfo("trained", 1, 16, (), 1, 1, 0, (0.5,), (0.5,), value_range=trained.value_range)
-        assert DataInfo.from_dict(json.loads(json.dumps(info.to_dict()))) == info
+        info = ImageInfo("trained", 1, 16, (), 1, 1, 0, (0.5,), (0.5,), value_range=trained.value_range)
+        assert ImageInfo.from_dict(json.loads(json.dumps(info.to_dict()))) == info
         node = {"_target_": "ssl_cli.data.images.folder.load", "reading": 2, "storage_size": 16, "channels": 1}
         node |= {"labels": "all", "val_fraction": 0, "test_fraction": 0, "split_seed": 0, "value_range": None}
 

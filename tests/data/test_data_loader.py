@@ -55,7 +55,7 @@ def test_an_error_in_the_thread_is_raised_where_the_batch_is_asked_for():
 
     loader.batch(0)
     loader._next[1].result()  # 1, too, has been read
-    loader.images = Torn()
+    loader.inputs = Torn()
     loader.batch(1)
     with pytest.raises(OSError, match="the disk is gone"):
         loader.batch(2)

@@ -10,13 +10,13 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F1
 
-from ssl_cli.data.dataset import load, load_fitting, seen_at
+from ssl_cli.data.dataset import load, load_fitting
 from ssl_cli.data.describe import describe
 from ssl_cli.data.images import folder
 from ssl_cli.data.images.base import pixel_stats
 from ssl_cli.data.images.files import pool, storage
 from ssl_cli.data.images.files.decode import decode
-from ssl_cli.data.info import DataInfo
+from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.data.loader import Loader
 from ssl_cli.errors import UserError
 from ssl_cli.photos import Photos
@@ -73,7 +73,7 @@ def test_squares_may_be_stored_larger_than_they_are_seen(root):
     assert seen.image_size == 10 and torch.equal(seen.cut_from, stored.images)
     square = Image.fromarray(stored.images[3].permute(1, 2, 0).numpy())
     assert np.abs(seen.images[3].numpy() - pixels(F1.resize(square, 10, BICUBIC))).max() <= 1
-    assert torch.equal(seen_at(seen, None).images, stored.images)
+    assert torch.equal(seen.seen_at(None).images, stored.images)
 
 
 def test_a_turned_photo_is_stored_upright_and_a_strip_without_its_ends(tmp_path):
@@ -157,17 +157,17 @@ def test_facts_of_the_photos_go_through_a_checkpoint(root):
     node = {**NODE, "root": str(root), "storage_size": 16, "channels": 3}
     data = load(node, 10)
     info, _ = describe(data, OmegaConf.create(node))
-    assert (info.image_size, info.stored_size, info.keep_aspect, info.size) == (10, 16, True, 10)
-    assert DataInfo.from_dict(info.to_dict()) == info and info.shape == data.shape
+    assert (info.image_size, info.stored_size, info.keep_aspect, info.seen_own) == (10, 16, True, 10)
+    assert ImageInfo.from_dict(info.to_dict()) == info and info.shape == data.shape
     older = {key: value for key, value in info.to_dict().items() if key not in ("stored_size", "keep_aspect")}
-    assert DataInfo.from_dict(older).size is None
+    assert ImageInfo.from_dict(older).seen_own is None
     for key, value in (("stored_size", 0), ("stored_size", "16"), ("keep_aspect", 1)):
         with pytest.raises(ValueError, match=f"data.{key} cannot be"):
-            DataInfo.from_dict(info.to_dict() | {key: value})
+            ImageInfo.from_dict(info.to_dict() | {key: value})
 
 
 def test_other_images_are_stored_and_seen_as_the_run_s_were(root):
-    info = DataInfo("a run's", 3, 10, (), 9, 9, 0, (0.5,) * 3, (0.2,) * 3, stored_size=16, keep_aspect=True)
+    info = ImageInfo("a run's", 3, 10, (), 9, 9, 0, (0.5,) * 3, (0.2,) * 3, stored_size=16, keep_aspect=True)
     node = {**NODE, "root": str(root), "storage_size": "auto", "channels": "auto", "keep_aspect": False}
     data, note = load_fitting(node, info)
     assert data.keep_aspect and (data.stored_size, data.image_size) == (16, 10)

@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 from warm import start
 
 from ssl_cli.batch import Batch, Task
-from ssl_cli.data.info import DataInfo
+from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.data.loader import Loader
 from ssl_cli.distributed.collectives import gather, rank_rows
 from ssl_cli.distributed.norms import SyncedBatchNorm, synchronise_norms
@@ -32,7 +32,7 @@ from ssl_cli.training.metrics import Metrics
 
 FEW = ["swav", "moco", "fixmatch"]  # for four ranks, which take their time
 BATCH = 32
-INFO = DataInfo("noise", 1, 16, tuple("0123456789"), 1024, 1024, 512, (0.5,), (0.25,))
+INFO = ImageInfo("noise", 1, 16, tuple("0123456789"), 1024, 1024, 512, (0.5,), (0.25,))
 
 
 def global_task(config, round_: int) -> Task:

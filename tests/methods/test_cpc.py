@@ -7,14 +7,14 @@ import torch
 from experiments import composed
 
 from ssl_cli.batch import Task
-from ssl_cli.data.info import DataInfo
+from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.errors import UserError
 from ssl_cli.methods.cpc import info_nce
 from ssl_cli.setup.parts import build_method
 
 
 def built(*overrides, size=16):
-    info = DataInfo("tiny", 1, size, (), 64, 64, 0, (0.5,), (0.25,))
+    info = ImageInfo("tiny", 1, size, (), 64, 64, 0, (0.5,), (0.25,))
     grid = ["method.stride=2", "method.steps=2"]
     return build_method(composed("train", ["method=cpc", *grid, *overrides]), info).eval()
 

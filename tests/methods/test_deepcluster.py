@@ -9,13 +9,13 @@ from sklearn.metrics import normalized_mutual_info_score
 
 from ssl_cli.backbones.convnet import ConvNet
 from ssl_cli.batch import Task
-from ssl_cli.data.info import DataInfo
+from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.errors import UserError
 from ssl_cli.methods.deepcluster import DeepCluster, balanced_weights, cluster_cross_entropy
 from ssl_cli.methods.shared.heads import unit
 from ssl_cli.methods.shared.kmeans import fill_empty, spherical_kmeans
 
-DATA = DataInfo("digits", 1, 16, (), 40, 30, 0, (0.5,), (0.25,))
+DATA = ImageInfo("digits", 1, 16, (), 40, 30, 0, (0.5,), (0.25,))
 CLUSTERS = {"clusters": 3, "heads": 2, "temperature": 0.1, "iterations": 10, "kmeans": "sklearn", "balanced": True}
 HEAD = {"layers": 2, "hidden_dim": 8, "out_dim": 5}
 LIBRARIES = [name for name in ("sklearn", "faiss") if importlib.util.find_spec(name)]

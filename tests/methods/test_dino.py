@@ -7,11 +7,11 @@ import torch
 
 from ssl_cli.backbones.convnet import ConvNet
 from ssl_cli.batch import Task
-from ssl_cli.data.info import DataInfo
+from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.errors import UserError
 from ssl_cli.methods.dino import DINO, dino_loss, dino_targets, warmed_up
 
-DATA = DataInfo("noise", 1, 16, (), 100, 100, 0, (0.5,), (0.2,))
+DATA = ImageInfo("noise", 1, 16, (), 100, 100, 0, (0.5,), (0.2,))
 SETTINGS = {
     "prototypes": 12,
     "hidden_dim": 16,

@@ -8,14 +8,14 @@ from experiments import composed
 from torch import nn
 
 from ssl_cli.batch import Task
-from ssl_cli.data.info import DataInfo
+from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.errors import RunError, UserError
 from ssl_cli.methods.ebm import check_energies, contrastive_divergence
 from ssl_cli.methods.jem import free_energy
 from ssl_cli.methods.shared.langevin import Chains, langevin
 from ssl_cli.setup.parts import build_method
 
-INFO = DataInfo("tiny", 1, 16, tuple("0123456789"), 64, 64, 64, (0.3,), (0.25,))
+INFO = ImageInfo("tiny", 1, 16, tuple("0123456789"), 64, 64, 64, (0.3,), (0.25,))
 
 
 def built(name, *overrides, info=INFO):
@@ -89,7 +89,7 @@ def test_chains_go_on_where_they_were_and_some_begin_again():
 
 @pytest.mark.parametrize("name", ["ebm", "jem"])
 def test_training_lowers_the_energy_of_data_against_noise(name):
-    model = built(name, "method.data_noise=0.0")
+    model = built(name, "method.data_noise=0.0", "method.steps=5")
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], 1e-3)
     batch = task()
     pixels = batch.views[0] * 0.25 + 0.3
@@ -110,7 +110,7 @@ def test_divergence_is_one_clear_error():
     for value in (1e4, math.nan, math.inf):
         with pytest.raises(RunError, match="energy diverges.*optimizer.lr"):
             check_energies(torch.tensor(value), 1000.0)
-    model = built("ebm", "method.alpha=0.0", "method.energy_limit=50")
+    model = built("ebm", "method.alpha=0.0", "method.energy_limit=50", "method.steps=5")
     optimizer = torch.optim.SGD(model.parameters(), 3.0)
     with pytest.raises(RunError, match="method.energy_limit=50"):
         for step in range(60):
@@ -126,7 +126,7 @@ def test_what_does_not_fit_is_refused(name):
         built(name, "backbone=convnet")
     if name == "jem":
         with pytest.raises(UserError, match="method=jem needs some labels.*method=ebm"):
-            built("jem", info=DataInfo("flat", 1, 16, (), 64, 64, 0, (0.3,), (0.25,)))
+            built("jem", info=ImageInfo("flat", 1, 16, (), 64, 64, 0, (0.3,), (0.25,)))
 
 
 def test_samples_are_shown():
@@ -135,7 +135,7 @@ def test_samples_are_shown():
 
 
 def test_jem_uses_labels_where_there_are_some():
-    model = built("jem").double()
+    model = built("jem", "method.steps=5").double()
     batch = task()
     batch.views = [batch.views[0].double()]
 

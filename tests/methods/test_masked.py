@@ -7,14 +7,14 @@ from experiments import CONF, composed
 from ssl_cli.backbones.vit import positions
 from ssl_cli.batch import Batch, Task
 from ssl_cli.config.check import check_fit
-from ssl_cli.data.info import DataInfo
+from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.errors import UserError
 from ssl_cli.methods.mae import masked_patch_loss, normalised
 from ssl_cli.methods.shared.masks import enlarge, patchify, unpatchify
 from ssl_cli.methods.simmim import masked_l1
 from ssl_cli.setup.parts import build_method, build_pretext
 
-INFO = DataInfo("tiny", 3, 16, (), 64, 64, 0, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
+INFO = ImageInfo("tiny", 3, 16, (), 64, 64, 0, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
 
 
 def built(method, *overrides):

@@ -12,7 +12,7 @@ from experiments import METHODS, composed, small, tensors, train
 from omegaconf import OmegaConf
 
 from ssl_cli.config.build import instantiate
-from ssl_cli.data.info import DataInfo
+from ssl_cli.data.kinds import info_from
 from ssl_cli.probes.measure import probe_trained
 from ssl_cli.runs import checkpoint
 from ssl_cli.setup.parts import build_method
@@ -60,7 +60,7 @@ def test_every_trainable_parameter_gets_a_gradient(finished):
 def test_a_checkpoint_alone_rebuilds_its_model(finished):
     _, experiment, run = finished
     state = checkpoint.load(run.checkpoint_file())
-    method = build_method(OmegaConf.create(state["config"]), DataInfo.from_dict(state["data"]))
+    method = build_method(OmegaConf.create(state["config"]), info_from(state["data"]))
     method.load_state_dict(state["model"])
     images = torch.rand(4, 1, 16, 16)
     torch.testing.assert_close(method.eval().backbone(images), experiment.method.eval().backbone(images))

@@ -7,7 +7,7 @@ import torch
 from experiments import composed
 
 from ssl_cli.batch import Target
-from ssl_cli.data.info import DataInfo
+from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.errors import UserError
 from ssl_cli.methods.predict import masked_square, rebalanced, soft_cross_entropy
 from ssl_cli.setup.parts import build_method
@@ -68,7 +68,7 @@ def test_the_pieces_of_an_example_are_told_apart_by_their_place():
 def test_views_too_small_for_the_backbone():
     config = composed("train", ["method=predict", "pretext=jigsaw", "pretext.at_least=4"])
     with pytest.raises(UserError, match=r"7 pixels wide, this backbone needs 8; write pretext.at_least=8"):
-        build_method(config, DataInfo("tiny", 1, 16, (), 9, 9, 0, (0.5,), (0.2,)))
+        build_method(config, ImageInfo("tiny", 1, 16, (), 9, 9, 0, (0.5,), (0.2,)))
 
 
 @pytest.mark.parametrize("pretext", ["inpainting", "colorization"])
@@ -93,7 +93,7 @@ def test_pictures_show_input_prediction_and_truth(pretext):
 def test_a_target_that_is_no_class_needs_a_feature_map():
     assert Target("pixels", 1).pieces == 1
     config = composed("train", ["method=predict", "pretext=inpainting"])
-    method = build_method(config, DataInfo("tiny", 1, 16, (), 9, 9, 0, (0.5,), (0.2,)))
+    method = build_method(config, ImageInfo("tiny", 1, 16, (), 9, 9, 0, (0.5,), (0.2,)))
     x = torch.randn(2, 1, 16, 16)
     torch.testing.assert_close(method.backbone.feature_map(x).mean((2, 3)), method.backbone(x))
 

@@ -6,14 +6,14 @@ from experiments import composed
 from torch.nn import functional as F
 
 from ssl_cli.batch import Task
-from ssl_cli.data.info import DataInfo
+from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.errors import UserError
 from ssl_cli.methods.flexmatch import class_thresholds
 from ssl_cli.methods.mean_teacher import consistency, sigmoid_ramp
 from ssl_cli.methods.shared.semi import guess, masked_cross_entropy, ramp
 from ssl_cli.setup.parts import build_method, labelled_per_batch
 
-INFO = DataInfo("noise", 1, 16, tuple("0123456789"), 64, 64, 8, (0.5,), (0.25,))
+INFO = ImageInfo("noise", 1, 16, tuple("0123456789"), 64, 64, 8, (0.5,), (0.25,))
 METHODS = ["pseudo_label", "mean_teacher", "fixmatch", "flexmatch"]
 
 
@@ -69,10 +69,10 @@ def test_thresholds_of_flexmatch():
 
 @pytest.mark.parametrize("name", METHODS)
 def test_labels_are_needed_and_images_without_them_too(name):
-    none = DataInfo("flat", 1, 16, (), 64, 64, 0, (0.5,), (0.25,))
+    none = ImageInfo("flat", 1, 16, (), 64, 64, 0, (0.5,), (0.25,))
     with pytest.raises(UserError, match=f"method={name} needs labels"):
         built(name, info=none)
-    all_ = DataInfo("full", 1, 16, ("a", "b"), 64, 64, 64, (0.5,), (0.25,))
+    all_ = ImageInfo("full", 1, 16, ("a", "b"), 64, 64, 64, (0.5,), (0.25,))
     with pytest.raises(UserError, match="leaves no image of full unlabelled.*method=supervised"):
         built(name, info=all_)
 

@@ -7,12 +7,12 @@ import torch
 
 from ssl_cli.backbones.convnet import ConvNet
 from ssl_cli.batch import Task
-from ssl_cli.data.info import DataInfo
+from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.errors import UserError
 from ssl_cli.methods.swav import SwAV, sinkhorn, swapped_prediction
 
 SCORES = [[0.9, 0.1, 0], [0.8, 0.3, 0.1], [0.7, 0.2, 0.6], [0.2, 0.9, 0.1], [0.1, 0.4, 0.8], [0.3, 0.2, 0.9]]
-DATA = DataInfo("digits", 1, 16, (), 100, 90, 0, (0.5,), (0.25,))
+DATA = ImageInfo("digits", 1, 16, (), 100, 90, 0, (0.5,), (0.25,))
 LOSS = {"prototypes": 6, "temperature": 0.1, "epsilon": 0.05, "iterations": 3, "freeze_epochs": 0}
 HEAD = {"layers": 2, "hidden_dim": 8, "out_dim": 5, "last_norm": "none"}
 

@@ -7,7 +7,7 @@ import torch
 
 from ssl_cli.backbones.convnet import ConvNet
 from ssl_cli.batch import Task
-from ssl_cli.data.info import DataInfo
+from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.methods.vicreg import VICReg, vicreg_terms
 
 # Orthogonal columns of mean 0 and squared length N = 4: deviation sqrt(4/3), covariance 0.
@@ -101,7 +101,7 @@ def test_autocast_does_not_lower_the_precision_of_the_loss():
 
 
 def test_the_loss_is_the_weighted_sum_of_the_terms_that_are_logged():
-    data = DataInfo("noise", 1, 16, (), 100, 100, 0, (0.5,), (0.2,))
+    data = ImageInfo("noise", 1, 16, (), 100, 100, 0, (0.5,), (0.2,))
     widths = {"layers": 2, "hidden_dim": 16, "out_dim": 8}
     method = VICReg(ConvNet(1, [4, 8]), data, invariance=2.0, variance=3.0, covariance=5.0, **widths)
     views = [torch.randn(6, 1, 16, 16) for _ in range(2)]

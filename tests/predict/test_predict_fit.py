@@ -22,7 +22,7 @@ def test_labels_that_were_spread_answer_for_images_that_were_not_in_the_graph(tr
     predictor = fit(replace(opened, labelled=few, node=node), {"propagate": Propagate(labels=["all"])}, False, print)
     assert isinstance(predictor.head, LinearHead) and predictor.name == "propagate"
     test = data.splits["test"]
-    features = extract(opened.method.measured, data.images, test, opened.info.mean, opened.info.std, "cpu")
+    features = extract(opened.method.measured, data.images, test, opened.info, "cpu")
     right = predictor.answers(features).classes == data.labels[test]
     alone = fit(replace(opened, labelled=few, node=node), {"linear": Linear(labels=["all"])}, False, print)
     right_alone = alone.answers(features).classes == data.labels[test]

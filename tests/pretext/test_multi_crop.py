@@ -7,14 +7,14 @@ from experiments import option
 from ssl_cli.augment.augment import Augment
 from ssl_cli.batch import Batch
 from ssl_cli.config.build import instantiate
-from ssl_cli.data.info import DataInfo
+from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.errors import UserError
 from ssl_cli.setup.parts import pretext_settings
 
 
 def info(size):
     values = {"channels": 1, "image_size": size, "classes": ("a", "b"), "mean": (0.0,), "std": (1.0,)}
-    return DataInfo(name="ramps", images=100, train_size=100, labelled=10, **values)
+    return ImageInfo(name="ramps", images=100, train_size=100, labelled=10, **values)
 
 
 def multi_crop(size, *overrides, augment=None):
@@ -51,7 +51,7 @@ def test_the_side_of_local_views_is_a_fraction_of_the_image_s_in_even_pixels(siz
 
 def test_crops_differ_between_views_and_between_images():
     batch = ramps(32)
-    batch.images = torch.randint(0, 256, (1, 1, 32, 32), generator=seeded(1), dtype=torch.uint8).repeat(6, 1, 1, 1)
+    batch.inputs = torch.randint(0, 256, (1, 1, 32, 32), generator=seeded(1), dtype=torch.uint8).repeat(6, 1, 1, 1)
     views = multi_crop(32)(batch, seeded()).views
     for group in (views[:2], views[2:]):
         rows = torch.cat(group).flatten(1)

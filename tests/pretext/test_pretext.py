@@ -5,7 +5,7 @@ from experiments import option
 from ssl_cli.augment.augment import Augment
 from ssl_cli.batch import Batch
 from ssl_cli.config.build import instantiate
-from ssl_cli.data.info import DataInfo
+from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.setup.parts import pretext_settings
 
 CHANGES = Augment(crop={"scale": [0.2, 1]}, flip=0.5)
@@ -13,7 +13,7 @@ CHANGES = Augment(crop={"scale": [0.2, 1]}, flip=0.5)
 
 @pytest.fixture
 def data():
-    return DataInfo("tiny", 3, 12, ("a", "b"), 120, 100, 10, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
+    return ImageInfo("tiny", 3, 12, ("a", "b"), 120, 100, 10, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
 
 
 @pytest.fixture

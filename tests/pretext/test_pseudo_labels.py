@@ -9,7 +9,7 @@ from experiments import composed
 from ssl_cli.augment.lab import lab_to_rgb, rgb_to_lab
 from ssl_cli.batch import Batch
 from ssl_cli.config.build import instantiate
-from ssl_cli.data.info import DataInfo
+from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.errors import UserError
 from ssl_cli.pretext.colorization import colour_bins, soft_encode
 from ssl_cli.pretext.jigsaw import permutation_set
@@ -20,7 +20,7 @@ from ssl_cli.setup.parts import build_pretext
 def made(name, images, *overrides, seed=0):
     """Return the pretext without any augmentation or normalisation, and its task."""
     channels, size = images.shape[1], images.shape[2]
-    info = DataInfo("tiny", channels, size, (), 500, 500, 0, (0.0,) * channels, (1.0,) * channels)
+    info = ImageInfo("tiny", channels, size, (), 500, 500, 0, (0.0,) * channels, (1.0,) * channels)
     config = composed("train", ["method=predict", f"pretext={name}", "augment=none", *overrides])
     pretext = build_pretext(config, info)
     at = torch.arange(len(images))
@@ -172,7 +172,7 @@ def test_colours_to_be_found_are_those_of_the_image():
 
 
 def test_the_recipe_that_a_pretext_brings_is_the_one_it_uses():
-    info = DataInfo("tiny", 3, 24, (), 500, 500, 0, (0.0,) * 3, (1.0,) * 3)
+    info = ImageInfo("tiny", 3, 24, (), 500, 500, 0, (0.0,) * 3, (1.0,) * 3)
     own, plain, given = (
         build_pretext(composed("train", ["method=predict", "dataset=shapes", *overrides]), info)
         for overrides in (

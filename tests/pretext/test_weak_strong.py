@@ -3,11 +3,11 @@ import torch
 from experiments import composed
 
 from ssl_cli.batch import Batch
-from ssl_cli.data.info import DataInfo
+from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.errors import UserError
 from ssl_cli.setup.parts import build_pretext
 
-INFO = DataInfo("tiny", 3, 16, ("a", "b"), 64, 64, 8, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
+INFO = ImageInfo("tiny", 3, 16, ("a", "b"), 64, 64, 8, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
 
 
 def task(images, *overrides, seed=0):

@@ -59,7 +59,7 @@ def test_training_looks_at_val_and_never_at_test(experiment):
 def test_the_own_classifier_is_scored_on_test(experiment):
     e = experiment
     at = e.data.splits["test"]
-    features = extract(e.method.backbone, e.data.images, at, e.info.mean, e.info.std, "cpu")
+    features = extract(e.method.backbone, e.data.images, at, e.info, "cpu")
     expected = (e.method.eval().classifier(features).argmax(1) == e.data.labels[at]).double().mean().item()
     row = own_classifier(e).row
     assert row["mean"] == pytest.approx(expected) and row["split"] == "test" and row["labels"] == "4/class"

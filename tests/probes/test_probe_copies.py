@@ -8,9 +8,9 @@ from rich.console import Console
 from test_probe_evaluate import stripes
 
 from ssl_cli.compare.table import print_table
+from ssl_cli.data.images.raw import pixels
 from ssl_cli.probes.cluster import Cluster
 from ssl_cli.probes.fewshot import FewShot
-from ssl_cli.probes.frozen.features import pixels
 from ssl_cli.probes.knn import KNN
 from ssl_cli.probes.linear import Linear
 from ssl_cli.probes.regression import Regression

@@ -2,10 +2,12 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from experiments import image_info
 
 from ssl_cli.backbones.convnet import ConvNet
 from ssl_cli.data.images.base import ImageData
-from ssl_cli.probes.frozen.features import extract, fingerprint, pixels
+from ssl_cli.data.images.raw import pixels
+from ssl_cli.probes.frozen.features import extract, fingerprint
 from ssl_cli.probes.knn import KNN
 from ssl_cli.probes.linear import Linear
 from ssl_cli.probes.runner import run_probes
@@ -41,7 +43,7 @@ def test_every_model_meets_every_probe_and_the_backbone_stays_frozen():
     before = fingerprint(backbone)
     models = {
         "pixels": lambda p: pixels(data.images, p),
-        "simclr": lambda p: extract(backbone, data.images, p, (0.3,), (0.2,), "cpu"),
+        "simclr": lambda p: extract(backbone, data.images, p, image_info(), "cpu"),
     }
     probes = {"knn": KNN(), "linear": Linear(labels=["all", "1/class"], draws=2)}
     rows = run_probes(models, data, data.splits["train"], probes, log=print).rows

@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+from experiments import image_info
 
 from ssl_cli.augment.augment import Augment
 from ssl_cli.backbones.convnet import ConvNet
@@ -52,7 +53,7 @@ def test_nested_loops_add_up_and_never_go_back(shown):
 def pictured():
     g = torch.Generator().manual_seed(0)
     images = torch.randint(0, 255, (45, 1, 8, 8), dtype=torch.uint8, generator=g)
-    source = FrozenModel(ConvNet(1, widths=(4,)), images, (0.3,), (0.2,), torch.device("cpu"))
+    source = FrozenModel(ConvNet(1, widths=(4,)), images, image_info(), torch.device("cpu"))
     labels = torch.arange(45) % 3
     parts = [torch.arange(15 * i, 15 * (i + 1)) for i in range(3)]
     targets = [{"t": images[at].float().mean((1, 2, 3))} for at in parts]
@@ -78,7 +79,7 @@ def test_every_probe_is_followed(shown, probe):
 
 def test_features_are_followed_batch_by_batch(shown):
     source = pictured().source
-    images = source.images.repeat(30, 1, 1, 1)
+    images = source.inputs.repeat(30, 1, 1, 1)
     with measuring("features"):
         source.of(images, torch.arange(len(images)))
     assert [done for done, _ in shown] == [0, 333, 666]

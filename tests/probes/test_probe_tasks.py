@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 from blobs import blobs, features
+from experiments import image_info
 
 from ssl_cli.augment.augment import Augment
 from ssl_cli.backbones.convnet import ConvNet
+from ssl_cli.data.images.raw import Pixels
 from ssl_cli.errors import UserError
 from ssl_cli.probes.base import Features, Split
 from ssl_cli.probes.cluster import Cluster
@@ -14,7 +16,7 @@ from ssl_cli.probes.fewshot import FewShot, nearest_mean
 from ssl_cli.probes.finetune import FineTune
 from ssl_cli.probes.frozen.cache import FeatureCache
 from ssl_cli.probes.frozen.features import fingerprint
-from ssl_cli.probes.frozen.networks import Layer, Pixels
+from ssl_cli.probes.frozen.networks import Layer
 from ssl_cli.probes.frozen.subject import FrozenModel
 from ssl_cli.probes.linear_sgd import LinearSGD
 from ssl_cli.probes.mlp import MLP
@@ -147,7 +149,7 @@ def pictured(n=120, trainable=True):
     images[torch.arange(n), 0, 2 * labels] += 120
     torch.manual_seed(0)
     network = ConvNet(1, widths=(8, 16)) if trainable else Pixels(1, 8, (0.3,), (0.2,))
-    source = FrozenModel(network, images, (0.3,), (0.2,), torch.device("cpu"))
+    source = FrozenModel(network, images, image_info(), torch.device("cpu"))
     parts = [torch.arange(i * n // 3, (i + 1) * n // 3) for i in range(3)]
     splits = [Split(source(at), labels[at], at) for at in parts]
     return Features(*splits, classes=3, source=source)
@@ -192,14 +194,14 @@ def test_features_are_kept_and_computed_anew_when_damaged_or_when_anything_chang
     payload[len(payload) // 2] ^= 1
     file.write_bytes(payload)
     assert torch.equal(s(at), first) and s.cache.misses == 2  # one flipped bit
-    s.images[3, 0, 0, 0] += 1
+    s.inputs[3, 0, 0, 0] += 1
     assert not torch.equal(s(at), first) and s.cache.misses == 3
-    other = FrozenModel(s.network, s.images, (0.31,), (0.2,), s.device, s.cache)
+    other = FrozenModel(s.network, s.inputs, image_info(mean=(0.31,)), s.device, s.cache)
     other(at)
-    FrozenModel(Layer(s.network, 1), s.images, s.mean, s.std, s.device, s.cache)(at)
+    FrozenModel(Layer(s.network, 1), s.inputs, s.info, s.device, s.cache)(at)
     with torch.no_grad():
         s.network.stem[0].weight[0, 0, 0, 0] += 1e-6
-    FrozenModel(s.network, s.images, s.mean, s.std, s.device, s.cache)(at)
+    FrozenModel(s.network, s.inputs, s.info, s.device, s.cache)(at)
     assert s.cache.misses == 6
 
 

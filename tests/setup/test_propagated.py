@@ -8,7 +8,7 @@ import torch
 from experiments import SMALL, composed
 
 from ssl_cli.compare.entries import Entry, identity
-from ssl_cli.data.images.base import split_fingerprint
+from ssl_cli.data.base import split_fingerprint
 from ssl_cli.data.pseudo_labels import FILE, find_pseudo_labels
 from ssl_cli.errors import UserError
 from ssl_cli.probes.measure import own_classifier

@@ -10,7 +10,7 @@ from safetensors import safe_open
 
 from ssl_cli.backbones.foreign.origin import Origin
 from ssl_cli.commands import export
-from ssl_cli.data.info import DataInfo
+from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.errors import UserError
 from ssl_cli.runs.directory import RunDir
 from ssl_cli.setup.plan import plan
@@ -111,7 +111,7 @@ def test_a_run_holds_its_tensors_and_what_is_known_of_them(foreign, tmp_path, ca
 )
 def test_what_a_stranger_says_of_weights_is_only_shown(values):
     origin = Origin.from_dict(values)
-    info = DataInfo("toy", 3, 8, (), 8, 4, 0, (0.5,) * 3, (0.2,) * 3)
+    info = ImageInfo("toy", 3, 8, (), 8, 4, 0, (0.5,) * 3, (0.2,) * 3)
     assert origin is None or all(isinstance(text, str) for line in origin.lines(info) for text in line)
 
 

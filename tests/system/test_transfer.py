@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ssl_cli.augment.augment import Augment
 from ssl_cli.batch import Batch
-from ssl_cli.data.info import DataInfo
+from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.setup.parts import build_pretext
 from ssl_cli.system.transfer import constant, send
 
@@ -45,7 +45,7 @@ def batch_on(device, channels=3, size=32):
 
 
 def info(channels=3, size=32):
-    return DataInfo("x", channels, size, (), 64, 64, 0, (0.5,) * channels, (0.2,) * channels, "")
+    return ImageInfo("x", channels, size, (), 64, 64, 0, (0.5,) * channels, (0.2,) * channels, "")
 
 
 def test_a_copy_that_waits_is_found():
@@ -66,7 +66,7 @@ def test_no_pretext_waits_for_the_device(name, whole):
     generator = torch.Generator().manual_seed(0)
     batch = batch_on(META)
     if whole:
-        batch.images = photos([(32, 40), (50, 32)] * 32).to(META)
+        batch.inputs = photos([(32, 40), (50, 32)] * 32).to(META)
     pretext(batch, generator)  # sends the constants
     with Waits() as waits:
         task = pretext(batch, generator)

@@ -3,13 +3,14 @@
 import photo_folder
 import pytest
 import torch
-from experiments import composed, tensors, train
+from experiments import composed, image_info, tensors, train
 
 from ssl_cli.augment.augment import Augment
 from ssl_cli.backbones.convnet import ConvNet
+from ssl_cli.data.images.base import framed
 from ssl_cli.data.images.squares import Squares
 from ssl_cli.errors import UserError
-from ssl_cli.pretext.preview import drawn, framed
+from ssl_cli.pretext.preview import drawn
 from ssl_cli.probes.frozen.subject import FrozenModel
 from ssl_cli.probes.ood import OOD
 from ssl_cli.runs import checkpoint
@@ -57,7 +58,7 @@ def test_the_plan_says_how_they_are_stored(settings):
 
 def test_networks_see_squares_of_the_size_of_the_views(straight):
     e, _ = straight
-    assert e.info.size == 16 and e.method.backbone.training
+    assert e.info.seen_own == 16 and e.method.backbone.training
     report = monitor_collapse(e)
     assert report["feature_std"] > 0
     (view,) = (v.shape for v in e.pretext(e.loader.batch(0), torch.Generator().manual_seed(0)).views[:1])
@@ -76,7 +77,8 @@ def test_a_picture_of_views_shows_all_of_each_photo(straight):
 
 def test_augmented_probes_cut_their_views_from_whole_photos():
     stored = photo_folder.photos([(8, 30), (30, 8)] * 10)
-    source = FrozenModel(ConvNet(3, widths=(4,)), Squares(stored, 6), (0.0,) * 3, (1.0,) * 3, torch.device("cpu"), None)
+    info = image_info(3, 6, (0.0,) * 3, (1.0,) * 3)
+    source = FrozenModel(ConvNet(3, widths=(4,)), Squares(stored, 6), info, torch.device("cpu"), None)
     source.stored = stored
     at = torch.tensor([3, 0, 3])
     view = source.augmented(Augment(crop={}), at, torch.Generator().manual_seed(0))
@@ -87,7 +89,7 @@ def test_augmented_probes_cut_their_views_from_whole_photos():
 def test_strangers_are_stored_as_the_photos_are(settings, straight):
     e, _ = straight
     node = composed("train", settings).dataset
-    source = FrozenModel(None, e.data.images, (), (), e.device, None, e.data.stored)
+    source = FrozenModel(None, e.data.images, e.info, e.device, None, e.data.stored)
     other = OOD({**node, "keep_aspect": False, "storage_size": "auto"})._load(source)
     assert other.keep_aspect and (other.stored_size, other.image_size) == (20, 16)
     digits = OOD(composed("train", ["dataset=digits"]).dataset)._load(source)
@@ -98,7 +100,7 @@ def test_what_starts_from_a_run_sees_images_at_its_size(settings, straight):
     _, run = straight
     typed = [f"init={run.path}", "method=supervised", "trainer.batch_size=16"]
     config = initialised(composed("train", typed), typed, set())
-    assert config.pretext.size == 16 and prepare(config).info.size == 16
+    assert config.pretext.size == 16 and prepare(config).info.seen_own == 16
     config = initialised(composed("train", [*typed, "pretext.size=12"]), typed, set())
     assert config.pretext.size == 12
 

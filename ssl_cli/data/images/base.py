@@ -1,13 +1,17 @@
-"""What every data set becomes: all of its images in one uint8 buffer, its labels and its splits."""
+"""What every data set of images becomes: all of its images in one uint8 buffer, its labels and its splits."""
 
-import hashlib
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ssl_cli.data.base import Data, in_words
+from ssl_cli.data.images.info import ImageInfo, for_channels
+from ssl_cli.data.images.raw import Pixels
+from ssl_cli.data.images.rows import Rows
 from ssl_cli.data.images.squares import Squares
 from ssl_cli.errors import UserError
 from ssl_cli.photos import Photos
@@ -17,12 +21,18 @@ MIN_STD = 1e-3  # a constant channel would otherwise be divided by zero
 
 
 @dataclass(frozen=True)
-class ImageData:
+class ImageData(Data):
     """Images as stored, in memory or memory-mapped; read only.
 
     The source of a data set may leave ``val`` and ``test`` out of ``splits``, and may have `Photos` for images;
     `dataset.load` completes the splits, and makes them what a network sees.
     """
+
+    kind: ClassVar[str] = "image"
+    noun: ClassVar[str] = "image"
+    alike: ClassVar[str] = "pixel for pixel"
+    how_to_test: ClassVar[str] = "dataset.test_fraction, or the folder test/"
+    labelled_like_it: ClassVar[dict[str, str]] = {"dataset": "folder", "dataset.root": "LABELLED_DIR"}
 
     name: str
     images: Tensor | Squares | Photos  # [N, C, H, W] uint8: what a network sees of an image that is not augmented
@@ -39,14 +49,14 @@ class ImageData:
     stored: Tensor | Photos | None = None  # what is more than ``images`` and views are cut from; None: there is no more
 
     @property
+    def inputs(self) -> Tensor | Squares | Photos:
+        """The images."""
+        return self.images
+
+    @property
     def cut_from(self) -> Tensor | Photos:
         """[N, C, H, W] uint8 or whole photos: what views are cut from."""
         return self.images if self.stored is None else self.stored
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes; 0 when there are no labels."""
-        return len(self.classes)
 
     @property
     def channels(self) -> int:
@@ -72,33 +82,88 @@ class ImageData:
     def storage(self) -> str:
         """How the images are stored, and what that takes, in words."""
         what = "whole, the shorter side" if self.keep_aspect else "squares of"
-        size, where = self.cut_from.nbytes, f"mapped from {self.mapped}" if self.mapped else "in memory"
-        taken = f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
-        return f"{what} {self.stored_size} pixels, {taken} {where}"
+        return f"{what} {self.stored_size} pixels, {in_words(self.cut_from.nbytes, self.mapped)}"
+
+    def how_views_are_cut(self, anywhere: bool) -> str:
+        """Return that only the centre squares of whole images are seen, where that is so."""
+        return "; views are of the centre squares, for they are no crops" * (self.keep_aspect and not anywhere)
 
     @property
     def shape(self) -> str:
         """The shape of one image, as `DataInfo.shape` has it."""
         return f"{self.channels}x{self.image_size}x{self.image_size} pixels"
 
-    @property
-    def labelled(self) -> bool:
-        """Whether any training image has a human label."""
-        return bool((self.labels[self.splits["train"]] >= 0).any())
+    def seen_at(self, how: int | None) -> "ImageData":
+        """Return the data with images as a network sees them at a size (None: as stored): the centre squares."""
+        stored, size = self.cut_from, how or self.stored_size
+        if size == self.stored_size and not self.keep_aspect:
+            return replace(self, images=stored, stored=None)
+        return replace(self, images=Squares(stored, size), stored=stored)
+
+    def restored(self, channels: int, side: int) -> "ImageData":
+        """Return the data stored as squares of another size, with other channels."""
+        return replace(self, images=resize(to_channels(self.cut_from, channels), side), stored=None)
+
+    def info(self, node: Mapping[str, Any], **common: Any) -> ImageInfo:
+        """Return the facts of the images; see `Data.info`."""
+        mean, std = normalisation(self, node)
+        return ImageInfo(
+            channels=self.channels,
+            image_size=self.image_size,
+            mean=mean,
+            std=std,
+            value_range=self.value_range,
+            stored_size=None if self.stored_size == self.image_size else self.stored_size,
+            keep_aspect=self.keep_aspect,
+            **common,
+        )
+
+    def raw(self, info: ImageInfo) -> Pixels:
+        """Return the raw pixels as features."""
+        return Pixels(info.channels, info.image_size, info.mean, info.std)
+
+    def contents(self) -> Tensor | Rows:
+        """Return the bytes of each image as stored."""
+        return Rows(self.cut_from) if isinstance(self.cut_from, Photos) else self.cut_from.flatten(1)
+
+    def shown(self, at: Tensor) -> Tensor:
+        """Return images [n, C, size, size] in [0, 1] as they are stored; whole ones made to fit, white beside them."""
+        return framed(self, at).float().div(255)
+
+    def pictures(self, at: Tensor) -> list[Tensor]:
+        """Return the images [C, size, size] uint8 as a network sees them."""
+        return [self.images[i] for i in at.tolist()]
 
 
-def split_fingerprint(data: ImageData) -> str:
-    """Return 12 hex digits that change when an image moves to another split, or its label or file name changes."""
-    digest = hashlib.sha256()
-    for name in ("train", "val", "test"):
-        at = data.splits[name]
-        digest.update(f"{name} {len(at)}\n".encode())
-        digest.update(data.labels[at].numpy().astype("<i8").tobytes())
-        if data.files:
-            digest.update("\n".join(Path(data.files[i]).name for i in at.tolist()).encode(errors="surrogateescape"))
-        else:
-            digest.update(at.numpy().astype("<i8").tobytes())
-    return digest.hexdigest()[:12]
+def framed(data: ImageData, at: Tensor) -> Tensor:
+    """Return images [n, C, size, size] uint8 as they are stored; whole ones are made to fit, white beside them."""
+    if not data.keep_aspect:
+        return data.images[at]
+    size = data.image_size
+    canvas = torch.full((len(at), data.channels, size, size), 255, dtype=torch.uint8)
+    for frame, image in zip(canvas, data.cut_from[at], strict=True):
+        height, width = (max(1, round(size * side / max(image.shape))) for side in image.shape[1:])
+        top, left = (size - height) // 2, (size - width) // 2
+        small = F.interpolate(image[None], (height, width), mode="bicubic", antialias=True)[0]
+        frame[:, top : top + height, left : left + width] = small
+    return canvas
+
+
+def normalisation(data: ImageData, node: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and std per channel: those that the config names, or the train split's."""
+    measured = pixel_stats(data)
+    given = [tuple(node[key]) if node.get(key) is not None else None for key in ("mean", "std")]
+    for key, values in zip(("mean", "std"), given, strict=True):
+        numbers = values is None or all(isinstance(value, (int, float)) for value in values)
+        fit = values is None or len(values) == data.channels or (len(values), data.channels) == (3, 1)
+        if not (numbers and fit) or (values is not None and key == "std" and min(values) <= 0):
+            shown = ",".join(f"{value:.3f}" for value in measured[key == "std"])
+            raise UserError(
+                f"dataset.{key}={list(values)} is not a {'positive ' * (key == 'std')}number for each of the "
+                f"{data.channels} channels; measured on train: dataset.{key}=[{shown}]"
+            )
+    mean, std = (for_channels(values, data.channels) for values in (given[0] or measured[0], given[1] or measured[1]))
+    return mean, std
 
 
 def pixel_stats(data: ImageData) -> tuple[tuple[float, ...], tuple[float, ...]]:

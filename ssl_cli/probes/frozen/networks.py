@@ -1,28 +1,10 @@
-"""Networks beside the backbone itself that features are taken from: raw pixels, one layer."""
-
-from collections.abc import Sequence
+"""One layer of a backbone, that features are taken from."""
 
 import torch
 from torch import Tensor, nn
 
 from ssl_cli.backbones.base import Backbone, evaluating
 from ssl_cli.errors import UserError
-from ssl_cli.probes.frozen.features import PIXELS_SIDE
-
-
-class Pixels(nn.Module):
-    """The raw pixels as features; of normalised images (an augmented view) it undoes the normalisation."""
-
-    def __init__(self, channels: int, side: int, mean: Sequence[float], std: Sequence[float]):
-        super().__init__()
-        self.size = min(side, PIXELS_SIDE)
-        self.dim = channels * self.size**2
-        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return features [B, C h w] of normalised images [B, C, H, W]."""
-        return nn.functional.adaptive_avg_pool2d(images * self.std + self.mean, self.size).flatten(1)
 
 
 class Layer(nn.Module):
@@ -51,17 +33,17 @@ class Layer(nn.Module):
 
     @property
     def dim(self) -> int:
-        """Width of the features, found by a look at one small image."""
-        device, side = next(self.backbone.parameters()).device, self.backbone.min_size
+        """Width of the features, found by a look at one small input."""
+        device = next(self.backbone.parameters()).device
         with evaluating(self.backbone), torch.no_grad():
-            return self(torch.zeros(1, self.backbone.in_channels, side, side, device=device)).shape[1]
+            return self(self.backbone.example().to(device)).shape[1]
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return features [B, d] of normalised images [B, C, H, W]."""
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return features [B, d] of what the backbone takes."""
         seen: list[Tensor] = []
         hook = self.block.register_forward_hook(lambda module, args, out: seen.append(out))
         try:
-            self.backbone(images)
+            self.backbone(inputs)
         finally:
             hook.remove()
         return self.backbone.pooled(seen[-1])

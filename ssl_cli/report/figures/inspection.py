@@ -9,8 +9,8 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from ssl_cli.config.stored import blaming_config
+from ssl_cli.data.base import Data, split_fingerprint
 from ssl_cli.data.dataset import load
-from ssl_cli.data.images.base import ImageData, split_fingerprint
 from ssl_cli.errors import UserError
 from ssl_cli.pretext.base import Pretext
 from ssl_cli.probes.frozen.features import extract
@@ -18,6 +18,7 @@ from ssl_cli.setup.own_images import stored_node
 from ssl_cli.setup.parts import build_pretext
 from ssl_cli.setup.restore import rebuild_newest
 from ssl_cli.system.device import choose_device
+from ssl_cli.system.memory import keep_freed_memory
 
 SHOWN = 500  # images on the plane
 BANK = 5000  # train images among which neighbours are searched
@@ -36,7 +37,7 @@ class Neighbours:
 class Inspection:
     """What the pictures of a report are made of."""
 
-    data: ImageData
+    data: Data
     pretext: Pretext
     split: str  # of the images shown
     at: Tensor  # [n] positions of the images shown
@@ -63,13 +64,14 @@ def inspect_run(run: Path, root: str | None, trusted: list[str], tell: Callable[
     Raises:
         UserError: one line about why not: no checkpoint, images gone or changed, foreign code.
     """
+    keep_freed_memory()
     rebuilt = rebuild_newest(run, trusted)
     config, info = rebuilt.config, rebuilt.info
     node = OmegaConf.to_container(config.dataset, resolve=True)
     node = stored_node(node, run, root)
     tell(f"images of {info.name}")
     with blaming_config(run / "checkpoints"):
-        data, pretext = load(node, info.size), build_pretext(config, info)
+        data, pretext = load(node, info.seen_own), build_pretext(config, info)
     if split_fingerprint(data) != info.splits:
         raise UserError(f"the images of {info.name} are not those that the run was trained on")
     device = choose_device("auto")
@@ -78,13 +80,13 @@ def inspect_run(run: Path, root: str | None, trusted: list[str], tell: Callable[
     split, at = shown_images(data)
     bank = sample(data.splits["train"], BANK, seed=1)
     tell(f"features of {len(at)} {split} and {len(bank)} train images")
-    features, keys = (extract(backbone, data.images, p, info.mean, info.std, device) for p in (at, bank))
+    features, keys = (extract(backbone, data.inputs, p, info, device) for p in (at, bank))
     neighbours = nearest(at[:QUERIES], features[:QUERIES], bank, keys, NEIGHBOURS)
     step, root = rebuilt.state["progress"]["step"], node.get("root")
     return Inspection(data, pretext, split, at, features, neighbours, step, root)
 
 
-def shown_images(data: ImageData) -> tuple[str, Tensor]:
+def shown_images(data: Data) -> tuple[str, Tensor]:
     """Return the split that is shown and positions [n] in it: of test, else val, else train; labelled ones if any."""
     split = next((s for s in ("test", "val") if len(data.splits[s])), "train")
     positions = data.splits[split]

@@ -1,0 +1,184 @@
+"""What a model must know of images: their size, channels and normalisation."""
+
+import json
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ssl_cli.augment.augment import Augment
+from ssl_cli.augment.colour import to_input
+from ssl_cli.data.info import DataInfo, require
+from ssl_cli.errors import UserError
+from ssl_cli.photos import Photos
+
+
+@dataclass(frozen=True)
+class ImageInfo(DataInfo):
+    """Facts about images that a method or pretext may need when it is built."""
+
+    kind: ClassVar[str] = "image"
+    noun: ClassVar[str] = "image"
+
+    name: str
+    channels: int  # 1 or 3
+    image_size: int  # pixels, height = width, of what a network sees
+    classes: tuple[str, ...]  # () without labels
+    images: int  # stored images of all splits; a batch's indices are below this
+    train_size: int  # images in the train split
+    labelled: int  # of those, how many a method may see the label of
+    mean: tuple[float, ...]  # per channel, of pixels in [0, 1], on the train split
+    std: tuple[float, ...]
+    value_range: dict[str, list[float]] | None = None  # as in `ImageData`: of files of more than 8 bits
+    splits: str = ""  # fingerprint of which images are in which split, with their labels
+    stored_size: int | None = None  # pixels of the shorter side, as stored; None: image_size
+    keep_aspect: bool = False  # whether images are stored whole
+
+    @property
+    def seen(self) -> int:
+        """Side of the square that a network sees, in pixels."""
+        return self.image_size
+
+    @property
+    def seen_own(self) -> int | None:
+        """Likewise; None: it is as large as what is stored."""
+        return None if self.stored_size is None else self.image_size
+
+    @classmethod
+    def check_seen(cls, seen: Any) -> None:
+        """Raise ``UserError`` where a size is none; None is as stored."""
+        if seen is not None and (type(seen) is not int or seen < 1):
+            raise UserError(f"pretext.size={seen} is neither a number of pixels nor null")
+
+    @property
+    def size_key(self) -> str:
+        """The setting that decides ``image_size``, for advice."""
+        return "dataset.storage_size" if self.stored_size is None else "pretext.size"
+
+    @property
+    def shape(self) -> str:
+        """The shape of one input, as it is shown to people."""
+        return f"{self.channels}x{self.image_size}x{self.image_size} pixels"
+
+    @property
+    def at_once(self) -> int:
+        """512 images of a forward pass; of more than 64 pixels fewer, which take as much memory."""
+        return max(8, 512 * 64**2 // max(64**2, self.image_size**2))
+
+    @property
+    def made_by(self) -> tuple:
+        """The normalisation."""
+        return self.mean, self.std
+
+    def to_input(self, rows: Tensor) -> Tensor:
+        """Normalise images [B, C, H, W] uint8."""
+        return to_input(rows, self.mean, self.std)
+
+    @property
+    def view_size(self) -> int:
+        """That of the square."""
+        return self.image_size
+
+    def views(
+        self,
+        augment: Augment,
+        rows: Tensor | Photos,
+        generator: torch.Generator,
+        count: int = 1,
+        size: int | None = None,
+    ) -> list[Tensor]:
+        """Return ``count`` independently augmented versions, each [B, C, size, size] float, normalised."""
+        return augment(rows, self.mean, self.std, generator, views=count, size=size or self.image_size)
+
+    def visible(self, view: Tensor) -> Tensor:
+        """Return a normalised view [B, C, h, w] as pixels in [0, 1]."""
+        mean, std = (view.new_tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))
+        return (view * std + mean).clamp(0, 1)
+
+    def for_network(self, asks: Callable[[str], bool]) -> dict[str, Any]:
+        """Return the channels, and the side of the images in pixels where the constructor asks for ``image_size``."""
+        size = {"image_size": self.image_size} if asks("image_size") else {}
+        return {"in_channels": self.channels, **size}
+
+    def check_backbone(self, backbone: Any) -> None:
+        """Raise ``UserError`` where the images are too small for a backbone."""
+        if self.image_size < backbone.min_size:
+            raise UserError(
+                f"this backbone needs images of at least {backbone.min_size} pixels, {self.name} has "
+                f"{self.image_size}; write {self.size_key}={backbone.min_size} or backbone=convnet"
+            )
+
+    def check_fits_weights_of(self, other: DataInfo, setting: str) -> None:
+        """Raise ``UserError`` where weights are of images with other channels."""
+        if other.channels != self.channels:
+            raise UserError(
+                f"{setting} was trained on images of {other.channels} channels, {self.name} has {self.channels}; "
+                f"write dataset.channels={other.channels}"
+            )
+
+    def inherited(self, node: Mapping[str, Any]) -> dict[str, Any]:
+        """Return mean and std, unless the data set has its own."""
+        return {"mean": list(self.mean), "std": list(self.std)} if node.get("mean") is None else {}
+
+    def stored_as(self, node: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings with the size and channels of these images."""
+        wanted = {"storage_size": self.stored_size or self.image_size, "channels": self.channels}
+        return {key: wanted.get(key, value) for key, value in node.items()}
+
+    def settings(self, node: Mapping[str, Any], typed: Collection[str]) -> dict[str, Any]:
+        """Return the size, the channels, whether images are whole, and the range of values."""
+        side = self.stored_size or self.image_size
+        wanted = {"storage_size": side, "channels": self.channels, "keep_aspect": self.keep_aspect}
+        fitted: dict[str, Any] = {name: value for name, value in wanted.items() if name in node and name not in typed}
+        if self.value_range and "value_range" not in typed and node.get("value_range", 0) is None:
+            fitted["value_range"] = self.value_range  # a key of the node: a set of other images than files has none
+        return fitted
+
+    def fitted(self, data: Any, typed: Collection[str], key: str) -> tuple[Any, str]:
+        """Return images at the size and with the channels of these; see `DataInfo.fitted`."""
+        side = self.stored_size or self.image_size
+        refused = [name for name in ("storage_size", "channels") if name in typed]
+        if refused and (data.channels, data.stored_size) != (self.channels, side):
+            raise UserError(
+                f"the checkpoint's backbone was trained on {self.channels}x{side}x{side} images "
+                f"({self.name}), {data.name} has {data.channels}x{data.stored_size}x{data.stored_size}; leave "
+                f"{' and '.join(f'{key}.{name}' for name in refused)} away: the images are stored as the run's were"
+            )
+        if (data.channels, data.stored_size) != (self.channels, side):  # it could not do so itself
+            data = data.restored(self.channels, side).seen_at(self.image_size)
+        colours = "grey" if self.channels == 1 else "RGB"
+        how = f"whole, the shorter side at {side} pixels" if data.keep_aspect else f"at {side}x{side} pixels"
+        normalised = f"normalised as the {self.name} images that the run was trained on"
+        return data, f"stored {how}, {colours}, and {normalised}"
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The size, the channels and the normalisation."""
+        sizes = {"image_size": str(self.image_size), "channels": str(self.channels)}
+        return {**sizes, "mean": json.dumps(self.mean), "std": json.dumps(self.std)}
+
+    def check(self, values: Mapping[str, Any]) -> None:
+        """Raise ``ValueError`` for a size, channels or normalisation that none is."""
+        for name in ("channels", "image_size"):
+            value = getattr(self, name)
+            require(type(value) is int and value >= 1, name, values)
+        stored = self.stored_size
+        require(stored is None or type(stored) is int and stored >= 1, "stored_size", values)
+        require(type(self.keep_aspect) is bool, "keep_aspect", values)
+        for name in ("mean", "std"):
+            numbers = getattr(self, name)
+            require(type(numbers) is tuple, name, values)
+            plain = all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
+            require(plain and len(numbers) == self.channels, name, values)
+        require(all(number > 0 for number in self.std), "std", values)
+
+
+def for_channels(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    """Return a mean or std for so many channels: for grey images the mean of the three of colour.
+
+    A network that was trained in colour takes grey images by the sum of its first convolution over the three.
+    """
+    return (sum(values) / 3,) if channels == 1 and len(values) == 3 else values
