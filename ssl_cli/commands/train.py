@@ -18,11 +18,14 @@ from ssl_cli.config.chosen import moved_root
 from ssl_cli.config.compose import run_app
 from ssl_cli.config.elsewhere import PLACES, is_address
 from ssl_cli.config.jobs import Done, searches, sweep_command
-from ssl_cli.config.paths import conf_dir
+from ssl_cli.config.kinds import check_kinds, kind_of
+from ssl_cli.config.paths import composed_from
 from ssl_cli.data.budget import parse_budget
+from ssl_cli.data.pseudo_labels import find_pseudo_labels
 from ssl_cli.errors import UserError
 from ssl_cli.launch import place, start
 from ssl_cli.optim.schedule import parse_duration
+from ssl_cli.probes.scores.protocol import BASELINES
 from ssl_cli.runs.catalog import checkpoint_file
 from ssl_cli.runs.directory import RunDir, record_failure
 from ssl_cli.runs.job import Job
@@ -83,7 +86,11 @@ def run(deferred: Deferred, config: DictConfig) -> int | Done:
     hydra_config = HydraConfig.get()
     if config.init is not None and run_dir is None:
         config = with_init(config)
+    if config.dataset.get("pseudo_labels") is not None and run_dir is None:
+        config = with_pseudo_labels(config)
     check(config)
+    if run_dir is None and config.name in BASELINES:
+        raise UserError(f"name={config.name} is what results call one of the baselines; write another name")
     if run_dir is None and config.backbone.get("weights") is not None:
         config = with_weights(config)
     places = ("root", "test_root", "labels_file", "cache_dir")
@@ -128,8 +135,11 @@ def val_accuracy(job: Job) -> float | None:
 
 def check(config: DictConfig) -> None:
     """Raise ``UserError`` for what can be seen to be wrong without torch."""
-    user_dirs = [Path(s.path.removeprefix("file://")) for s in HydraConfig.get().runtime.config_sources if s.path]
-    check_fit(config, [*user_dirs, conf_dir()])
+    conf_dirs, choices = composed_from(), HydraConfig.get().runtime.choices if config.resume is None else {}
+    has = f"dataset={choices['dataset']} has" if choices and config.init is None else "its data set has"
+    parts = {key: config[key] for key in ("method", "pretext", "backbone", "augment", "probes")}
+    check_kinds(parts, kind_of(config.dataset), has, conf_dirs, choices)
+    check_fit(config, conf_dirs)
     parse_budget(str(config.dataset.labels))
     if config.trainer.batch_size % config.trainer.accumulate:
         raise UserError(
@@ -161,6 +171,15 @@ def with_absolute_paths(config: DictConfig, keys: Sequence[str]) -> DictConfig:
     for node, key in places:
         if isinstance(path := node.get(key), str) and not is_address(path):
             node[key] = str(Path(path).expanduser().absolute())
+    return config
+
+
+def with_pseudo_labels(config: DictConfig) -> DictConfig:
+    """Return the config with the file that ``dataset.pseudo_labels=RUN`` means; what cannot be one is refused early."""
+    config, node = config.copy(), config.dataset
+    parse_budget(str(node.labels))
+    found = find_pseudo_labels(str(node.pseudo_labels), str(node.labels), node.label_seed)
+    config.dataset.pseudo_labels = str(found.file.absolute())
     return config
 
 

@@ -138,7 +138,7 @@ class Stored:
         self.at = torch.cat(parts).sort().values
         self.name, self.count = data.name, len(self.at)
         if not self.count:
-            raise UserError(f"split={split} of {data.name} has no image; write split=all")
+            raise UserError(f"split={split} of {data.name} has no {data.noun}; write split=all")
 
     def identity(self) -> dict[str, Any]:
         """Return the data set, the split, the number of images, and a digest of their names and pixels' places."""
@@ -151,12 +151,13 @@ class Stored:
         """Yield the images after the first ``done``; see `Source.chunks`."""
         with Progress(self.count, done, every=10.0, after=1.0, stderr=True) as progress:
             for at in self.at[done:].split(CHUNK):
-                yield Chunk([self._path(i) for i in at.tolist()], self.data.inputs[at])
+                yield Chunk([self.path(i) for i in at.tolist()], self.data.inputs[at])
                 done += len(at)
                 left = clock(progress.left(done))
                 progress.show(done, f"{WORK}: {done:,} of {self.count:,}, {left} left")
 
-    def _path(self, i: int) -> str:
+    def path(self, i: int) -> str:
+        """Return what a table calls an image: its file relative to the root, or its position where it has none."""
         return as_text(Path(os.path.relpath(self.data.files[i], self.root)).as_posix()) if self.data.files else str(i)
 
 

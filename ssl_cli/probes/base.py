@@ -40,6 +40,7 @@ class Features:
     label_seed: int | None = None  # that drew them, where the budget is not ``all``
     source: FrozenModel | None = None  # what the features are of, for probes that look at the images again
     dataset: str = ""  # name of the data set
+    noun: str = "image"  # what one of its inputs is called
     # Of probes that need "mixed" images, without features:
     labelled: Split | None = None  # the train images whose label may be used
     rest: Tensor = field(default_factory=lambda: torch.arange(0))  # [r] positions of train images that it did not want
@@ -110,8 +111,9 @@ class Probe(ABC):
             One result per label budget (and target). Its row, once ``model`` and ``protocol`` are added, is what is
             stored::
 
-                {"model": "pixels" | "random" | NAME, "probe": "linear", "labels": "10/class", "split": "test",
-                 "target": None | "x", "metric": "accuracy", "mean": 0.96, "std": 0.009, "n": 10, "ci": [0.94, 0.97],
+                {"model": "pixels" | "random" | "before" | NAME, "probe": "linear", "labels": "10/class",
+                 "split": "test", "target": None | "x", "metric": "accuracy", "mean": 0.96, "std": 0.009, "n": 10,
+                 "ci": [0.94, 0.97],
                  "metrics": {"accuracy": {"mean", "std", "ci"}, "balanced_accuracy": ..., "macro_f1": ..., "ece": ...},
                  "settings": {...}, "chosen": {"penalty": [...]}, "protocol": "12 hex digits",
                  "without_copies": None | {"images": 352, "left_out": 8, "mean": 0.95, "std": 0.01, "ci": [0.93, 0.96]}}

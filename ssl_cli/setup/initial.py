@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ssl_cli.backbones.adapt import KEYS
 from ssl_cli.config.build import without_annotations
+from ssl_cli.data.dataset import check_kind
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError, did_you_mean
 from ssl_cli.runs.catalog import checkpoint_file
@@ -32,6 +33,8 @@ def initialised(config: DictConfig, typed: Sequence[str], chosen: Sequence[str])
     """
     file = checkpoint_file(str(config.init), "init")
     _, saved, info = read_checkpoint(file, config.trusted_modules)
+    if "dataset" in chosen:
+        check_kind(config.dataset, info)
     config = config.copy()
     OmegaConf.set_struct(config, False)
     backbone_typed = "backbone" in chosen or any(_is_of_backbone(_key(item)) for item in typed)
@@ -43,6 +46,8 @@ def initialised(config: DictConfig, typed: Sequence[str], chosen: Sequence[str])
     own = {key: config.backbone[key] for key in KEYS if key in config.backbone}
     config.backbone = {**{key: value for key, value in saved.backbone.items() if key not in KEYS}, **own}
     if "dataset" not in chosen:
+        for key in ("pseudo_labels", "min_confidence"):  # these are no part of the run's data, which may be older, too
+            OmegaConf.update(saved, f"dataset.{key}", config.dataset.get(key), force_add=True)
         names = [str(key) for key in saved.dataset]
         for item in typed:
             key = _key(item)

@@ -1,5 +1,6 @@
 """What a model must know of images: their size, channels and normalisation."""
 
+import json
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -76,9 +77,21 @@ class ImageInfo(DataInfo):
         """Normalise images [B, C, H, W] uint8."""
         return to_input(rows, self.mean, self.std)
 
-    def views(self, augment: Augment, rows: Tensor | Photos, generator: torch.Generator, count: int = 1) -> list:
+    @property
+    def view_size(self) -> int:
+        """That of the square."""
+        return self.image_size
+
+    def views(
+        self,
+        augment: Augment,
+        rows: Tensor | Photos,
+        generator: torch.Generator,
+        count: int = 1,
+        size: int | None = None,
+    ) -> list[Tensor]:
         """Return ``count`` independently augmented versions, each [B, C, size, size] float, normalised."""
-        return augment(rows, self.mean, self.std, generator, views=count, size=self.image_size)
+        return augment(rows, self.mean, self.std, generator, views=count, size=size or self.image_size)
 
     def visible(self, view: Tensor) -> Tensor:
         """Return a normalised view [B, C, h, w] as pixels in [0, 1]."""
@@ -140,6 +153,12 @@ class ImageInfo(DataInfo):
         how = f"whole, the shorter side at {side} pixels" if data.keep_aspect else f"at {side}x{side} pixels"
         normalised = f"normalised as the {self.name} images that the run was trained on"
         return data, f"stored {how}, {colours}, and {normalised}"
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The size, the channels and the normalisation."""
+        sizes = {"image_size": str(self.image_size), "channels": str(self.channels)}
+        return {**sizes, "mean": json.dumps(self.mean), "std": json.dumps(self.std)}
 
     def check(self, values: Mapping[str, Any]) -> None:
         """Raise ``ValueError`` for a size, channels or normalisation that none is."""
