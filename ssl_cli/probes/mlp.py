@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from ssl_cli.probes.base import Features, Probe, Result, check_budgets
-from ssl_cli.probes.frozen.features import scale
 from ssl_cli.probes.solvers.classifiers import Heads, best_of, check_rates, shuffled
 
 
@@ -52,7 +51,7 @@ class MLP(Probe):
 
     def _fitted(self, features: Features, budget: str, drawn: Tensor, how: dict) -> Result:
         train = features.train
-        mean, std = scale(train.features)
+        mean, std = features.scale()
         x, val, test = ((s.features - mean) / std for s in (train, features.val, features.test))
         n = drawn.shape[1]
         following = shuffled(n, self.batch_size, torch.Generator().manual_seed(0))

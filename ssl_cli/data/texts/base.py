@@ -1,6 +1,7 @@
 """What every data set of texts becomes: texts as integers in one buffer, labels and splits."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
@@ -97,6 +98,10 @@ class TextData(Data):
     def shown(self, at: Tensor) -> list[str]:
         """Return the texts themselves."""
         return [self.texts[i] for i in at.tolist()]
+
+    def kept(self) -> dict[str, Any]:
+        """Return the tokenizer."""
+        return {"tokenizer.json": json.loads(self.vocabulary.tokenizer)}
 
     def known_by(self, at: Tensor) -> bytes:
         """Return what tells the texts at positions [n] from others: their files' names, or what they say."""

@@ -69,7 +69,14 @@ class TextInfo(DataInfo):
         """Return tokens [B, L] int64, padded with 0."""
         return rows
 
-    def views(self, augment: TextChanges, rows: Tensor, generator: torch.Generator, count: int = 1) -> list[Tensor]:
+    def views(
+        self,
+        augment: TextChanges,
+        rows: Tensor,
+        generator: torch.Generator,
+        count: int = 1,
+        size: int | None = None,
+    ) -> list[Tensor]:
         """Return ``count`` independently changed versions, each [B, L] int64, padded with 0: L as it came."""
         facts = self.facts
         return [augment(rows, facts.starts, facts.special, generator) for _ in range(count)]
