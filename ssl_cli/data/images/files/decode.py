@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from ssl_cli.data.images.files import depth
+from ssl_cli.data.images.files import depth, turbo
 from ssl_cli.data.images.files.depth import Range, Ranges
 from ssl_cli.data.images.files.tiff import Tiff, is_tiff
 
@@ -81,8 +81,10 @@ def decode(
         BrokenImage: for whatever reason Pillow has (truncated, not an image, more pixels than it deems safe, ...).
         UnknownRange: the file states no depth, and ``ranges`` has none for it.
     """
+    if reading > 1 and (quick := turbo.pixels(path, channels, size)) is not None:
+        return _of_pixels(quick, size, whole)
     try:
-        with _opened(path, reading) as image:
+        with opened(path, reading) as image:
             colour, side, pages = _in_colour(image, reading), min(image.size), _pages(image)
             mode, plain = "L" if channels == 1 else "RGB", image.mode in _FEW_LEVELS
             found = depth.read(image, path) if reading > 1 else None
@@ -110,10 +112,20 @@ def decode(
     return np.asarray(small).reshape(small.height, small.width, channels).transpose(2, 0, 1), seen
 
 
+def _of_pixels(pixels: np.ndarray, size: int, whole: bool) -> tuple[np.ndarray, Seen]:
+    """Return what `decode` does, of the pixels [H, W, C] of a JPEG file."""
+    (height, width, channels), small = pixels.shape, pixels
+    if pixels.shape[:2] != (size, size):
+        image = _resized(Image.fromarray(pixels if channels == 3 else pixels[..., 0]), size, whole)
+        small = np.asarray(image).reshape(image.height, image.width, channels)
+    few = turbo.has_few_colours(small, FEW_LEVELS)
+    return small.transpose(2, 0, 1), Seen(min(height, width), channels == 3, few, 0.0, None, "", 1)
+
+
 def look(path: str) -> tuple[str, float, float] | None:
     """Return the kind and the extreme values of a file that states no depth; None for any other, and a broken one."""
     try:
-        with _opened(path, reading=2) as image:
+        with opened(path, reading=2) as image:
             return depth.extremes(depth.read(image, path))
     except Exception:  # it is reported when it is decoded
         return None
@@ -128,7 +140,7 @@ def survey(files: Sequence[str], reading: int = 2) -> tuple[int, int]:
     sides, grey = [], []
     for file in _sample(files):
         try:
-            with _opened(file, reading) as image:
+            with opened(file, reading) as image:
                 sides.append(min(image.size))
                 grey.append(not _in_colour(image, reading))
         except Exception:  # a broken file is reported when it is decoded
@@ -142,7 +154,7 @@ def elongation(files: Sequence[str], reading: int = 2) -> float:
     """Return the mean ratio of the longer side to the shorter, 16 at most, by the headers of at most 256 files."""
     ratios = []
     for file in _sample(files):
-        with contextlib.suppress(Exception), _opened(file, reading) as image:
+        with contextlib.suppress(Exception), opened(file, reading) as image:
             ratios.append(min(max(image.size) / min(image.size), LONGEST))
     return float(np.mean(ratios)) if ratios else 1.0
 
@@ -177,7 +189,8 @@ def _sample(files: Sequence[str]) -> list[str]:
     return [files[i] for i in at]
 
 
-def _opened(path: str, reading: int) -> Image.Image | Tiff:
+def opened(path: str, reading: int) -> Image.Image | Tiff:
+    """Return an image whose header is read, and nothing else; raise whatever Pillow has."""
     if not stat.S_ISREG(Path(path).stat().st_mode):
         raise ValueError("not a regular file")  # opening a pipe would wait for its writer for ever
     try:

@@ -66,17 +66,17 @@ def decode_all(
         UnknownRange: a file is met whose range is not among the known.
     """
     work = partial(_decode_batch, size=size, channels=channels, known=known, reading=reading, whole=whole)
-    for start, batch in _in_batches(files, work, what):
+    for start, batch in in_batches(files, work, what):
         yield batch._replace(broken={start + i: reason for i, reason in batch.broken.items()})
 
 
 def find_ranges(files: Sequence[str]) -> Ranges:
     """Look at all files that state no depth: one range for those of integers, one for those of floats."""
-    batches = _in_batches(files, _look_batch, "looking for the range of values")
+    batches = in_batches(files, _look_batch, "looking for the range of values")
     return ranges(found for _, batch in batches for found in batch)
 
 
-def _in_batches(files: Sequence[str], work: Callable[[Sequence[str]], T], what: str) -> Iterator[tuple[int, T]]:
+def in_batches(files: Sequence[str], work: Callable[[Sequence[str]], T], what: str) -> Iterator[tuple[int, T]]:
     """Yield the position of each batch's first file, and what ``work`` returns for the batch."""
     starts = iter(range(0, len(files), BATCH))
     workers = usable_cpus()
