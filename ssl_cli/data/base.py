@@ -90,6 +90,10 @@ class Data(ABC):
     def shown(self, at: Tensor) -> Any:
         """Return inputs as `ssl views` shows them: pictures [n, C, h, w] in [0, 1], or n texts."""
 
+    def called(self, i: int) -> str:
+        """Return what a table calls an input that is in no file of its own."""
+        return str(i)
+
     def kept(self) -> dict[str, Any]:
         """Return what a run keeps of how its inputs were made: names of JSON files and their content."""
         return {}

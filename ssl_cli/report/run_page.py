@@ -185,7 +185,7 @@ def _learned(
     run: RunFiles, directory: Path, tell: Callable[[str], None], root: str | None, trusted: list[str]
 ) -> Learned:
     from ssl_cli.report import audit_page, pick_page
-    from ssl_cli.report.figures import learned
+    from ssl_cli.report.figures import learned, texts
     from ssl_cli.report.figures.inspection import inspect_run
 
     try:
@@ -195,11 +195,14 @@ def _learned(
         return Learned(notes=why, audited_notes=audit_page.of_run(run, None)[1])
     maps, notes = learned.feature_maps(seen, directory, tell)
     points, thumbnails = learned.page_points(seen, maps)
-    found = learned.neighbours(seen, directory)
-    views, picked = learned.views(seen, directory), pick_page.of_run(run, seen)
+    if seen.data.kind == "text":
+        found, views = [texts.neighbours(seen), texts.class_words(seen)], texts.views(seen)
+    else:
+        found, views = [learned.neighbours(seen, directory)], learned.views(seen, directory)
+    picked = pick_page.of_run(run, seen)
     notes += [] if views else [f"No neighbours and no views: {seen.data.noun}s are no pictures; see `ssl views`."]
     audited = audit_page.of_run(run, seen)
-    return Learned([*maps, found], views, seen.data.classes, points, thumbnails, notes, *picked, *audited)
+    return Learned([*maps, *found], views, seen.data.classes, points, thumbnails, notes, *picked, *audited)
 
 
 def _confusion(run: RunFiles, directory: Path, classes: tuple[str, ...]) -> tuple[Drawing | None, list[str]]:

@@ -99,6 +99,10 @@ class TextData(Data):
         """Return the texts themselves."""
         return [self.texts[i] for i in at.tolist()]
 
+    def called(self, i: int) -> str:
+        """Return the text."""
+        return self.texts[i]
+
     def kept(self) -> dict[str, Any]:
         """Return the tokenizer."""
         return {"tokenizer.json": json.loads(self.vocabulary.tokenizer)}
