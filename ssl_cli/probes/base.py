@@ -46,7 +46,6 @@ class Features:
     labelled: Split | None = None  # the train images whose label may be used
     rest: Tensor = field(default_factory=lambda: torch.arange(0))  # [r] positions of train images that it did not want
 
-
     def scale(self) -> tuple[Tensor, Tensor]:
         """Return mean and deviation [d] that the train features are standardised by, see `features.scale`."""
         mean, std = scale(self.train.features)

@@ -147,9 +147,8 @@ def _assembled(
     if not texts:
         raise UserError(f"{name} has no text; write dataset.file=FILE.csv with a column of texts")
     places, labels = places or ["train"] * len(texts), labels or [None] * len(texts)
-    known = sorted(
-        {l for l, place in zip(labels, places, strict=True) if l is not None and place == "train"}, key=natural
-    )
+    trained = {label for label, place in zip(labels, places, strict=True) if label is not None and place == "train"}
+    known = sorted(trained, key=natural)
     for label, place, at in zip(labels, places, where or texts, strict=True):
         if label is not None and label not in known:
             raise UserError(

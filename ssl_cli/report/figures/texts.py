@@ -32,7 +32,9 @@ def neighbours(seen: Inspection) -> Drawing | None:
             other = int(data.labels[i])
             known = min(own, other) >= 0
             marked, right = marked + known, right + (known and own == other)
-            rows.append(("✓ " * (known and own == other) + "✗ " * (known and own != other) + _class(data, i), "", data.texts[i]))
+            rows.append(
+                ("✓ " * (known and own == other) + "✗ " * (known and own != other) + _class(data, i), "", data.texts[i])
+            )
     text = f"Random {seen.split} texts and the train texts whose features are most like theirs (cosine)."
     text += f" ✓ of the same class, ✗ of another: {right} of {marked} are right." if marked else ""
     return Drawing("neighbours", "Nearest neighbours", text, _table(("class", "", "text"), rows))
@@ -41,8 +43,14 @@ def neighbours(seen: Inspection) -> Drawing | None:
 def views(seen: Inspection) -> Drawing:
     """Return what the pretext makes of a few train texts."""
     columns, _ = drawn(seen.pretext, seen.data, count=6, seed=0)
-    rows = [(heading, text) for row in zip(*columns.values(), strict=True) for heading, text in zip(columns, row, strict=True)]
-    return Drawing("views", "Views", "Train texts as they are, then as the method saw them.", _table(("", "text"), rows))
+    rows = [
+        (heading, text)
+        for row in zip(*columns.values(), strict=True)
+        for heading, text in zip(columns, row, strict=True)
+    ]
+    return Drawing(
+        "views", "Views", "Train texts as they are, then as the method saw them.", _table(("", "text"), rows)
+    )
 
 
 def class_words(seen: Inspection) -> Drawing | None:
@@ -103,4 +111,6 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Markup:
         )
         for row in rows
     )
-    return Markup('<div class="scroll"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>').format(head, body)
+    return Markup('<div class="scroll"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>').format(
+        head, body
+    )
