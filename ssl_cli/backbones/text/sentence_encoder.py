@@ -30,7 +30,7 @@ class SentenceEncoder(Backbone):
         vocab_size: tokens of the vocabulary; 0 is padding.
         max_tokens: of a text.
         padding: what the padding is to the network: this integer and 0 change places.
-        weights: None: random; a directory with ``config.json``, ``tokenizer.json`` and the weights, or a name of the hub.
+        weights: None: random; a directory with ``config.json``, ``tokenizer.json`` and weights, or a name of the hub.
         architecture: what ``config.json`` says: the network is built of it, so that a checkpoint needs no other file.
 
     Raises:
@@ -65,7 +65,8 @@ class SentenceEncoder(Backbone):
             )
         if longest < max_tokens:
             raise UserError(
-                f"backbone.weights={weights} takes at most {longest} tokens of a text; write dataset.max_tokens={longest}"
+                f"backbone.weights={weights} takes at most {longest} tokens of a text; write "
+                f"dataset.max_tokens={longest}"
             )
         self._seen: Tensor | None = None  # of the latest batch
         if origin is not None:

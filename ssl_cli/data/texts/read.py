@@ -151,9 +151,8 @@ def _assembled(
     known = sorted(trained, key=natural)
     for label, place, at in zip(labels, places, where or texts, strict=True):
         if label is not None and label not in known:
-            raise UserError(
-                f"{at}: no text of train is of class '{label[:60]}'{did_you_mean(label, known)}, this one of {place} is"
-            )
+            hint = did_you_mean(label, known)
+            raise UserError(f"{at}, of {place}: no text of train is of its class '{label[:60]}'{hint}")
     number = {label: i for i, label in enumerate(known)} if len(known) > 1 else {}
     torn: dict[str, set[str]] = {}
     for group, place in zip(groups, places, strict=False):
