@@ -131,7 +131,7 @@ def test_a_folder_of_texts_has_a_class_a_folder(tmp_path):
 @pytest.mark.parametrize(
     ("content", "name", "settings", "told"),
     [
-        ("text,label\na,b\n", "t.csv", {"label_column": "lable"}, "no column 'lable' .did you mean 'label'"),
+        ("text,label\na,b\n", "t.csv", {"label_column": "lable"}, "no column 'lable'; did you mean 'label'"),
         ("a,b\n1,2\n", "t.csv", {}, "no column of texts by a usual name"),
         ("text,body\n1,2\n", "t.csv", {}, "write dataset.text_column=text$"),
         (

@@ -13,8 +13,8 @@ from ssl_cli.setup.restore import open_checkpoint
 
 pytest.importorskip("tokenizers")
 
-PRETEXT = {"predict": "masked_tokens", "swav": "two_views"}  # where the method's own is for images
-METHODS = [name for name in options("method", "text") if name not in ("frozen", "dino")]
+PRETEXT = {"predict": "masked_tokens"}  # where the method's own is for images
+METHODS = [name for name in options("method", "text") if name != "frozen"]
 
 
 @pytest.fixture(scope="module")

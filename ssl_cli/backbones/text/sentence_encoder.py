@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ssl_cli.augment.texts import PADDING
 from ssl_cli.backbones.base import Backbone
 from ssl_cli.backbones.foreign import fetch, read
 from ssl_cli.backbones.foreign.load import load
 from ssl_cli.backbones.foreign.named import MISSING_TRANSFORMERS, file_named
 from ssl_cli.backbones.foreign.origin import Origin
-from ssl_cli.backbones.text.small import PADDING, narrow
+from ssl_cli.backbones.text.small import narrow
 from ssl_cli.errors import UserError
 
 FILES = ("config.json", "tokenizer.json")  # beside the weights

@@ -4,10 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ssl_cli.augment.texts import PADDING
 from ssl_cli.backbones.base import Backbone
 from ssl_cli.errors import UserError
 
-PADDING = 0  # the integer that is no token
 NEVER = -1e4  # added to what must not be looked at; fits any precision
 
 

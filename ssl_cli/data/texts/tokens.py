@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-PADDING = 0  # the integer that is no token
+from ssl_cli.augment.texts import PADDING
+
 MULTIPLE = 8  # of which a batch's width is one: fewer shapes, and all that vector units like
 
 

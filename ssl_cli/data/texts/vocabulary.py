@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssl_cli.data.texts.tokens import PADDING, Tokens
+from ssl_cli.augment.texts import PADDING
+from ssl_cli.data.texts.tokens import Tokens
 from ssl_cli.errors import UserError
 
 MISSING = "texts need the package tokenizers: pip install 'ssl-cli[text]'"
