@@ -53,7 +53,7 @@ class Linear(Probe):
     def run(self, features: Features) -> list[Result]:
         """Score the test split at each budget; see `Probe.run`. What cannot be fitted becomes a notice."""
         if len(self.penalties) > 1 and not len(features.val.labels):
-            self.notices = ["linear probe: left out, for its penalty is chosen on val, which has no labelled image"]
+            self.notices = ["linear probe: left out, for its penalty is chosen on val, which has no label"]
             return []
         self.notices = []
         count = fewer_draws(self.count, features.classes, MANY)

@@ -29,6 +29,7 @@ def settings(method: str, file) -> list[str]:
         *("dataset.max_tokens=16", "backbone.dim=16", "backbone.depth=1", "backbone.heads=2"),
         *([f"pretext={PRETEXT[method]}"] if method in PRETEXT else []),
         *(["dataset.labels=4/class"] if mixed else []),
+        *(["method.prototypes=4"] if method in ("swav", "dino") else []),
         *("trainer.max_steps=3", "trainer.eval_every=100", f"trainer.batch_size={48 if mixed else 32}"),
     ]
 

@@ -19,6 +19,7 @@ class TextInfo(DataInfo):
 
     kind: ClassVar[str] = "text"
     noun: ClassVar[str] = "text"
+    how_to_label: ClassVar[str] = "name their column, dataset.label_column=NAME"
 
     name: str
     classes: tuple[str, ...]  # () without labels
