@@ -18,7 +18,8 @@ def check_labels(data: DataInfo, method: str) -> None:
     if data.labelled == data.train_size:
         raise UserError(
             f"dataset.labels leaves no {data.noun} of {data.name} unlabelled: method={method} learns from some "
-            f"labels and from the rest of the {data.noun}s; write dataset.labels=10/class, or method=supervised to use all labels"
+            f"labels and from the rest of the {data.noun}s; write dataset.labels=10/class, or "
+            "method=supervised to use all labels"
         )
 
 
