@@ -39,6 +39,7 @@ class SentenceEncoder(Backbone):
             it; it takes no texts that are so long or no such tokens.
     """
 
+    one_shape = False
     told = ("vocab_size", "max_tokens", "padding")
 
     def __init__(

@@ -107,6 +107,7 @@ class TextSmall(Backbone):
         UserError: ``dim`` is not a multiple of ``heads``.
     """
 
+    one_shape = False
     told = ("vocab_size", "max_tokens")
 
     def __init__(
