@@ -200,7 +200,7 @@ def _learned(
         return Learned(notes=why, audited_notes=audit_page.of_run(run, None)[1])
     maps, notes = learned.feature_maps(seen, directory, tell)
     points, thumbnails = learned.page_points(seen, maps)
-    if seen.data.kind == "text":
+    if hasattr(seen.data, "texts"):
         found, views = [texts.neighbours(seen), texts.class_words(seen)], texts.views(seen)
     else:
         found, views = [learned.neighbours(seen, directory)], learned.views(seen, directory)
