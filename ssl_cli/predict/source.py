@@ -169,8 +169,12 @@ class Stored:
                 progress.show(done, f"{WORK}: {done:,} of {self.count:,}, {left} left")
 
     def path(self, i: int) -> str:
-        """Return what a table calls an image: its file relative to the root, or its position where it has none."""
-        return as_text(Path(os.path.relpath(self.data.files[i], self.root)).as_posix()) if self.data.files else str(i)
+        """Return what a table calls an image: its file relative to the root; where it has none a text itself, or the
+        position.
+        """
+        if not self.data.files:
+            return self.data.called(i)
+        return as_text(Path(os.path.relpath(self.data.files[i], self.root)).as_posix())
 
 
 class _Below(Sequence):

@@ -15,6 +15,9 @@ from ssl_cli.pretext.base import Pretext
 class WeakStrong(Pretext):
     """The weak view is shifted a little, and mirrored where the recipe mirrors; the strong one is changed beyond that.
 
+    Of texts the weak view is the text itself, and the strong one is changed by the run's recipe; the other settings are
+    for images.
+
     Args:
         augment: the run's recipe.
         data: facts about the images.
@@ -47,6 +50,8 @@ class WeakStrong(Pretext):
             hint = did_you_mean(str(warp), ("nearest", "bilinear"))
             raise UserError(f"pretext.warp={warp} is unknown{hint}; write nearest or bilinear")
         self.nearest = warp == "nearest"
+        if data.kind == "text":
+            return
         moves = {
             "pad_crop": {"pad_crop": {"pad": shift, "border": "reflect"}},
             "shift": {"affine": {"translate": shift}},
@@ -62,10 +67,12 @@ class WeakStrong(Pretext):
     @property
     def cuts_photos(self) -> bool:
         """Whether the weak view, from which the strong one is made, is cut from anywhere in whole images."""
-        return self.weak.cuts_photos
+        return self.data.kind == "image" and self.weak.cuts_photos
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> Task:
         """Return the weak and the strong view [B, C, H, W]; row i of both shows the same image."""
+        if self.data.kind == "text":
+            return Task([batch.inputs, *self.views(batch.inputs, generator)], None, batch.labels, batch.indices)
         mean, std = self.data.mean, self.data.std
         zero, one = [0.0] * self.data.channels, [1.0] * self.data.channels
         weak, strong = self.weak(batch.images, zero, one, generator, views=2, size=self.view_size)
