@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import augmentation, files, limit, page, probing, startup, step, wall
+from benchmarks import augmentation, files, limit, page, probing, quality, quality_peer, startup, step, wall
 from benchmarks.harness import machine
 
 ROWS = {  # name -> what it measures, how
@@ -24,16 +24,26 @@ ROWS = {  # name -> what it measures, how
     "mapped": ("A cache larger than memory", files.streaming),
     "linear": ("Linear probe, 50,000 x 512", probing.linear),
     "knn": ("kNN probe, 50,000 x 10,000 x 512", probing.knn),
+    "quality_cost": ("What an image costs, by network and size of its views", quality.costs),
+    "quality": ("What is learned at equal cost", quality.measure),
+    "quality_peer": ("What is learned in the minutes of lightly's example", quality_peer.measure),
     "wall": ("Wall time to a given kNN accuracy, `convnet`", wall.measure),
     "startup": ("Start-up", startup.measure),
 }
+TRAININGS = ("quality", "quality_peer")  # that take hours: only where they are named
 KEPT = Path("outputs/benchmarks")
 
 
 def main() -> int:
     """Measure the rows that are named, and write the page of all that have been measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="+", metavar="NAME", choices=["all", "page", *ROWS], help="all, page, or rows")
+    parser.add_argument(
+        "names",
+        nargs="+",
+        metavar="NAME",
+        choices=["all", "page", *ROWS],
+        help="all but the trainings of hours, page, or rows",
+    )
     parser.add_argument("--out", type=Path, help="the page; without it, results are printed")
     parser.add_argument("--data", help="a folder with train/<class>/*.jpg of 32x32 pixels; without it, made-up images")
     parser.add_argument("--data-name", default="", help="what the page calls that folder")
@@ -44,7 +54,9 @@ def main() -> int:
     from ssl_cli.system.cpus import usable_cpus
 
     options.threads = options.threads or usable_cpus()
-    names = list(ROWS) if "all" in options.names else [name for name in options.names if name != "page"]
+    names = [name for name in options.names if name not in ("all", "page")]
+    if "all" in options.names:
+        names = [name for name in ROWS if name in names or name not in TRAININGS]
     KEPT.mkdir(parents=True, exist_ok=True)
     failed = []
     for name in names:

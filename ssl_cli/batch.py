@@ -12,9 +12,7 @@ from ssl_cli.photos import Photos
 class Batch:
     """Inputs as stored, on the training device."""
 
-    inputs: (
-        Tensor | Photos
-    )  # images: [B, C, H, W] uint8, or `Photos` where they are stored whole, in shapes of their own
+    inputs: Tensor | Photos  # images: [B, C, H, W] uint8, or `Photos` where they are stored whole, of unlike shapes
     labels: Tensor  # [B] int64 human label; -1 = unlabelled, or hidden from the method
     indices: Tensor  # [B] int64 position in the data set
 

@@ -18,6 +18,7 @@ from ssl_cli.system.signals import exit_status, interruptible
 COMMANDS = {
     "train": "train a representation (or resume a run), then measure it on the test split",
     "probe": "measure a trained run or checkpoint on a downstream task",
+    "pick": "choose the images to label next, as a table or as tasks of Label Studio",
     "predict": "write a class, its probability and how unlike it is for each image to a table",
     "embed": "write the features of images to a file",
     "export": "write the model to files that work without ssl: safetensors, timm, ONNX",

@@ -53,7 +53,7 @@ def test_to_go_on_with_a_run_and_a_sweep(tmp_path, monkeypatch):
 def test_at_the_end_of_a_run(capsys):
     from ssl_cli.training.run import conclude
 
-    conclude(SimpleNamespace(info=SimpleNamespace(classes=())), RunDir(Path(ODD)), [], 1.0)
+    conclude(SimpleNamespace(info=SimpleNamespace(classes=()), total_steps=1), RunDir(Path(ODD)), [], 1.0)
     out = capsys.readouterr().out
     probe, report = (pasted(re.search(f"{head}: (.*)", out)[1]) for head in ("next", "look"))
     assert probe == (

@@ -41,8 +41,9 @@ NARROW = ["backbone.widths=[4,8]"]
 # What comes out of a page's commands as the page says: words that they print, and files below the directory.
 PRINTED = {
     "README.md": ["random weights", "picture: ", "scored once, on", "cifar-10-python.tar.gz", "(6 of 6 jobs finished)"],
-    "docs/few-labels.md": ["init=last: ", "own classifier"],
+    "docs/few-labels.md": ["init=last: ", "own classifier", "learn from them, too: ", "propagated ones"],
     "docs/measure.md": ["ckpt=last: ", "the backbone stayed frozen", "R²", "10% of"],
+    "docs/pick.md": ["images to label: tasks.json", "interface: tasks.xml"],
     "docs/resume.md": ["all is well"],
     "docs/sweeps.md": ["(6 of 6 jobs finished)", "is finished; nothing to do", "difference to supervised"],
     "docs/your-images.md": ["picture: ", "nothing was trained or written", "R²", "labels in column label"],
@@ -54,6 +55,7 @@ LEFT = {
     "docs/measure.md": ["features/*.npz", "probes/*/result.json"],
     "docs/index.md": ["report/index.html", "report/tsne_images.png", "report/*.svg"],
     "docs/methods.md": ["views.png", "plots/*.png"],
+    "docs/pick.md": ["picked/typical-3.csv", "picked/typical-3.html"],
     "docs/predict.md": ["predicted/images.csv", "heads/linear-*.npz"],
     "docs/report.md": ["report/index.html", "report/tsne_images.png", "report/*.svg"],
     "docs/trackers.md": ["tensorboard/events.out.tfevents.*", "tracker.json"],
@@ -98,13 +100,15 @@ def shell(ssl):
 
 
 @pytest.fixture(scope="session")
-def short_run(tmp_path_factory):
+def short_run(made_once, tmp_path_factory):
     """What pages mean by `last` that begin after training."""
-    shell = Shell(CommandLine(tmp_path_factory.mktemp("short"), tmp_path_factory.mktemp("scratch")))
-    args, _ = small("ssl train method=simclr hydra.run.dir=run", shell.cwd)
-    status, _, err = shell(*args)
-    assert status == 0, err
-    return shell.cwd / "run"
+
+    def make(cwd: Path) -> None:
+        args, _ = small("ssl train method=simclr hydra.run.dir=run", cwd)
+        status, _, err = Shell(CommandLine(cwd, tmp_path_factory.mktemp("scratch")))(*args)
+        assert status == 0, err
+
+    return made_once("short_run", make) / "run"
 
 
 def small(line: str, images: Path) -> tuple[list[str], int]:
@@ -114,15 +118,19 @@ def small(line: str, images: Path) -> tuple[list[str], int]:
     args = shlex.split(line)[1:]
     keys = dict(arg.split("=", 1) for arg in args if "=" in arg)
     if args[0] == "probe" and keys.get("probe", "linear") == "linear":
-        args.append("probe.draws=2")
+        args += ["probe.draws=2", "probe.penalties=[0.01]"]
     if keys.get("dataset") == "shapes":
         args += FEW
+    if args[0] == "pick":
+        args.append("n=3")
     if args[0] != "train":
         return args, 0
     if "pretext.size" in keys:
         args += ["dataset.storage_size=20", "pretext.size=16"]
     if "resume" in keys:
         return [*args, "trainer.max_steps=3"], 0
+    if "dataset.pseudo_labels" in keys:
+        args.append("dataset.min_confidence=0")  # two steps make nobody sure
     if not {"dataset", "init"} & set(keys):
         args += ["dataset=shapes", "dataset.channels=1", *FEW]
     if not {"backbone", "init"} & set(keys):
@@ -281,7 +289,7 @@ def test_an_own_method_works_from_outside_the_package(shell):
     status, _, err = shell(*train, "method.weight=0", own_package=True)
     assert status == 2 and "method.weight=0" in err
     status, _, err = shell(*train)
-    assert status == 2 and "my_package.brightness.Brightness" in err
+    assert status == 2 and "my_package.brightness.Brightness" in err, err
 
 
 def test_an_own_pretext_works_from_outside_the_package(shell):

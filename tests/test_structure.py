@@ -12,7 +12,7 @@ PACKAGE = ROOT / "ssl_cli"
 FLOORS = (
     *({"__init__", "errors", "batch", "photos"}, {"system"}, {"config"}, {"runs"}),
     *({"distributed", "optim"}, {"augment"}, {"data"}),
-    *({"backbones"}, {"pretext", "methods"}, {"setup"}, {"probes"}, {"predict", "compare"}),
+    *({"backbones"}, {"pretext", "methods"}, {"setup"}, {"probes"}, {"predict", "compare"}, {"pick"}),
     *({"training"}, {"launch"}, {"report"}),
     *({"export"}, {"commands"}, {"cli", "plugins"}, {"__main__"}),
 )
@@ -102,3 +102,10 @@ def test_rooms_that_every_kind_of_input_goes_through_do_not_speak_of_images_geom
 def test_a_file_is_one_room():
     for file in PACKAGE.rglob("*.py"):
         assert len(file.read_text().splitlines()) <= 300, file
+
+
+def test_the_map_in_contributing_has_every_room():
+    rooms = re.findall(r"`ssl_cli/(\w+(?:\.py)?)/?`", (ROOT / "CONTRIBUTING.md").read_text().split("| room |")[1])
+    packages = {file.parent.name for file in PACKAGE.glob("*/__init__.py")}
+    modules = {file.name for file in PACKAGE.glob("*.py")} - {"__init__.py", "__main__.py"}
+    assert set(rooms) == packages | modules

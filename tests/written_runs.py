@@ -6,6 +6,8 @@ import numpy as np
 import yaml
 
 from ssl_cli.probes.scores.protocol import key, protocol
+from ssl_cli.runs.catalog import read_json
+from ssl_cli.system.atomic import write_json
 
 N = 400  # test images
 TRUTH = np.repeat(np.arange(10), N // 10)
@@ -70,6 +72,22 @@ def put(
     if predictions and not old:
         np.savez(path / "predictions.npz", **arrays)
     return path
+
+
+def begun(path, before, after, columns=(("linear", "all"),), config=None, seed=0, **summary):
+    """Write a run with a row of before training, of the same draws as its own."""
+    put(path, "simclr", seed, after, columns, config=config, **summary)
+    content = read_json(path / "summary.json")
+    with np.load(path / "predictions.npz") as file:
+        arrays = dict(file)
+    for row in [row for row in content["results"] if row["model"] == "simclr"]:
+        share = before[row["labels"]] if isinstance(before, dict) else before
+        predicted = np.stack([right(share, 50 + draw) for draw in range(row["n"])])
+        content["results"].insert(-1, {**row, "model": "before", "mean": (predicted == TRUTH).mean()})
+        arrays[f"before/{row['probe']}/{row['labels']}"] = predicted.astype(np.int16)
+    write_json(path / "summary.json", content)
+    np.savez(path / "predictions.npz", **arrays)
+    return path, content["results"]
 
 
 def lines_of(comparison):

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from ssl_cli.backbones.base import Backbone
 from ssl_cli.backbones.norms import batch_norm, check_norm
+from ssl_cli.errors import UserError
 
 MakeNorm = Callable[[int], nn.Module]  # of so many channels
 
@@ -25,7 +26,7 @@ class Stage(nn.Module):
 
 
 class ConvNet(Backbone):
-    """A 3x3 stem at full resolution, then stages that each halve the map, then the mean over the map.
+    """A 3x3 stem, then stages that each halve the map, then the mean over the map.
 
     Args:
         in_channels: colour channels of the images.
@@ -35,6 +36,11 @@ class ConvNet(Backbone):
             other images of the batch must not show; ``none`` (the convolutions then have a bias) for energies.
         norm_momentum: share of BatchNorm's running statistics that a batch replaces, in (0, 1].
         split_norms: parts of a batch that BatchNorm normalises each by itself; 1: it is one.
+        stem_stride: of the stem. 1 keeps the full resolution; 2 halves it at once: most of the time of a step goes into
+            the first maps, which are the largest.
+
+    Raises:
+        UserError: ``norm`` is unknown, or ``stem_stride`` is neither 1 nor 2.
     """
 
     def __init__(
@@ -44,8 +50,11 @@ class ConvNet(Backbone):
         norm: str = "batch",
         norm_momentum: float = 0.1,
         split_norms: int = 1,
+        stem_stride: int = 1,
     ):
         super().__init__()
+        if stem_stride not in (1, 2):
+            raise UserError(f"backbone.stem_stride={stem_stride} is neither 1 (full resolution) nor 2 (half of it)")
         check_norm(norm, ("batch", "group", "none"), norm_momentum, split_norms)
         make: dict[str, MakeNorm | None] = {
             "batch": lambda channels: batch_norm(channels, norm_momentum, split_norms),
@@ -54,8 +63,9 @@ class ConvNet(Backbone):
         }
         self.in_channels = in_channels
         self.dim = widths[-1]
-        self.min_size = 2 ** len(widths)  # the last map still has 2x2 pixels
-        self.stem = nn.Sequential(*_conv_norm(in_channels, widths[0], 1, make[norm]), nn.ReLU(inplace=True))
+        self.min_size = stem_stride * 2 ** len(widths)  # the last map still has 2x2 pixels
+        stem = _conv_norm(in_channels, widths[0], stem_stride, make[norm])
+        self.stem = nn.Sequential(*stem, nn.ReLU(inplace=True))
         self.stages = nn.Sequential(*(Stage(i, o, make[norm]) for i, o in zip(widths, widths[1:], strict=False)))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -63,7 +73,7 @@ class ConvNet(Backbone):
         return self.feature_map(images).mean((2, 3))
 
     def feature_map(self, images: Tensor) -> Tensor:
-        """Return the last map [B, dim, H / 2^stages, W / 2^stages]."""
+        """Return the last map [B, dim, h, w], h = H / (stem_stride 2^stages) and w likewise."""
         return self.stages(self.stem(images))
 
     def blocks(self) -> list[nn.Module]:

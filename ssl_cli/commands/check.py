@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from ssl_cli.commands.parser import Parser, trusted_modules
 from ssl_cli.config.stored import blaming_config, check_targets, stored_config
 from ssl_cli.errors import RunError, UserError, one_line
+from ssl_cli.runs.catalog import read_json
 from ssl_cli.runs.directory import RunDir
 from ssl_cli.runs.lock import holder_lives, read_holder
 
@@ -101,10 +102,10 @@ def resumes(run: RunDir, trusted: list[str]) -> str:
     _, state, _ = checkpoint.newest_sound(run.path / "checkpoints")
     check_targets(state["config"], trusted)
     step = state["progress"]["step"]
-    ends = []
+    ends, kept = [], read_json(run.path / "labels.json")
     for _ in range(2):
         with blaming_config(file):
-            experiment = prepare(_for_steps(config), resuming=True)
+            experiment = prepare(_for_steps(config), resuming=True, kept=kept)
         if changed := experiment.info.differing(state["data"]):
             _no(f"the data are not those of the run any more: {', '.join(changed)} changed")
         try:

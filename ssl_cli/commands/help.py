@@ -11,6 +11,8 @@ NARROWEST, WIDEST = 60, 100  # columns
 FAMILIES = {  # of conf/experiment: a pattern of names, and what they are
     r"(.+)_cifar10": "published settings on CIFAR-10",
     r"(.+)_imagenet": "published settings on ImageNet",
+    r"cpu_(.+)": "what learns most per second without a GPU",
+    r"adapt_(.+)": "networks of others, adapted to your images without labels",
     r"sweep_(.+)": "sweeps",
 }
 
@@ -94,6 +96,25 @@ the settings people change most
 examples
   ssl embed ckpt=last
   ssl embed ckpt=last dataset=folder dataset.root=DIR out=features.csv
+""",
+    "pick": """\
+the settings people change most
+  ckpt=RUN                   a run directory, a checkpoint file, `last` or `best` (see ssl runs --help)
+  n=20                       images to pick; the first 10 of 20 are the 10
+  strategy=typical           typical (for few labels), coverage, uncertain (for many), random
+  out=FILE.csv               default RUN/picked/STRATEGY-N.csv; FILE.html shows the images
+  to=label_studio            tasks with guesses, out=FILE.json, and the interface, FILE.xml
+  seed=0                     another choice of the same kind
+  dataset.root=DIR           where the run's own images are now
+  (all of them, with values: ssl pick --cfg job ckpt=RUN)
+
+Never picked: images of val and test, and those with a label. Fill in the column `label`, then train with
+dataset.labels_file=FILE.csv.
+
+examples
+  ssl pick ckpt=last n=50
+  ssl pick ckpt=last n=50 strategy=uncertain out=FILE.csv
+  ssl pick ckpt=last to=label_studio out=FILE.json
 """,
     "predict": """\
 the settings people change most

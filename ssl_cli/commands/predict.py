@@ -13,6 +13,7 @@ from ssl_cli.predict.table import check_out, columns, write
 from ssl_cli.runs.catalog import checkpoint_file, run_of, unused_path
 
 SPLITS = ("all", "train", "val", "test")
+LINEAR = "ssl_cli.probes.linear.Linear"  # what names classes where a method has learned none
 LIKE_THE_RUN = ("root", "value_range", "max_pixels")  # settings of a folder that can be set; all else is the run's
 
 
@@ -80,6 +81,16 @@ def check(config: DictConfig, typed: Sequence[str]) -> None:
         )
 
 
+def as_in_the_table(node: dict[str, Any], name: str, run: DictConfig, typed: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the settings of a probe as the run's own table has them, but for those that were typed."""
+    measured = (run.get("probes") or {}).get(name)
+    if measured is None or measured.get("_target_") != node["_target_"]:
+        return node
+    keys = {item.lstrip("+~").split("=")[0] for item in typed}
+    kept = {key: value for key, value in node.items() if f"probe.{key}" in keys}
+    return {**node, **OmegaConf.to_container(measured, resolve=True), **kept}
+
+
 def is_folder(node: Any) -> bool:
     """Return whether a data set is a folder of the user's own images: these are streamed."""
     return isinstance(node, DictConfig) and "layout" in node and "root" in node
@@ -92,8 +103,16 @@ def default_out(checkpoint: Path, name: str, split: str) -> Path:
     return unused_path(checkpoint, "predicted", f"{name or 'images'}.csv")
 
 
-def predictor_of(file: Path, rebuilt: Any, device: Any, config: DictConfig) -> tuple[Any, str]:
-    """Return what answers, and its name: as kept in the run, or fitted on the run's own images and then kept there."""
+def predictor_of(file: Path, rebuilt: Any, device: Any, config: DictConfig, trained: Any = None) -> tuple[Any, str]:
+    """Return what answers, and its name: as kept in the run, or fitted on the run's own images and then kept there.
+
+    Args:
+        file: the checkpoint.
+        rebuilt: its model.
+        device: where that is.
+        config: of the command.
+        trained: the model with the run's own images; None: they are read if they are needed.
+    """
     from ssl_cli.predict import keep
     from ssl_cli.predict.fit import fit
     from ssl_cli.predict.predictor import OwnClassifier
@@ -102,7 +121,7 @@ def predictor_of(file: Path, rebuilt: Any, device: Any, config: DictConfig) -> t
     classifier, nodes = OwnClassifier(rebuilt.method, device), fitted_probes(rebuilt.config, config.probe)
     own = classifier.exists and not any(not is_regression(node) for node in nodes.values())
     if rebuilt.info.classes and not own and all(is_regression(node) for node in nodes.values()):
-        nodes["linear"] = {"_target_": "ssl_cli.probes.linear.Linear", "labels": ["all"]}
+        nodes["linear"] = as_in_the_table({"_target_": LINEAR}, "linear", rebuilt.config) | {"labels": ["all"]}
     name, run_dir = keep.name_of(rebuilt, nodes, own), run_of(file)
     kept = run_dir and run_dir / "heads" / f"{name}.npz"
     if kept and (found := keep.read(kept, classifier)) is not None:
@@ -111,10 +130,10 @@ def predictor_of(file: Path, rebuilt: Any, device: Any, config: DictConfig) -> t
     from ssl_cli.config.build import instantiate
 
     probes = {name: instantiate(node) for name, node in nodes.items()}
-    own_images = OmegaConf.merge(config, {"dataset": None})
-    trained = with_images(file, rebuilt, device, own_images)
-    if trained.note:
-        print(trained.note)
+    if trained is None:
+        trained = with_images(file, rebuilt, device, OmegaConf.merge(config, {"dataset": None}))
+        if trained.note:
+            print(trained.note)
     predictor = fit(trained, probes, own, print)
     if kept:
         try:
@@ -134,8 +153,10 @@ def fitted_probes(run: DictConfig, chosen: DictConfig | None) -> dict[str, dict[
     nodes = {name: node for name, node in nodes.items() if is_regression(node)}
     if chosen is not None:
         node = OmegaConf.to_container(chosen, resolve=True)
-        name = HydraConfig.get().runtime.choices.get("probe") if HydraConfig.initialized() else None
-        nodes = {**({} if is_regression(node) else nodes), str(name or "probe"): node}
+        hydra = HydraConfig.get() if HydraConfig.initialized() else None
+        name = str((hydra and hydra.runtime.choices.get("probe")) or "probe")
+        node = as_in_the_table(node, name, run, hydra.overrides.task if hydra else ())
+        nodes = {**({} if is_regression(node) else nodes), name: node}
     return {name: {**node, **({"labels": ["all"]} if "labels" in node else {})} for name, node in nodes.items() if node}
 
 

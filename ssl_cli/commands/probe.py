@@ -10,9 +10,11 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from ssl_cli.config.compose import run_app
+from ssl_cli.config.words import command
 from ssl_cli.data.budget import parse_budget
+from ssl_cli.data.pseudo_labels import FILE, KEY
 from ssl_cli.errors import RunError, UserError
-from ssl_cli.runs.catalog import checkpoint_file
+from ssl_cli.runs.catalog import checkpoint_file, run_of
 from ssl_cli.runs.directory import RunDir
 from ssl_cli.system.atomic import write_json
 
@@ -33,6 +35,7 @@ def run(config: DictConfig) -> int:
     from rich.console import Console
 
     from ssl_cli.compare.table import print_table
+    from ssl_cli.compare.verdict import verdict
     from ssl_cli.config.build import instantiate
     from ssl_cli.probes.measure import probe_trained
     from ssl_cli.setup.restore import open_checkpoint
@@ -61,6 +64,7 @@ def run(config: DictConfig) -> int:
         directory = directory or result_dir(file, name)
         OmegaConf.save(config, directory / "config.yaml", resolve=True)
         measured.write_predictions(directory / "predictions.npz")
+        measured.write_pseudo_labels(directory / FILE)
         write_json(directory / "result.json", result)
     except (OSError, UserError) as error:  # what was measured is shown all the same
         failure = error
@@ -71,7 +75,27 @@ def run(config: DictConfig) -> int:
         why = f"cannot write {failure.filename}: {failure.strerror}" if isinstance(failure, OSError) else failure
         raise RunError(f"the result above is not kept: {why}; to keep it in another place, write hydra.run.dir=DIR")
     print(f"result: {directory / 'result.json'}")
+    if sentence := verdict(directory, result["results"]):
+        print(sentence)
+    if measured.spread:
+        print(f"labels of all train images: {directory / FILE}")
+        if config.dataset is None and (source := run_of(file)) is not None:
+            budgets = list(measured.spread)
+            print(f"to learn from them, too: {training_command(source, directory, str(trained.node.labels), budgets)}")
     return 0
+
+
+def training_command(run: Path, result: Path, own: str, budgets: Sequence[str]) -> str:
+    """Return what to type to train on human labels and those that a probe of the run has spread from them.
+
+    Args:
+        run: the run, with whose own images it was probed.
+        result: the probe's directory.
+        own: the run's label budget.
+        budgets: that labels were spread from: the run's own, or others that were drawn with seeds from 0.
+    """
+    drawn = {} if own in budgets else {"dataset.labels": budgets[0], "dataset.label_seed": 0}
+    return command("ssl", "train", "method=supervised", init=run, **drawn, **{KEY: result})
 
 
 def result_dir(file: Path, name: str) -> Path:

@@ -20,9 +20,11 @@ from ssl_cli.config.elsewhere import PLACES, is_address
 from ssl_cli.config.jobs import Done, searches, sweep_command
 from ssl_cli.config.paths import conf_dir
 from ssl_cli.data.budget import parse_budget
+from ssl_cli.data.pseudo_labels import find_pseudo_labels
 from ssl_cli.errors import UserError
 from ssl_cli.launch import place, start
 from ssl_cli.optim.schedule import parse_duration
+from ssl_cli.probes.scores.protocol import BASELINES
 from ssl_cli.runs.catalog import checkpoint_file
 from ssl_cli.runs.directory import RunDir, record_failure
 from ssl_cli.runs.job import Job
@@ -83,7 +85,11 @@ def run(deferred: Deferred, config: DictConfig) -> int | Done:
     hydra_config = HydraConfig.get()
     if config.init is not None and run_dir is None:
         config = with_init(config)
+    if config.dataset.get("pseudo_labels") is not None and run_dir is None:
+        config = with_pseudo_labels(config)
     check(config)
+    if run_dir is None and config.name in BASELINES:
+        raise UserError(f"name={config.name} is what results call one of the baselines; write another name")
     if run_dir is None and config.backbone.get("weights") is not None:
         config = with_weights(config)
     places = ("root", "test_root", "labels_file", "cache_dir")
@@ -161,6 +167,15 @@ def with_absolute_paths(config: DictConfig, keys: Sequence[str]) -> DictConfig:
     for node, key in places:
         if isinstance(path := node.get(key), str) and not is_address(path):
             node[key] = str(Path(path).expanduser().absolute())
+    return config
+
+
+def with_pseudo_labels(config: DictConfig) -> DictConfig:
+    """Return the config with the file that ``dataset.pseudo_labels=RUN`` means; what cannot be one is refused early."""
+    config, node = config.copy(), config.dataset
+    parse_budget(str(node.labels))
+    found = find_pseudo_labels(str(node.pseudo_labels), str(node.labels), node.label_seed)
+    config.dataset.pseudo_labels = str(found.file.absolute())
     return config
 
 

@@ -12,7 +12,7 @@ from ssl_cli.compare.entries import Entry, collect
 from ssl_cli.compare.groups import Group, grouped
 from ssl_cli.compare.metrics import LOWER
 from ssl_cli.compare.options import Options
-from ssl_cli.compare.result import Comparison, Line, Score
+from ssl_cli.compare.result import Comparison, Line, Network, Score
 from ssl_cli.data.budget import parse_budget
 from ssl_cli.errors import UserError, did_you_mean
 
@@ -115,6 +115,23 @@ def _line(group: Group, several: bool) -> Line:
         images_seen=statistics.fmean(images) if images else None,
         collapsed=sum(e.collapsed for e in runs.values()),
         cells=group.cells,
+        network=None if group.baseline else _network(list(runs.values())),
+    )
+
+
+def _network(runs: Sequence[Entry]) -> Network | None:
+    """Return what the network of a line is; None where it was begun at random and trained."""
+    known = [e.network for e in runs if e.network.get("weights") or (e.network and e.images_seen == 0)]
+    if not known:
+        return None
+    speeds = [speed for node in known if isinstance(speed := node.get("images_per_second"), (int, float))]
+    licences = [str(node["weights"].get("licence")) for node in known if isinstance(node.get("weights"), dict)]
+    stated = list(dict.fromkeys(licence for licence in licences if licence != "None"))
+    parameters = known[0].get("parameters")
+    return Network(
+        parameters if isinstance(parameters, int) else None,
+        statistics.fmean(speeds) if speeds else None,
+        ", ".join(stated) or None,
     )
 
 

@@ -35,6 +35,7 @@ class Entry:
     collapsed: bool = False
     data: dict[str, Any] = field(default_factory=dict)  # settings of the data set that it was measured on
     run: Path | None = None  # whose model it is; None where it is gone
+    network: dict[str, Any] = field(default_factory=dict)  # ``backbone`` of its summary: parameters, speed, licence
 
     @property
     def model(self) -> Path:
@@ -123,6 +124,7 @@ def _read(directory: Path) -> Entry | tuple[str, str]:
         collapsed=bool(summary.get("collapsed")),
         data=moved_root(data, (read_json(run / "env.json") if run else None) or {}),
         run=run,
+        network=summary["backbone"] if isinstance(summary.get("backbone"), dict) else {},
     )
 
 
@@ -168,9 +170,10 @@ def identity(entry: Entry, without: Iterable[str] = ()) -> dict[str, Any]:
     """Return what makes the model this one and no other: its settings without housekeeping and ``without``."""
     left = (*NOT_THE_MODEL, *without)
     kept = {k: v for k, v in entry.config.items() if not any(k == key or k.startswith(f"{key}.") for key in left)}
-    if kept.get("init") is not None:  # a run of the same kind by another seed is the same beginning
-        below = (base / str(kept["init"]) for base in (Path(), *entry.path.absolute().parents))
-        config = next((c for file in below if (c := _flat(_yaml(file.parent.parent / "config.yaml")))), None)
-        begun = Entry(entry.path, "", "", "", [], config or {})
-        kept["init"] = json.dumps(identity(begun, without), sort_keys=True) if config else kept["init"]
+    for key, above in (("init", 1), ("dataset.pseudo_labels", 2)):  # how far below its run a checkpoint or a file is
+        if kept.get(key) is not None:  # a run of the same kind by another seed is the same beginning
+            files = (base / str(kept[key]) for base in (Path(), *entry.path.absolute().parents))
+            config = next((c for file in files if (c := _flat(_yaml(file.parents[above] / "config.yaml")))), None)
+            begun = Entry(entry.path, "", "", "", [], config or {})
+            kept[key] = json.dumps(identity(begun, without), sort_keys=True) if config else kept[key]
     return kept if "method" in left else {"method": entry.method, **kept}

@@ -8,14 +8,17 @@ from typing import Any
 from ssl_cli.compare.cells import Cell, Column, cells_of, column_of, key_of, run_of
 from ssl_cli.compare.entries import Entry, identity
 from ssl_cli.compare.naming import group_names
-from ssl_cli.compare.options import Options
-from ssl_cli.compare.settings import assignment, full_key, setting
+from ssl_cli.compare.options import OVER, Options
+from ssl_cli.compare.settings import assignment, full_key, is_any_of, setting
 from ssl_cli.errors import UserError
-from ssl_cli.probes.scores.protocol import BASELINES
+from ssl_cli.probes.scores.protocol import BASELINES, BEFORE
 
 APART = "dataset.labels"  # is in the column already: runs that differ in nothing else can share a line
 
-OF_TRAINING = ("backbone.norm_momentum", "backbone.split_norms", "backbone.freeze_patches")  # not of random weights
+# Settings of a backbone that random weights do not depend on, and those that nothing before training depends on.
+OF_TRAINING = ("backbone.norm_momentum", "backbone.split_norms", "backbone.freeze_patches")
+NOT_RANDOM = ("backbone.weights", "backbone.adapt", "backbone.lora")
+SEEN = ("dataset.mean", "dataset.std", "dataset.storage_size", "pretext.size")  # how a network of others sees images
 
 
 @dataclass
@@ -124,33 +127,62 @@ def _baselines(entries: Sequence[Entry], options: Options) -> list[Group]:
     """Return the pixels, and the random weights of each backbone: measured with every run, and the same each time."""
     over, metric = options.over, options.metric
     pixels = Group("raw pixels", list(entries), True, cells_of(entries, over, metric, "pixels"))
-    for cell in pixels.cells.values():  # they know no seed
-        if len({row["mean"] for _, row in cell.values()}) == 1:
-            for key in list(cell)[1:]:
-                del cell[key]
-    backbones = _split_by(entries, lambda e: json.dumps(_backbone(e), sort_keys=True, default=str))
     over = [*over, *(["seed"] if "seed" not in over else [])]
-    names = _backbone_names([part[0] for part in backbones])
-    random = [
-        Group(name, part, True, cells_of(part, over, metric, "random"))
-        for name, part in zip(names, backbones, strict=True)
+    given = [e for e in entries if any(row["model"] == BEFORE for row in e.rows)]
+    random = _of_backbones(entries, over, metric, "random", _backbone, "random weights")
+    before = _of_backbones(given, over, metric, BEFORE, _start, "before training")
+    for group in (pixels, *before):
+        for cell in group.cells.values():  # they know no seed
+            if len({row["mean"] for _, row in cell.values()}) == 1:
+                for key in list(cell)[1:]:
+                    del cell[key]
+    return [group for group in (pixels, *random, *before) if group.cells]
+
+
+def _of_backbones(
+    entries: Sequence[Entry],
+    over: Sequence[str],
+    metric: str | None,
+    model: str,
+    facts: Callable[[Entry], dict[str, Any]],
+    what: str,
+) -> list[Group]:
+    """Return a baseline of each backbone: runs whose ``facts`` are equal have the same."""
+    parts = _split_by(entries, lambda e: json.dumps(facts(e), sort_keys=True, default=str))
+    names = _backbone_names([part[0] for part in parts], facts, what)
+    return [
+        Group(name, part, True, cells_of(part, over, metric, model)) for name, part in zip(names, parts, strict=True)
     ]
-    return [group for group in (pixels, *random) if group.cells]
 
 
 def _backbone(e: Entry) -> dict[str, Any]:
     """Return what random weights depend on; where residual branches train from zero, older versions drew them so."""
-    ignored = () if e.config.get("backbone.zero_init_residual") else OF_TRAINING
-    return {key: value for key, value in e.config.items() if key.startswith("backbone.") and key not in ignored}
+    ignored = NOT_RANDOM if e.config.get("backbone.zero_init_residual") else (*NOT_RANDOM, *OF_TRAINING)
+    seen = SEEN if e.config.get("backbone.weights") is not None else ()
+    return {
+        key: value
+        for key, value in e.config.items()
+        if key in seen or (key.startswith("backbone.") and not is_any_of(key, ignored))
+    }
 
 
-def _backbone_names(entries: Sequence[Entry]) -> list[str]:
+def _start(e: Entry) -> dict[str, Any]:
+    """Return what a network before training depends on, where it was trained by others or by another run."""
+    return {
+        **_backbone(e),
+        "backbone.weights": e.config.get("backbone.weights"),
+        "init": identity(e, OVER).get("init"),
+        **{key: e.config.get(key) for key in SEEN},
+    }
+
+
+def _backbone_names(entries: Sequence[Entry], facts: Callable[[Entry], dict[str, Any]], what: str) -> list[str]:
     """Return for runs of different backbones for example ``convnet, random weights``."""
-    kinds = [setting(e, "backbone.arch") or setting(e, "backbone") for e in entries]
+    kinds = [setting(e, "backbone.arch") or setting(e, "backbone.name") or setting(e, "backbone") for e in entries]
     names = []
     for e, kind in zip(entries, kinds, strict=True):
-        alike = [_backbone(other) for other, its in zip(entries, kinds, strict=True) if its == kind]
-        keys = sorted({key for nodes in alike for key in nodes})
+        alike = [facts(other) for other, its in zip(entries, kinds, strict=True) if its == kind]
+        keys = sorted({key for nodes in alike for key in nodes if key != "init"})
         apart = [key for key in keys if len({str(nodes.get(key)) for nodes in alike}) > 1][:2]
-        names.append(", ".join([*([kind] if kind else []), *(assignment(e, key) for key in apart), "random weights"]))
-    return names
+        names.append(", ".join([*([kind] if kind else []), *(assignment(e, key) for key in apart), what]))
+    return [f"{name} ({e.path})" if names.count(name) > 1 else name for name, e in zip(names, entries, strict=True)]

@@ -26,6 +26,15 @@ class Score:
 
 
 @dataclass
+class Network:
+    """What a network costs to use, and whether one may."""
+
+    parameters: int | None
+    images_per_second: float | None  # of features, frozen; mean of the runs
+    licence: str | None  # of the weights that it began with; None: nobody's, or not stated
+
+
+@dataclass
 class Line:
     """One line of the table."""
 
@@ -37,6 +46,7 @@ class Line:
     images_seen: float | None
     collapsed: int  # runs whose embedding had
     cells: dict[Column, Cell] = field(repr=False)  # what the scores are of
+    network: Network | None = None  # of runs that began with weights of others, or that only measured
 
 
 @dataclass

@@ -8,7 +8,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from ssl_cli.compare.metrics import CLASSIFIED, METRICS, PLAIN, scale_and_digits
-from ssl_cli.probes.scores.protocol import column
+from ssl_cli.probes.scores.protocol import BEFORE, column
 
 
 def results_table(rows: Sequence[dict], backbone: str = "backbone") -> Table:
@@ -140,7 +140,8 @@ def score_text(row: dict) -> str:
 
 
 def _label(model: str, backbone: str) -> str:
-    return {"pixels": "raw pixels", "random": f"{backbone}, random weights"}.get(model, model)
+    names = {"pixels": "raw pixels", "random": f"{backbone}, random weights", BEFORE: f"{backbone}, before training"}
+    return names.get(model, model)
 
 
 def header(probe: str, labels: str, target: str | None = None) -> str:

@@ -43,6 +43,16 @@ def instantiate(node: Any, **kwargs: Any) -> Any:
         raise
 
 
+def target_of(node: Any) -> Any:
+    """Return the class that a node names; None where it cannot be imported, which is said where it is built."""
+    from hydra.utils import get_object
+
+    try:
+        return get_object(node["_target_"])
+    except Exception:  # Hydra's, or whatever a module raises
+        return None
+
+
 def without_annotations(node: Any) -> Any:
     """Return a node without the keys that only describe it (``_limits_``, ``_needs_``, ...): what is passed on."""
     if isinstance(node, Mapping):

@@ -58,6 +58,7 @@ class TrainerConfig:
     clip_by: str = setting("global", choices=("global", "tensor"))
     freeze_backbone: bool = setting(False)
     layer_decay: float = setting(1.0, limit="0 < x <= 1")
+    progressive: list[str] | None = setting(None)
     eval_every: int = setting(limit=">= 1", resumable=True, identifies=False)
     save_every: int = setting(limit=">= 1", resumable=True, identifies=False)
     keep_every: int | None = setting(None, limit=">= 1", resumable=True, identifies=False)
@@ -109,55 +110,59 @@ class DeviceConfig:
 
 
 @dataclass
-class ProbeConfig:
+class OnImages:
+    """What commands share that show a checkpoint images: those of its run where ``dataset`` is null."""
+
+    ckpt: str = setting(text=True)
+    trusted_modules: list[str] = setting([])
+    dataset: Any = None
+    root: str | None = setting(None, text=True)
+    test_root: str | None = setting(None, text=True)
+    labels_file: str | None = setting(None, text=True)
+    augment: Any = None
+    trainer: DeviceConfig = field(default_factory=DeviceConfig)
+
+
+@dataclass
+class ProbeConfig(OnImages):
     """``ssl probe``. Values and meanings: ``conf/probe.yaml``."""
 
-    ckpt: str = setting(text=True)
-    trusted_modules: list[str] = setting([])
     probe: Any = MISSING
-    dataset: Any = None
-    root: str | None = setting(None, text=True)
-    test_root: str | None = setting(None, text=True)
-    labels_file: str | None = setting(None, text=True)
-    augment: Any = None
     layer: int | None = setting(None, limit=">= 1")
     keep_features: bool = True
-    trainer: DeviceConfig = field(default_factory=DeviceConfig)
 
 
 @dataclass
-class EmbedConfig:
+class EmbedConfig(OnImages):
     """``ssl embed``. Values and meanings: ``conf/embed.yaml``."""
 
-    ckpt: str = setting(text=True)
     out: str | None = setting(None, text=True)
     split: str = "all"
-    trusted_modules: list[str] = setting([])
-    dataset: Any = None
-    root: str | None = setting(None, text=True)
-    test_root: str | None = setting(None, text=True)
-    labels_file: str | None = setting(None, text=True)
-    augment: Any = None
     layer: int | None = setting(None, limit=">= 1")
-    trainer: DeviceConfig = field(default_factory=DeviceConfig)
 
 
 @dataclass
-class PredictConfig:
+class PredictConfig(OnImages):
     """``ssl predict``. Values and meanings: ``conf/predict.yaml``."""
 
-    ckpt: str = setting(text=True)
     out: str | None = setting(None, text=True)
     min_probability: float | None = setting(None, limit="0 < x <= 1")
     split: str = "all"
-    trusted_modules: list[str] = setting([])
     probe: Any = None
-    dataset: Any = None
-    root: str | None = setting(None, text=True)
-    test_root: str | None = setting(None, text=True)
-    labels_file: str | None = setting(None, text=True)
-    augment: Any = None
-    trainer: DeviceConfig = field(default_factory=DeviceConfig)
+
+
+@dataclass
+class PickConfig(OnImages):
+    """``ssl pick``. Values and meanings: ``conf/pick.yaml``."""
+
+    n: int = setting(20, limit=">= 1")
+    strategy: str = "typical"
+    seed: int = setting(0, limit="0 <= x < 4294967296")
+    images: int = setting(20000, limit=">= 1")
+    to: str = "csv"
+    out: str | None = setting(None, text=True)
+    prefix: str = setting("/data/local-files/?d=", text=True)
+    probe: Any = None
 
 
 @dataclass
@@ -190,6 +195,7 @@ SCHEMAS = {
     "probe": ProbeConfig,
     "embed": EmbedConfig,
     "predict": PredictConfig,
+    "pick": PickConfig,
     "export": ExportConfig,
     "views": ViewsConfig,
 }

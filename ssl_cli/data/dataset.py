@@ -15,7 +15,10 @@ from ssl_cli.data.kinds import KINDS, kind_of
 from ssl_cli.errors import UserError
 
 # Keys of the node that the program reads itself; the rest are the arguments of its `_target_`.
-PROGRAM_KEYS = ("labels", "label_seed", "val_fraction", "test_fraction", "split_seed", "mean", "std", "_kind_")
+PROGRAM_KEYS = (
+    *("labels", "label_seed", "pseudo_labels", "min_confidence"),
+    *("val_fraction", "test_fraction", "split_seed", "mean", "std", "_kind_"),
+)
 
 
 def load(config: Mapping[str, Any], seen: Any = None) -> Data:

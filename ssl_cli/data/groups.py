@@ -35,8 +35,9 @@ def hold_out(labels: Tensor, groups: Tensor, fractions: Sequence[float], seed: i
     for group, label in zip(ids.tolist(), labels.tolist(), strict=True):
         if label >= 0:
             contents[group].update((label, None))  # None counts all of them
-    sizes = sum(contents, Counter())
-    left, place = sizes.copy(), torch.zeros(len(contents), dtype=torch.int64)
+    sizes = Counter(label for label in labels.tolist() if label >= 0)
+    sizes[None] = sizes.total()
+    left, place = sizes.copy(), [0] * len(contents)
     generator = torch.Generator().manual_seed(seed)
     order = [group for group in torch.randperm(len(contents), generator=generator).tolist() if contents[group]]
     for number, fraction in enumerate(fractions, 1):
@@ -59,9 +60,9 @@ def hold_out(labels: Tensor, groups: Tensor, fractions: Sequence[float], seed: i
         rest = [group for group in order if _spare(group, contents, left, place)]
         if rest and not have and fraction * sizes[None] >= 0.5:
             take(max(rest, key=nearer))
-    return place[ids]
+    return torch.tensor(place)[ids]
 
 
-def _spare(group: int, contents: Sequence[Counter], left: Counter, place: Tensor) -> bool:
+def _spare(group: int, contents: Sequence[Counter], left: Counter, place: Sequence[int]) -> bool:
     """Return whether a group is in no split yet, and not the last one of a class."""
     return place[group] == 0 and all(left[label] > count for label, count in contents[group].items())

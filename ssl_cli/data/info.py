@@ -36,8 +36,8 @@ class DataInfo(ABC):
         """Likewise, for the run's own inputs; None: its settings alone tell."""
         return self.seen
 
-    @classmethod
-    def check_seen(cls, seen: Any) -> None:  # noqa: B027 (most have nothing to check)
+    @classmethod  # noqa: B027 (most have nothing to check)
+    def check_seen(cls, seen: Any) -> None:
         """Raise ``UserError`` where a `seen` that was typed is none, before anything is read."""
 
     @property
@@ -59,9 +59,19 @@ class DataInfo(ABC):
     def to_input(self, rows: "Tensor") -> "Tensor":
         """Turn rows as stored, on the network's device, into what a backbone sees without any change."""
 
+    @property
+    def view_size(self) -> int | None:
+        """Side of `views` in pixels, if `trainer.progressive` can lower it by their ``size``; None: they have none."""
+        return None
+
     @abstractmethod
-    def views(self, augment: Any, rows: Any, generator: "torch.Generator", count: int = 1) -> "list[Tensor]":
-        """Return ``count`` versions of rows as stored, each changed by the recipe independently: a backbone's input."""
+    def views(
+        self, augment: Any, rows: Any, generator: "torch.Generator", count: int = 1, size: int | None = None
+    ) -> "list[Tensor]":
+        """Return ``count`` versions of rows as stored, each changed by the recipe independently: a backbone's input.
+
+        ``size`` is their side, where `view_size` is not None.
+        """
 
     @abstractmethod
     def visible(self, view: "Tensor") -> Any:

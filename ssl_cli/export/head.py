@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from ssl_cli.config.build import instantiate
 from ssl_cli.errors import UserError
 from ssl_cli.methods.base import Method
 from ssl_cli.probes.base import Features, Split
@@ -47,7 +48,9 @@ def fitted_head(t: OpenedCheckpoint) -> tuple[nn.Linear, float | None]:
 
     train, val, test = (split(positions) for positions in at.values())
     features = Features(train, val, test, len(t.info.classes))
-    ((weight, bias, _),) = Linear().heads(features, torch.arange(len(train.labels))[None])
+    measured = (instantiate(node) for node in (t.config.get("probes") or {}).values() if node)
+    probe = next((probe for probe in measured if type(probe) is Linear), Linear())  # settings are those of the table
+    ((weight, bias, _),) = probe.heads(features, torch.arange(len(train.labels))[None])
     head = nn.Linear(*weight.shape)
     head.load_state_dict({"weight": weight.T.contiguous(), "bias": bias})
     right = (test.features @ weight + bias).argmax(1) == test.labels

@@ -22,6 +22,7 @@ class Method(nn.Module, ABC):
     # batch (and each of its parts) begins with labelled images, then come ``mu`` times as many whose label is hidden.
     learns_from: ClassVar[Literal["images", "labels", "mixed"]] = "images"
     trains: ClassVar[bool] = True  # False: a run has no steps, and the backbone stays as it was given
+    resizes: ClassVar[bool] = True  # whether views may be of another size in each step (`trainer.progressive`)
     mu: int = 0  # unlabelled images per labelled one, where both are learned from
 
     def __init__(self, backbone: Backbone, data: DataInfo):

@@ -1,5 +1,7 @@
 """Contrastive predictive coding (van den Oord et al. 2018, arXiv:1807.03748; of images: Henaff et al. 2020)."""
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -55,6 +57,8 @@ class CPC(Method):
         dim: width of the compared vectors.
         layers: of the context network; each sees one row further up.
     """
+
+    resizes: ClassVar = False  # the grid is of one size
 
     def __init__(
         self,

@@ -1,5 +1,7 @@
 """An energy over images (Du and Mordatch 2019, IGEBM, arXiv:1903.08689): low on data, high on what it can dream up."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -54,6 +56,8 @@ class EBM(Method):
         alpha: weight of the squared energies in the loss.
         energy_limit: mean size of the energies from which the run is given up.
     """
+
+    resizes: ClassVar = False  # the chains are images of one size
 
     def __init__(
         self,

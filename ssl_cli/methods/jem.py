@@ -34,6 +34,7 @@ class JEM(Method):
     """
 
     learns_from: ClassVar = "mixed"
+    resizes: ClassVar = False  # the chains are images of one size
 
     def __init__(
         self,

@@ -60,13 +60,22 @@ class Predict(Method):
         layers: of the head that predicts a class; 1 is linear.
         hidden_dim: width of that head's hidden layers.
         decoder_dim: width of the convolutions that predict a map of bins or pixels.
+        label_smoothing: share of a class target that is spread evenly over all classes, in [0, 1).
     """
 
     def __init__(
-        self, backbone: Backbone, data: DataInfo, *, target: Target, layers: int, hidden_dim: int, decoder_dim: int
+        self,
+        backbone: Backbone,
+        data: DataInfo,
+        *,
+        target: Target,
+        layers: int,
+        hidden_dim: int,
+        decoder_dim: int,
+        label_smoothing: float = 0.0,
     ):
         super().__init__(backbone, data)
-        self.target = target
+        self.target, self.label_smoothing = target, label_smoothing
         if target.size is not None and target.size < backbone.min_size:
             raise UserError(
                 f"the pretext's views are {target.size} pixels wide, this backbone needs {backbone.min_size}; write "
@@ -92,7 +101,8 @@ class Predict(Method):
             return {"loss": masked_square(outputs, targets, task.masks)}
         if self.target.kind == "class":
             accuracy = (outputs.argmax(dim=1) == targets).to(outputs.dtype).mean()
-            return {"loss": F.cross_entropy(outputs, targets), "pretext_accuracy": accuracy}
+            loss = F.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing)
+            return {"loss": loss, "pretext_accuracy": accuracy}
         # How often a colour occurs is taken from the batch at hand, of all processes.
         weights = rebalanced(all_reduce_sum(targets.sum((0, 2, 3))), self.target.smoothing)
         accuracy = (outputs.argmax(dim=1) == targets.argmax(dim=1)).to(outputs.dtype).mean()

@@ -151,12 +151,13 @@ class Stored:
         """Yield the images after the first ``done``; see `Source.chunks`."""
         with Progress(self.count, done, every=10.0, after=1.0, stderr=True) as progress:
             for at in self.at[done:].split(CHUNK):
-                yield Chunk([self._path(i) for i in at.tolist()], self.data.inputs[at])
+                yield Chunk([self.path(i) for i in at.tolist()], self.data.inputs[at])
                 done += len(at)
                 left = clock(progress.left(done))
                 progress.show(done, f"{WORK}: {done:,} of {self.count:,}, {left} left")
 
-    def _path(self, i: int) -> str:
+    def path(self, i: int) -> str:
+        """Return what a table calls an image: its file relative to the root, or its position where it has none."""
         return as_text(Path(os.path.relpath(self.data.files[i], self.root)).as_posix()) if self.data.files else str(i)
 
 

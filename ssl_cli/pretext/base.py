@@ -20,10 +20,12 @@ class Pretext(ABC):
     """
 
     target: Target | None = None  # what its pseudo-labels are, where it makes any
+    resizes: bool = False  # whether ``view_size`` may change from step to step (`trainer.progressive`)
 
     def __init__(self, augment: Augment, data: DataInfo):
         self.augment = augment
         self.data = data
+        self.view_size = data.view_size  # pixels; side of the views that `views` makes, where they have one
 
     @abstractmethod
     def __call__(self, batch: Batch, generator: torch.Generator) -> Task:
@@ -41,7 +43,7 @@ class Pretext(ABC):
 
         ``augment`` replaces the recipe that the pretext was built with.
         """
-        return self.data.views(augment or self.augment, inputs, generator, count)
+        return self.data.views(augment or self.augment, inputs, generator, count, self.view_size)
 
     def shown(self, task: Task) -> dict[str, Any]:
         """Return what a person should see of a task: heading -> what `visible` returns, in this order."""

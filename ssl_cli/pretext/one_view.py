@@ -9,6 +9,8 @@ from ssl_cli.pretext.base import Pretext
 class OneView(Pretext):
     """Each input once, changed by the recipe, with the label it has."""
 
+    resizes = True
+
     def __call__(self, batch: Batch, generator: torch.Generator) -> Task:
         """Return one view; no pseudo-label."""
         return Task(self.views(batch.inputs, generator), None, batch.labels, batch.indices)

@@ -15,6 +15,8 @@ class TwoViews(Pretext):
     appendix B); None draws both views from the same recipe.
     """
 
+    resizes = True
+
     def __init__(self, augment: Augment, data: DataInfo, augment2: Augment | None = None):
         super().__init__(augment, data)
         self.augment2 = augment2

@@ -29,6 +29,8 @@ class WeakStrong(Pretext):
         UserError: ``weak`` or ``warp`` is unknown.
     """
 
+    resizes = True
+
     def __init__(
         self,
         augment: Augment,
@@ -66,7 +68,7 @@ class WeakStrong(Pretext):
         """Return the weak and the strong view [B, C, H, W]; row i of both shows the same image."""
         mean, std = self.data.mean, self.data.std
         zero, one = [0.0] * self.data.channels, [1.0] * self.data.channels
-        weak, strong = self.weak(batch.images, zero, one, generator, views=2, size=self.data.image_size)
+        weak, strong = self.weak(batch.images, zero, one, generator, views=2, size=self.view_size)
         with torch.no_grad():
             strong = randaugment(strong, self.operations, generator, self.nearest)
             strong = cutout(strong, self.cutout, generator) if self.cutout else strong

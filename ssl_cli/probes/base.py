@@ -110,8 +110,9 @@ class Probe(ABC):
             One result per label budget (and target). Its row, once ``model`` and ``protocol`` are added, is what is
             stored::
 
-                {"model": "pixels" | "random" | NAME, "probe": "linear", "labels": "10/class", "split": "test",
-                 "target": None | "x", "metric": "accuracy", "mean": 0.96, "std": 0.009, "n": 10, "ci": [0.94, 0.97],
+                {"model": "pixels" | "random" | "before" | NAME, "probe": "linear", "labels": "10/class",
+                 "split": "test", "target": None | "x", "metric": "accuracy", "mean": 0.96, "std": 0.009, "n": 10,
+                 "ci": [0.94, 0.97],
                  "metrics": {"accuracy": {"mean", "std", "ci"}, "balanced_accuracy": ..., "macro_f1": ..., "ece": ...},
                  "settings": {...}, "chosen": {"penalty": [...]}, "protocol": "12 hex digits",
                  "without_copies": None | {"images": 352, "left_out": 8, "mean": 0.95, "std": 0.01, "ci": [0.93, 0.96]}}

@@ -1,13 +1,14 @@
 """A model beside its baselines: raw features and the same backbone with random weights, by the same probes."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from ssl_cli.backbones.base import evaluating
+from ssl_cli.backbones.base import Backbone, evaluating
 from ssl_cli.backbones.build import build_backbone
 from ssl_cli.data.base import Data
 from ssl_cli.data.info import DataInfo
@@ -19,11 +20,12 @@ from ssl_cli.probes.frozen.cache import FeatureCache
 from ssl_cli.probes.frozen.features import extract, fingerprint
 from ssl_cli.probes.frozen.networks import Layer
 from ssl_cli.probes.frozen.subject import FrozenModel
-from ssl_cli.probes.runner import Measurement, run_probes
+from ssl_cli.probes.measurement import Measurement
+from ssl_cli.probes.runner import run_probes
 from ssl_cli.probes.scores.metrics import classification, confusion
-from ssl_cli.probes.scores.protocol import key
+from ssl_cli.probes.scores.protocol import BEFORE, key
 from ssl_cli.setup.prepare import Experiment
-from ssl_cli.setup.restore import OpenedCheckpoint
+from ssl_cli.setup.restore import START, OpenedCheckpoint, before_training
 
 MATRIX = 100  # classes up to which result.json has the confusion matrix; predictions.npz holds what makes any
 
@@ -40,9 +42,16 @@ class Trained(Protocol):
     device: torch.device  # where the backbones run
 
 
-def measure(e: Experiment, log: Callable[[str], None]) -> Measurement:
-    """Score a trained experiment on its test split; no labels, no rows."""
-    measurement = measure_with_baselines(e, e.probes, log)
+def measure(e: Experiment, log: Callable[[str], None], run: Path | None = None) -> Measurement:
+    """Score a trained experiment on its test split; no labels, no rows.
+
+    Args:
+        e: the experiment, trained.
+        log: gets a line for each thing worth knowing.
+        run: its directory, which may hold the network as it was before training.
+    """
+    start = run and before_training(run, e.device, e.config.trusted_modules, log)
+    measurement = measure_with_baselines(e, e.probes, log, start=start)
     if measurement.rows and (own := own_classifier(e)) is not None:
         measurement.add(e.config.name, own, at=measurement.test[e.data.labels[measurement.test] >= 0])
     return measurement
@@ -54,8 +63,9 @@ def measure_with_baselines(
     log: Callable[[str], None],
     layer: int | None = None,
     cache: FeatureCache | None = None,
+    start: Backbone | None = None,
 ) -> Measurement:
-    """Run the probes on raw features, on the backbone as the seed made it, and on the trained one.
+    """Run the probes on raw features, on the backbone as the seed made it, as training was given it, and as it is.
 
     Args:
         t: the trained model and the inputs.
@@ -63,6 +73,7 @@ def measure_with_baselines(
         log: gets a line for each thing worth knowing.
         layer: of the backbones, see `Layer`; None: their end.
         cache: where features are kept, and taken from.
+        start: the backbone before training, on ``device``; None: it was random, or nothing of it was trained.
 
     Returns:
         Rows as `Probe.run` documents them; none where there is nothing to measure with.
@@ -74,10 +85,10 @@ def measure_with_baselines(
     node = OmegaConf.to_container(t.config.backbone, resolve=True)
     random = build_backbone(node, info, t.config.seed, pretrained=False).to(device)
     raw = t.data.raw(info).to(device)
+    trained = {"random": random, **({} if start is None else {BEFORE: start}), t.config.name: method.measured}
     networks: dict[str, nn.Module] = {
         raw.name: raw,
-        "random": random if layer is None else Layer(random, layer),
-        t.config.name: method.measured if layer is None else Layer(method.measured, layer),
+        **{name: network if layer is None else Layer(network, layer) for name, network in trained.items()},
     }
     models = {
         name: FrozenModel(net, t.data.inputs, info, device, cache, t.data.cut_from) for name, net in networks.items()
@@ -88,6 +99,8 @@ def measure_with_baselines(
     measurement = run_probes(models, t.data, t.labelled, probes, log, where, budget, t.node.label_seed, layer)
     if fingerprint(method.measured) != before:
         raise RunError("the backbone changed while it was probed, so the numbers would not be of the frozen model")
+    own = models[t.config.name]
+    measurement.images_per_second = own.computed / own.seconds if own.seconds else None
     return measurement
 
 
@@ -106,7 +119,10 @@ def own_classifier(e: Experiment) -> Result | None:
     settings = {"train_images": len(e.labelled)}
     if budget != "all":
         settings |= {"label_seeds": [e.config.dataset.label_seed], "label_fingerprint": draw_fingerprint(e.labelled)}
-    return Result("classifier", budget, metrics, settings, predicted=predicted)
+    chosen = {}  # its protocol is that of any model of these human labels
+    if (more := e.propagated) is not None:
+        chosen = {"propagated_labels": [len(more.positions)], "min_confidence": [more.min_confidence]}
+    return Result("classifier", budget, metrics, settings, chosen=chosen, predicted=predicted)
 
 
 def backbone_name(config: DictConfig) -> str:
@@ -138,7 +154,10 @@ def probe_trained(
     in_run = t.file.parent.name == "checkpoints" and (run / "config.yaml").is_file()
     cache = FeatureCache(run / "features") if keep and in_run else None
     before = fingerprint(t.method.measured)
-    measurement = measure_with_baselines(t, {probe.name: probe}, log, layer, cache)
+    start = None
+    if in_run and t.file.stem != START:
+        start = before_training(run, t.device, t.config.trusted_modules, log)
+    measurement = measure_with_baselines(t, {probe.name: probe}, log, layer, cache, start)
     if cache is not None and (line := cache.told()):
         log(line)
     return measurement, {

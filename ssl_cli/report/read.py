@@ -2,12 +2,14 @@
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ssl_cli.pick.label_studio import read_tasks
+from ssl_cli.pick.table import Picked, read_csv
 from ssl_cli.probes.scores.protocol import BASELINES
 from ssl_cli.runs.catalog import most_telling, read_json, run_state
 from ssl_cli.system import plain_yaml
@@ -26,6 +28,7 @@ class RunFiles:
     env: dict[str, Any]
     metrics: list[dict[str, Any]]  # rows of metrics.jsonl, by step
     probes: list[tuple[str, dict[str, Any]]]  # directory and result.json of each `ssl probe`, oldest first
+    picked: list[tuple[str, list[Picked]]] = field(default_factory=list)  # file and list of each `ssl pick`, likewise
 
     @property
     def method(self) -> str:
@@ -71,7 +74,15 @@ def read_run(path: Path) -> RunFiles:
         env=read_json(path / "env.json") or {},
         metrics=_rows(path / "metrics.jsonl"),
         probes=[(name, result) for name, result in results if result],
+        picked=_picked(path / "picked"),
     )
+
+
+def _picked(directory: Path) -> list[tuple[str, list[Picked]]]:
+    files = [*directory.glob("*.csv"), *directory.glob("*.json")]
+    files = sorted((f for f in files if f.is_file()), key=lambda file: (file.stat().st_mtime, file.name))
+    found = [(file.name, (read_csv if file.suffix == ".csv" else read_tasks)(file)) for file in files]
+    return [(name, picked) for name, picked in found if picked]
 
 
 def predictions(file: Path) -> dict[str, np.ndarray]:

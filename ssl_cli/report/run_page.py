@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_cli.compare.table import about_copies, without_copies
+from ssl_cli.compare.verdict import verdict
 from ssl_cli.config.chosen import dataset_settings, moved_root
 from ssl_cli.config.words import command
 from ssl_cli.errors import RunError, UserError
@@ -38,6 +39,8 @@ class Learned:
     points: dict[str, Any] | None = None  # what page.js reads
     thumbnails: str = ""  # data URI
     notes: list[str] = field(default_factory=list)  # what is missing, and why
+    picked: list[Any] = field(default_factory=list)  # images to label, `Shown`
+    picked_notes: list[str] = field(default_factory=list)
 
 
 def run_page(path: Path, directory: Path, tell: Callable[[str], None], root: str | None, trusted: list[str]) -> str:
@@ -116,6 +119,7 @@ class Results:
     """Every number of a run."""
 
     own: Table | None  # of the run's closing measurement
+    verdict: str  # whether training was worth it; "" where it began at random
     second: Table | None  # the same without test images that are in train, if there are any
     notes: list[str]  # what is missing there, and why
     probes: list[Table]  # of each `ssl probe`
@@ -141,7 +145,8 @@ def _results(run: RunFiles) -> Results:
         for name, result, found in probed
     ]
     every = rows + [row for _, _, found in probed for row in found]
-    return Results(own, second, notes, probes, results.more_metrics(every), results.protocols(every))
+    told = verdict(run.path, rows)
+    return Results(own, told, second, notes, probes, results.more_metrics(every), results.protocols(every))
 
 
 def _efficiency(run: RunFiles, directory: Path) -> tuple[Drawing | None, list[str]]:
@@ -171,6 +176,7 @@ def supervised_command(run: RunFiles) -> str:
 def _learned(
     run: RunFiles, directory: Path, tell: Callable[[str], None], root: str | None, trusted: list[str]
 ) -> Learned:
+    from ssl_cli.report import pick_page
     from ssl_cli.report.figures import learned
     from ssl_cli.report.figures.inspection import inspect_run
 
@@ -181,7 +187,8 @@ def _learned(
     maps, notes = learned.feature_maps(seen, directory, tell)
     points, thumbnails = learned.page_points(seen, maps)
     found = learned.neighbours(seen, directory)
-    return Learned([*maps, found], learned.views(seen, directory), seen.data.classes, points, thumbnails, notes)
+    views, picked = learned.views(seen, directory), pick_page.of_run(run, seen)
+    return Learned([*maps, found], views, seen.data.classes, points, thumbnails, notes, *picked)
 
 
 def _confusion(run: RunFiles, directory: Path, classes: tuple[str, ...]) -> tuple[Drawing | None, list[str]]:

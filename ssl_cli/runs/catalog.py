@@ -5,6 +5,7 @@ import math
 import platform
 import re
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -89,15 +90,15 @@ def checkpoint_file(reference: str, setting: str = "ckpt") -> Path:
     return file
 
 
-def unused_path(checkpoint: Path, folder: str, name: str) -> Path:
+def unused_path(checkpoint: Path, folder: str, name: str, beside: Sequence[str] = ()) -> Path:
     """Return a file that is not there yet, in a folder of the run that a checkpoint is of, or beside a lone one.
 
-    Where ``name`` is in use it is ``NAME-2``, ``NAME-3``, ..., with its ending.
+    Where ``name`` is in use, also with one of the endings ``beside``, it is ``NAME-2``, ``NAME-3``, ..., with its own.
     """
     file = (run_of(checkpoint) or checkpoint.parent) / folder / name
     stem, end = file.name.removesuffix(file.suffix), file.suffix
     candidates = (file.with_name(f"{stem}{number}{end}") for number in ("", *(f"-{i}" for i in range(2, 1000))))
-    return next(file for file in candidates if not file.exists())
+    return next(f for f in candidates if not any(f.with_suffix(other).exists() for other in (end, *beside)))
 
 
 def run_of(checkpoint: Path) -> Path | None:

@@ -43,6 +43,8 @@ def initialised(config: DictConfig, typed: Sequence[str], chosen: Sequence[str])
     own = {key: config.backbone[key] for key in KEYS if key in config.backbone}
     config.backbone = {**{key: value for key, value in saved.backbone.items() if key not in KEYS}, **own}
     if "dataset" not in chosen:
+        for key in ("pseudo_labels", "min_confidence"):  # these are no part of the run's data, which may be older, too
+            OmegaConf.update(saved, f"dataset.{key}", config.dataset.get(key), force_add=True)
         names = [str(key) for key in saved.dataset]
         for item in typed:
             key = _key(item)

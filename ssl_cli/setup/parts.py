@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from ssl_cli.backbones.adapt import adapt
 from ssl_cli.backbones.build import build_backbone
 from ssl_cli.backbones.foreign.origin import Origin
-from ssl_cli.config.build import instantiate
+from ssl_cli.config.build import instantiate, target_of
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError
 from ssl_cli.methods.base import Method
@@ -56,7 +55,7 @@ class Start:
 
 def trains(config: DictConfig) -> bool:
     """Return whether the method of a config has any steps to do."""
-    return getattr(get_object(config.method["_target_"]), "trains", True)
+    return getattr(target_of(config.method), "trains", True)
 
 
 def build_method(config: DictConfig, info: DataInfo, start: Start | None = None, *, pretrained: bool = True) -> Method:

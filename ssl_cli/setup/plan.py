@@ -23,7 +23,7 @@ def plan(e: Experiment, where: str) -> list[tuple[str, str]]:
     lines = [
         ("data", what_there_is(e)),
         ("stored", how_it_is_stored(e)),
-        ("left out", f"{data.skipped} broken files" if data.skipped else ""),
+        ("left out", f"{data.skipped:,} broken file{'s' * (data.skipped != 1)}" if data.skipped else ""),
         ("data note", data.note),
         ("groups", what_belongs_together(e)),
         ("exact copies", copies.described(e.data)),
@@ -45,6 +45,7 @@ def how_it_trains(e: Experiment) -> list[tuple[str, str]]:
     epochs = f"{e.steps_per_epoch} an epoch, {e.total_steps / e.steps_per_epoch:g} epochs"
     return [
         ("steps", f"{e.total_steps:,} of batch {e.config.trainer.batch_size}; {epochs}"),
+        ("view sizes", str(e.view_sizes) if e.view_sizes.stages else ""),
         (f"{e.data.noun}s per epoch", what_an_epoch_is(e)),
         ("learning rate", f"{learning_rate(e)}, {e.schedule.warmup_steps} warm-up steps"),
     ]
@@ -78,11 +79,14 @@ def what_can_be_predicted(e: Experiment) -> str:
 
 def what_is_learned_from(e: Experiment) -> str:
     """Return how many images the method gets, and with which labels."""
-    learns, noun = len(e.loader.positions), e.data.noun
+    learns, known, more, noun = len(e.loader.positions), len(e.labelled), "", e.data.noun
+    if e.propagated is not None:
+        sure = f"of a confidence of {e.propagated.min_confidence:g} or more, from {e.propagated.file}"
+        more = f" and {len(e.propagated.positions):,} with propagated labels {sure}"
     return {
         "images": f"{learns:,} {noun}s, no labels",
-        "labels": f"{learns:,} labelled {noun}s",
-        "mixed": f"{e.info.labelled:,} labelled {noun}s, and {learns:,} without their labels",
+        "labels": f"{known:,} labelled {noun}s{more}",
+        "mixed": f"{known:,} labelled {noun}s{more}, and {learns:,} without their labels",
     }[e.method.learns_from]
 
 

@@ -1,5 +1,6 @@
 """From a checked config to everything that a run needs, and the plan that tells the user what will happen."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from ssl_cli.data.dataset import load
 from ssl_cli.data.describe import describe
 from ssl_cli.data.info import DataInfo
 from ssl_cli.data.loader import Loader
+from ssl_cli.data.pseudo_labels import KEY
 from ssl_cli.distributed.group import world_size
 from ssl_cli.distributed.norms import synchronise_norms
 from ssl_cli.errors import UserError
@@ -22,8 +24,10 @@ from ssl_cli.methods.base import Method
 from ssl_cli.optim.groups import layer_decayed
 from ssl_cli.optim.schedule import effective_lr
 from ssl_cli.pretext.base import Pretext
+from ssl_cli.pretext.progressive import ViewSizes
 from ssl_cli.setup.initial import initial_weights
 from ssl_cli.setup.parts import build_method, build_pretext, labelled_per_batch, trains
+from ssl_cli.setup.propagated import Propagated, propagated
 from ssl_cli.system.device import choose_device, choose_precision, resident, set_threads
 
 
@@ -35,6 +39,7 @@ class Experiment:
     data: Data
     info: DataInfo
     labelled: Tensor  # [n] positions of the train images whose label may be used
+    propagated: Propagated | None  # labels of further ones, which only training uses
     device: torch.device
     precision: torch.dtype
     method: Method
@@ -43,6 +48,7 @@ class Experiment:
     loader: Loader
     optimizer: torch.optim.Optimizer
     schedule: Any  # step -> factor of the learning rate
+    view_sizes: ViewSizes  # step -> side of the views
     steps_per_epoch: int
     total_steps: int
 
@@ -52,8 +58,13 @@ class Experiment:
         return self.config.dataset
 
 
-def prepare(config: DictConfig, resuming: bool = False) -> Experiment:
-    """Load the data and build every part; weights that a checkpoint will bring (``resuming``) are not fetched first.
+def prepare(config: DictConfig, resuming: bool = False, kept: Mapping[str, Any] | None = None) -> Experiment:
+    """Load the data and build every part.
+
+    Args:
+        config: of the run.
+        resuming: weights that a checkpoint will bring are not fetched first.
+        kept: ``labels.json`` of the run that goes on.
 
     Raises:
         UserError: for anything in the config that only the data can show to be wrong.
@@ -64,26 +75,31 @@ def prepare(config: DictConfig, resuming: bool = False) -> Experiment:
     probes = build_early(config)
     data = load(data_settings(config), config.pretext.get("size"))
     info, labelled = describe(data, config.dataset)
+    more = propagated(config.dataset, data, labelled, (kept or {}).get("propagated"))
     steps_per_epoch, total_steps = count_steps(config, len(data.splits["train"]), data.noun)
     schedule = instantiate(config.schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
-    method = prepare_method(config, info, device, resuming)
+    method, pretext = prepare_method(config, info, device, resuming), build_pretext(config, info)
+    view_sizes = ViewSizes(trainer.progressive or (), pretext.view_size, steps_per_epoch, total_steps)
+    view_sizes.check(method.backbone, pretext, method)
     return Experiment(
         config=config,
         data=data,
         info=info,
         labelled=labelled,
+        propagated=more,
         device=device,
         precision=choose_precision(trainer.precision, device),
         method=method,
-        pretext=build_pretext(config, info),
+        pretext=pretext,
         probes=probes,
-        loader=build_loader(config, data, labelled, method, device, steps_per_epoch),
+        loader=build_loader(config, data, labelled, more, method, device, steps_per_epoch),
         optimizer=instantiate(
             config.optimizer,
             param_groups=layer_decayed(method.param_groups(), method.backbone.blocks(), trainer.layer_decay),
             batch_size=trainer.batch_size,
         ),
         schedule=schedule,
+        view_sizes=view_sizes,
         steps_per_epoch=steps_per_epoch,
         total_steps=total_steps,
     )
@@ -160,13 +176,28 @@ def check_adapt(config: DictConfig) -> None:
 
 
 def build_loader(
-    config: DictConfig, data: Data, labelled: Tensor, method: Method, device: torch.device, steps_per_epoch: int
+    config: DictConfig,
+    data: Data,
+    labelled: Tensor,
+    more: Propagated | None,
+    method: Method,
+    device: torch.device,
+    steps_per_epoch: int,
 ) -> Loader:
-    """Build the loader of what the method learns from; labels that it may not see are hidden here."""
+    """Build the loader of what the method learns from; labels that it may not see are hidden here.
+
+    Raises:
+        UserError: there are propagated labels, and the method learns from none.
+    """
     trainer = config.trainer
     visible = torch.full_like(data.labels, -1)
     if method.learns_from in ("labels", "mixed"):
         visible[labelled] = data.labels[labelled]
+        if more is not None:
+            visible[more.positions] = more.labels
+            labelled = torch.cat([labelled, more.positions]).sort().values
+    elif more is not None:
+        raise UserError(f"{config.name} learns from no label; leave {KEY} away, or write method=supervised")
     mixed = {}
     if method.learns_from == "mixed":
         count = labelled_per_batch(trainer.batch_size, trainer.accumulate * world_size(), method.mu)

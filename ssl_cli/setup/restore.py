@@ -1,6 +1,6 @@
 """A checkpoint becomes a frozen model and the images that it is shown: its run's own, or another data set's."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from ssl_cli.backbones.adapt import merge
+from ssl_cli.backbones.base import Backbone
 from ssl_cli.backbones.foreign.origin import Origin
 from ssl_cli.config.stored import blaming_config, stored_config
 from ssl_cli.data.base import Data
@@ -23,6 +24,8 @@ from ssl_cli.runs import checkpoint
 from ssl_cli.setup.own_images import own_images, stored_node, without_trained
 from ssl_cli.setup.parts import build_method
 from ssl_cli.system.device import choose_device, set_threads
+
+START = "start"  # the checkpoint at step 0 of a run whose backbone was trained before: what training is held against
 
 
 @dataclass
@@ -103,6 +106,29 @@ def _rebuilt(file: Path, state: dict[str, Any], trusted: Sequence[str]) -> Rebui
     return Rebuilt(state, config, info, method)
 
 
+def before_training(
+    run: Path, device: torch.device, trusted_modules: Sequence[str], log: Callable[[str], None]
+) -> Backbone | None:
+    """Return the frozen network that a run was given, where it has kept it (`START`); else None.
+
+    Args:
+        run: its directory.
+        device: where the network goes.
+        trusted_modules: modules outside ssl_cli that the checkpoint may name.
+        log: gets a line where it cannot be read.
+    """
+    file = run / "checkpoints" / f"{START}.pt"
+    if not file.is_file():
+        return None
+    try:
+        rebuilt = rebuild(file, trusted_modules)
+    except UserError as error:
+        log(f"no row of before training: {error}")
+        return None
+    measured = rebuilt.method.measured.to(device).requires_grad_(False)
+    return measured.to(memory_format=torch.channels_last) if rebuilt.config.trainer.channels_last else measured
+
+
 def open_model(file: Path, config: DictConfig) -> tuple[Rebuilt, torch.device]:
     """Rebuild the model of a checkpoint, strictly, frozen and on its device; see `open_checkpoint`."""
     set_threads(config.trainer.threads)
@@ -142,6 +168,8 @@ def with_images(
     places = {key: config.get(key) for key in ("root", "test_root", "labels_file")}
     node = config.dataset if other else OmegaConf.create(stored_node(stored, run, **places))
     if other:
+        if node.get("pseudo_labels") is not None:
+            raise UserError("dataset.pseudo_labels is for training alone; leave it away")
         data, note = load_fitting(OmegaConf.to_container(node, resolve=True), info, typed)
         data, left_out = without_trained(data, {**stored, "root": node.get("root")}, info, run)
         note += f"\n{left_out}" if left_out else ""
@@ -155,6 +183,6 @@ def with_images(
             )
     seen, labelled = describe(data, node)
     if other and not left_out and data.name == info.name and seen.splits != info.splits:
-        note += ", some of these test {info.noun}s perhaps among them, for the splits are not the run's"
+        note += f", some of these test {info.noun}s perhaps among them, for the splits are not the run's"
     step = rebuilt.state["progress"]["step"]
     return OpenedCheckpoint(file, step, run_config, info, method, node, data, labelled, device, note)

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from ssl_cli.backbones.foreign.belongings import of_images
 from ssl_cli.backbones.foreign.named import file_named
 from ssl_cli.backbones.foreign.origin import Origin
-from ssl_cli.config.build import without_annotations
+from ssl_cli.config.build import target_of, without_annotations
 
 
 def with_belongings(config: DictConfig, typed: Sequence[str], by_experiment: bool) -> DictConfig:
@@ -42,5 +41,6 @@ def origin_of(config: DictConfig) -> Origin | None:
     node = without_annotations(OmegaConf.to_container(config.backbone, resolve=True))
     if node.get("weights") is None or config.init is not None:
         return None
-    ask = getattr(get_object(node.pop("_target_")), "origin_of", None)
+    ask = getattr(target_of(node), "origin_of", None)
+    del node["_target_"]
     return None if ask is None else ask(**node)

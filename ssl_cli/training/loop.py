@@ -14,7 +14,6 @@ from ssl_cli.data.loader import mix
 from ssl_cli.distributed.collectives import averaging, data_parallel, max_over_ranks
 from ssl_cli.distributed.group import rank, wait_for_first
 from ssl_cli.optim.groups import follow_schedule, scheduled_lr
-from ssl_cli.runs.checkpoint import keep
 from ssl_cli.runs.directory import RunDir
 from ssl_cli.setup.prepare import Experiment
 from ssl_cli.system.signals import StopRequest
@@ -76,7 +75,7 @@ def fit(
     """
     t = begin(e, run, resumed, metrics or Metrics(files(run)))
     with t.saver, t.guard.explaining(t.state, t.saver.last_good), t.progress:
-        if not e.total_steps or (t.state.step == 0 and starts_trained(e.config)):
+        if resumed is None and (not e.total_steps or starts_trained(e.config)):
             look_at_start(t)
         while t.state.step < e.total_steps:
             train_step(t)
@@ -140,10 +139,7 @@ def look_at_start(t: Training) -> None:
         if knn is not None:
             t.state.start_knn = t.state.best_knn = t.state.last_knn = knn
         t.state.seconds = time.perf_counter() - t.started
-        t.saver.save("best" if t.e.total_steps else "last", t.state)
-        if not t.e.total_steps:
-            t.saver.wait()
-            keep(t.run.checkpoint_file("last"), t.run.checkpoint_file("best"))
+        t.saver.save_as_given(t.state)
     wait_for_first()
 
 
@@ -154,6 +150,7 @@ def train_step(t: Training) -> None:
         method.start_epoch(step // e.steps_per_epoch)
     if step % e.steps_per_epoch == 0 or step == t.first_step:
         e.loader.weights = method.sampling_weights()
+    e.pretext.view_size = e.view_sizes(step)
     follow_schedule(e.optimizer, e.schedule(step), step / e.total_steps)
     torch.manual_seed(mix(e.config.seed, 1, step))  # dropout and whatever else a method draws
     t.generator.manual_seed(mix(e.config.seed, 2, step) + rank())  # other changes on each rank

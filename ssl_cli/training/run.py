@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from ssl_cli.config.stored import blaming_config
 from ssl_cli.config.words import command
 from ssl_cli.errors import RunError, UserError, is_of_disk
+from ssl_cli.runs.catalog import read_json
 from ssl_cli.runs.directory import ReadOnlyRunDir, RunDir, resume_command
 from ssl_cli.runs.environment import environment
 from ssl_cli.runs.job import Job
@@ -48,7 +49,8 @@ def execute(job: Job, created: Callable[[Path], None] = lambda path: None) -> in
             resumable = run_dir is not None and any(run_dir.checkpoint_file().parent.glob("*.pt"))
             resumed = resumed_state(run_dir, config, writes) if resumable else None
             with blaming_config(run_dir.path / "config.yaml") if run_dir else contextlib.nullcontext():
-                experiment = prepare(config, resuming=resumable)
+                labels = read_json(run_dir.path / "labels.json") if resumable else None
+                experiment = prepare(config, resuming=resumable, kept=labels)
             if resumed:
                 check_resumable(resumed, experiment)
                 experiment.method.backbone.origin = Origin.from_dict(resumed.get("weights"))
@@ -135,9 +137,11 @@ def fit_and_score(
             return 0
         merge(experiment.method)
         with stop.at_once():
-            measurement = measure(experiment, tell)
+            measurement = measure(experiment, tell, run_dir.path)
         measurement.write_predictions(run_dir.path / "predictions.npz")
         summary["results"] = measurement.rows
+        speed = measurement.images_per_second
+        summary["backbone"]["images_per_second"] = speed and round(speed, 1)
         metrics.results(state.step, measurement.rows)
         run_dir.write("summary.json", {**summary, "state": "finished"})
         metrics.state = "finished"
@@ -156,7 +160,7 @@ def fit_and_score(
 
 def first_summary(experiment: Any, run_dir: RunDir, overrides: list[str]) -> dict[str, Any]:
     """Return ``summary.json`` as it is when training begins."""
-    config = experiment.config
+    config, more = experiment.config, experiment.propagated
     return {
         "state": "running",
         "pid": os.getpid(),  # `ssl runs` asks whether it still lives
@@ -167,6 +171,7 @@ def first_summary(experiment: Any, run_dir: RunDir, overrides: list[str]) -> dic
         "seed": config.seed,
         "splits": experiment.info.splits,
         "backbone": about_backbone(experiment),
+        "pseudo_labels": more and more.summary(experiment.data),
         "overrides": run_dir.summary.get("overrides", []) + overrides,
         "results": [],
     }
@@ -181,6 +186,7 @@ def about_backbone(experiment: Any) -> dict[str, Any]:
         "name": backbone_name(experiment.config),
         "parameters": sum(p.numel() for p in measured.parameters()),
         "input": experiment.info.shape,
+        "images_per_second": None,  # known when the features were computed
         "weights": origin.to_dict() if origin is not None else None,
     }
 
@@ -230,6 +236,7 @@ def conclude(experiment: Any, run_dir: RunDir, results: list[dict], seconds: flo
     from rich.console import Console
 
     from ssl_cli.compare.table import print_table
+    from ssl_cli.compare.verdict import verdict
     from ssl_cli.probes.measure import backbone_name
     from ssl_cli.system.terminal import clock
 
@@ -237,6 +244,8 @@ def conclude(experiment: Any, run_dir: RunDir, results: list[dict], seconds: flo
     if results:
         print_table(results, Console(), backbone_name(experiment.config))
         count = len(experiment.data.splits["test"])
+        if experiment.propagated is not None:
+            print(propagated_line(experiment.propagated.summary(experiment.data), len(experiment.labelled)))
         print(f"scored once, on {count:,} test {noun}s; ± is the deviation over draws of the labels")
     elif experiment.info.classes:
         print(f"No test {noun} has a label ({experiment.data.how_to_test}), so nothing was measured.")
@@ -247,6 +256,17 @@ def conclude(experiment: Any, run_dir: RunDir, results: list[dict], seconds: flo
     own = {} if results else experiment.data.labelled_like_it
     print(f"next: {command('ssl', 'probe', ckpt=run_dir.path, probe='linear', **own)}")
     print(f"look: {command('ssl', 'report', run_dir.path)}")
+    if sentence := verdict(run_dir.path, results):
+        print(sentence)
+
+
+def propagated_line(labels: dict[str, Any], human: int) -> str:
+    """Return one line that says with which labels a model was trained."""
+    right = "" if labels["right"] is None else f", of which {100 * labels['right']:.1f} % are right"
+    return (
+        f"trained on {human:,} human labels and {labels['images']:,} propagated ones of a confidence of "
+        f"{labels['min_confidence']:g} or more{right}"
+    )
 
 
 def budget_record(experiment: Any) -> dict[str, Any]:
@@ -259,4 +279,4 @@ def budget_record(experiment: Any) -> dict[str, Any]:
         "label_seed": node.label_seed,
         "fingerprint": fingerprint(labelled),
         "positions": labelled.tolist(),
-    }
+    } | ({} if experiment.propagated is None else {"propagated": experiment.propagated.record()})

@@ -15,6 +15,7 @@ from ssl_cli.errors import RunError, UserError
 from ssl_cli.runs import checkpoint
 from ssl_cli.runs.directory import RunDir
 from ssl_cli.setup.prepare import Experiment
+from ssl_cli.setup.restore import START
 
 LARGE = 64 << 20  # bytes of tensors; less is written in a fraction of a second
 
@@ -57,6 +58,15 @@ class Saver:
             self._write(name, state, epoch)
         else:
             self.pending = self.pool.submit(self._write, name, _copied(state), epoch)
+
+    def save_as_given(self, done: Any) -> None:
+        """Save the network before any step: as the best so far, as the last where no step follows, else as `START`."""
+        name = START if self.e.total_steps else "last"
+        self.save(name, done)
+        self.wait()
+        checkpoint.keep(self.run.checkpoint_file(name), self.run.checkpoint_file("best"))
+        if not any(p.requires_grad for p in self.e.method.backbone.parameters()):  # what is measured will not change
+            checkpoint.remove(self.run.checkpoint_file(START))
 
     def wait(self) -> None:
         """Wait for the write in the background; raise its error."""

@@ -32,6 +32,17 @@ def test_convnet_is_small_and_its_width_is_the_last():
     assert ConvNet(3, widths=(8, 16, 24, 40)).dim == 40
 
 
+def test_a_stem_of_stride_2_halves_the_map_and_asks_for_twice_the_pixels():
+    images = torch.randn(2, 3, 32, 32)
+    full, halved = ConvNet(3, (4, 8)), ConvNet(3, (4, 8), stem_stride=2)
+    assert full.feature_map(images).shape[2:] == (16, 16) and halved.feature_map(images).shape[2:] == (8, 8)
+    assert halved.min_size == 2 * full.min_size == 8
+    assert full.state_dict().keys() == halved.state_dict().keys()
+    check(halved, 9)
+    with pytest.raises(UserError, match="backbone.stem_stride=4 is neither 1"):
+        ConvNet(3, stem_stride=4)
+
+
 def test_convnet_does_not_need_torchvision():
     code = "import sys, ssl_cli.backbones.convnet as c; c.ConvNet(1); sys.exit('torchvision' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -148,7 +148,7 @@ def test_a_sweep_gives_each_job_a_directory_and_one_failing_job_loses_no_other(s
     outcome = ssl(
         *("train", "-m", "method=simclr,supervised", "trainer.batch_size=64,5000"),
         *("trainer.max_steps=2", "backbone.widths=[8,16]", "dataset.labels=50%", "probes.linear.labels=[all]"),
-        "probes.linear.penalties=[0.01]",
+        *("probes.linear.penalties=[0.01]", "probes.propagate=null"),
     )
     assert outcome.status == 1
     (sweep,) = (ssl.cwd / "outputs").glob("*/*-sweep")

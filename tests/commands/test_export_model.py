@@ -1,36 +1,22 @@
 """``ssl export to=...``: a directory that works without ssl, and gives the numbers of the run's own model."""
 
 import json
-import runpy
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import yaml
-from experiments import CONF, composed, option, train
-from omegaconf import OmegaConf
+from experiments import composed, train
+from exported import needs, shown
 from PIL import Image
 
 import ssl_cli
-from ssl_cli.backbones.build import build_backbone
 from ssl_cli.commands.export import run as export
-from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.errors import RunError, UserError
 from ssl_cli.export import hub
-from ssl_cli.export.directory import write_directory
-from ssl_cli.export.kinds import KINDS
-from ssl_cli.export.model import Model
-from ssl_cli.export.pixels import CentreSquare
-from ssl_cli.export.subject import Subject, _images, check_same
 
 TINY = ["trainer.max_steps=3", "backbone.widths=[4,8]"]
-
-
-def needs(to: str) -> None:
-    for package in KINDS[to]:
-        pytest.importorskip(package)
 
 
 @pytest.fixture(scope="module")
@@ -46,21 +32,6 @@ def picture(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "picture.png")
     return tmp_path / "picture.png"
-
-
-def shown(directory: Path, picture: Path, monkeypatch, capsys) -> tuple[list[float], dict[str, float]]:
-    """Run the example of a directory, without ssl; return the features and the probabilities that it prints."""
-    monkeypatch.setattr(sys, "argv", ["example.py", str(picture)])
-    monkeypatch.setattr(sys, "path", [str(directory), *sys.path])
-    monkeypatch.delitem(sys.modules, "network", raising=False)
-    hidden = {name: None for name in sys.modules if name.split(".")[0] == "ssl_cli"}
-    with monkeypatch.context() as context:
-        for name in hidden:
-            context.setitem(sys.modules, name, None)  # importing it raises
-        capsys.readouterr()
-        runpy.run_path(str(directory / "example.py"))
-    features, *classes = capsys.readouterr().out.splitlines()
-    return [float(x) for x in features.split()[1:]], {k: float(v) for k, v in (line.split(": ") for line in classes)}
 
 
 @pytest.mark.parametrize("to", ["safetensors", "onnx"])
@@ -122,125 +93,6 @@ def test_of_another_step_than_the_last_no_number_is_told(trained, tmp_path):
     out = tmp_path / "run/export/safetensors"
     assert json.loads((out / "about.json").read_text())["results"] == []
     assert "Nothing was measured" in (out / "README.md").read_text()
-
-
-def subject(name: str, channels: int = 3, **settings) -> Subject:
-    """A backbone of conf/, narrow or shallow, that nobody has trained."""
-    node = OmegaConf.to_container(option("backbone", name))
-    small = {"widths": [4, 8], "dim": 32, "depth": 2, "heads": 2}
-    node |= {key: value for key, value in small.items() if key in node} | settings
-    side = max(16, 2 * node.get("patch_size", 1)) if settings.get("stem") != "imagenet" else 32
-    numbers = {"mean": (0.4,) * channels, "std": (0.2,) * channels}
-    info = ImageInfo("shapes", channels, side, ("a", "b", "c"), 9, 9, 9, **numbers)
-    backbone = build_backbone(node, info, 0, pretrained=False)
-    with torch.no_grad():
-        for layer in backbone.modules():  # as training leaves them
-            if isinstance(layer, torch.nn.BatchNorm2d):
-                layer.running_mean.normal_(0, 0.1)
-                layer.running_var.uniform_(0.5, 2)
-    config = OmegaConf.create({"name": "simclr", "seed": 0, "dataset": {"labels": "all"}, "backbone": node})
-    model = Model(backbone, info, torch.nn.Linear(backbone.dim, 3))
-    return Subject(model, config, 1, "a test", {}, _images(info, None))
-
-
-@pytest.fixture
-def shallow(monkeypatch):
-    """ResNets of one block a stage: what they are made of is what counts."""
-    from torchvision.models import resnet
-
-    whole = resnet._resnet
-    monkeypatch.setattr(resnet, "_resnet", lambda block, _, *rest, **kwargs: whole(block, [1] * 4, *rest, **kwargs))
-
-
-QUICK = ("convnet_plain", "resnet18", "vit_small_images")  # one of each kind; the other backbones are as these
-NAMES = sorted(file.stem for file in (CONF / "backbone").glob("*.yaml"))
-
-
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in NAMES])
-def test_every_backbone_becomes_an_onnx_file(name, tmp_path, shallow):
-    needs("onnx")
-    import onnxruntime
-
-    s = subject(name)
-    assert write_directory(tmp_path / "out", "onnx", s) <= 1e-4  # on 100 images of four sizes
-    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
-        *("README.md", "about.json", "example.py", "model.onnx")
-    ]
-    session = onnxruntime.InferenceSession(tmp_path / "out/model.onnx")
-    assert json.loads(session.get_modelmeta().custom_metadata_map["about"])["classes"] == ["a", "b", "c"]
-    pixels = s.images[0][:1, :, :, :]
-    features, probabilities = session.run(["features", "probabilities"], {"images": pixels.numpy()})
-    x = (pixels.permute(0, 3, 1, 2) / 255 - 0.4) / 0.2
-    torch.testing.assert_close(torch.from_numpy(features), s.model(x), atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(torch.from_numpy(probabilities), s.model.predict(x), atol=1e-4, rtol=0)
-
-
-@pytest.mark.parametrize(
-    ("name", "settings"),
-    [
-        ("vit_tiny", {}),
-        ("vit_small_images", {"channels": 1}),
-        ("resnet18", {"stem": "imagenet"}),
-        ("resnet50", {"stem": "imagenet", "norm": "group", "channels": 1}),
-    ],
-)
-def test_timm_builds_networks_that_it_knows(name, settings, tmp_path):
-    needs("timm")
-    import timm
-
-    s = subject(name, **settings)
-    assert write_directory(tmp_path / "out", "timm", s) <= 1e-4
-    model = timm.create_model(f"local-dir:{tmp_path / 'out'}", pretrained=True, num_classes=0).eval()
-    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
-    pixels = s.images[0][0].numpy()
-    pixels = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0])
-    with torch.no_grad():
-        found = model(transform(pixels)[None])
-    torch.testing.assert_close(found, s.model(s.model.transform(pixels)[None]), atol=1e-4, rtol=1e-4)
-
-
-@pytest.mark.parametrize("settings", [{}, {"stem": "imagenet", "channels": 1}, {"norm": "group"}, {"stem": "imagenet"}])
-def test_torchvision_builds_a_resnet_by_the_example(settings, tmp_path, monkeypatch, capsys):
-    needs("safetensors")
-    s = subject("resnet18", **settings)
-    write_directory(tmp_path / "out", "safetensors", s)
-    pixels = s.images[0][0].numpy()
-    Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0]).save(tmp_path / "picture.png")
-    features, _ = shown(tmp_path / "out", tmp_path / "picture.png", monkeypatch, capsys)
-    x = s.model.transform(tmp_path / "picture.png")[None]
-    assert features == pytest.approx(s.model(x)[0].tolist(), abs=1e-4)
-    assert not (tmp_path / "out/network.py").exists()
-
-
-@pytest.mark.parametrize("size", [(16, 16), (33, 20), (9, 7), (100, 47)])
-def test_the_square_is_pillows(size):
-    pixels = np.random.default_rng(0).integers(70, 180, (*size, 3), dtype=np.uint8)  # nothing goes beyond 0 and 255
-    image, side = Image.fromarray(pixels), min(size)
-    left, top = (size[1] - side) / 2, (size[0] - side) / 2
-    expected = np.asarray(image.resize((16, 16), Image.Resampling.BICUBIC, (left, top, left + side, top + side)))
-    found = CentreSquare(16, [0.0] * 3, [1.0] * 3)(torch.from_numpy(pixels)[None])[0].permute(1, 2, 0) * 255
-    apart = np.abs(found.numpy() - expected)
-    assert apart.max() <= (1e-4 if size == (16, 16) else 1.6)  # Pillow rounds to whole levels, twice
-
-
-def test_a_copy_that_is_not_the_model_is_refused():
-    one, two = torch.tensor([[1.0, 2.0]]), torch.tensor([[0.6, 0.4]])
-    assert check_same("copy", (one, two), (one + 1e-5, two)) == pytest.approx(5e-6, rel=0.1)
-    with pytest.raises(UserError, match="gives other numbers"):
-        check_same("copy", (one,), (one + 0.01,))
-    with pytest.raises(UserError, match="gives other numbers"):
-        check_same("copy", (one,), (one * float("nan"),))
-
-
-def test_a_file_is_seen_as_the_run_saw_it_and_an_image_of_pillow_nearly_so(tmp_path):
-    s = subject("convnet")
-    pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 4), dtype=np.uint8)
-    Image.fromarray(pixels, "RGBA").save(tmp_path / "image.png")
-    file, image = s.model.transform(tmp_path / "image.png"), s.model.transform(Image.open(tmp_path / "image.png"))
-    assert file.shape == (3, 16, 16) and torch.equal(file, image)
-    with pytest.raises(UserError, match=r"cannot read .*missing.png"):
-        s.model.transform(tmp_path / "missing.png")
-    assert not any(p.requires_grad for p in s.model.parameters()) and not s.model.training
 
 
 class StandIn:

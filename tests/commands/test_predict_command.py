@@ -5,11 +5,11 @@ import json
 import shutil
 from pathlib import Path
 
+import class_folders
 import numpy as np
 import pytest
 import torch
 from command_line import CommandLine
-from PIL import Image
 
 from ssl_cli.cli import main
 from ssl_cli.predict import source
@@ -23,15 +23,10 @@ TRAIN = [
 
 
 def make_images(root: Path) -> None:
-    """Write 40 images of 16 pixels in each of three folders, and a table of numbers beside the root."""
-    random, rows = np.random.default_rng(0), ["file,age"]
-    for label, name in enumerate(("ant", "bee", "fly")):
-        (root / name).mkdir(parents=True)
-        for i in range(40):
-            pixels = random.integers(0, 200, (16, 16, 3), dtype=np.uint8)
-            pixels[..., label] += random.integers(0, 56, dtype=np.uint8)
-            Image.fromarray(pixels).save(root / name / f"{i}.png")
-            rows.append(f"{name}/{i}.png,{pixels[..., 0].mean() + 100 * label}")
+    """Write 40 images in each of three folders, and a table of numbers beside the root."""
+    rows = ["file,age"]
+    for number, (file, pixels) in enumerate(class_folders.write(root, ("ant", "bee", "fly"), 40)):
+        rows.append(f"{file.parent.name}/{file.name},{pixels[..., 0].mean() + 100 * (number // 40)}")
     root.with_name("age.csv").write_text("\n".join(rows))
 
 
@@ -166,6 +161,8 @@ def test_probabilities_of_the_digits_are_calibrated(trained, tmp_path, monkeypat
     with np.load(run / "predictions.npz") as measured:
         truth, predicted = measured["labels"], np.array([int(row["class"]) for row in rows])
         assert np.array_equal(predicted, measured["simclr/linear/all"][0])
+        default = [int(row["class"]) for row in predict("split=test", ckpt=str(run))]  # no classifier of its own
+        assert np.array_equal(default, measured["simclr/linear/all"][0])
         assert [int(row["path"]) for row in rows] == measured["positions"].tolist()
     sure = torch.tensor([[float(row["probability"]) for row in rows]])
     metrics = classification(torch.tensor(predicted)[None], torch.tensor(truth).long(), 10, sure)

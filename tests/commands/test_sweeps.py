@@ -37,7 +37,7 @@ def test_a_shipped_sweep_is_one_command_and_what_is_typed_beside_it_wins(tmp_pat
     status, said = run([*sweep, "seed=0", "trainer.dry_run=true"], monkeypatch, capsys)
     assert status == 0 and said.out.count("nothing was trained") == 2 and not list(tmp_path.rglob("*.yaml"))
     quick = ["trainer.max_steps=2", "trainer.batch_size=32", "hydra.sweep.dir=mine", "trainer.threads=1"]
-    quick += ["backbone.widths=[4,8]", "probes.linear.penalties=[0.01]"]
+    quick += ["backbone.widths=[4,8]", "probes.linear.penalties=[0.01]", "probes.propagate=null"]
     status, said = run([*sweep, *quick], monkeypatch, capsys)
     assert status == 0, said.err
     assert "(4 of 4 jobs finished)" in said.out and "± is the deviation over 2 runs" in said.out

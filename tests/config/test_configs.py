@@ -18,7 +18,11 @@ from ssl_cli.errors import UserError
 
 FILES = sorted(f for f in CONF.glob("*/*.yaml") if not f.stem.startswith("_"))
 OPTIONS = [(f.parent.name, f.stem) for f in FILES]  # an option's tests follow each other, and share its config
-MUST_BE_SET = {"folder": ["dataset.root=somewhere"], "timm": ["backbone.name=test_resnet"]}
+MUST_BE_SET = {
+    "folder": ["dataset.root=somewhere"],
+    "timm": ["backbone.name=test_resnet"],
+    "adapt_small": ["dataset.root=somewhere", "backbone.name=test_resnet"],
+}
 
 
 def overrides_for(group, option):

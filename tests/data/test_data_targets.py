@@ -12,8 +12,9 @@ from ssl_cli.data.images.base import ImageData
 from ssl_cli.data.images.files.rows import Image
 from ssl_cli.data.images.files.targets import read_targets
 from ssl_cli.errors import UserError
+from ssl_cli.probes.measurement import smallest
 from ssl_cli.probes.regression import Regression
-from ssl_cli.probes.runner import _small, known_targets, run_probes
+from ssl_cli.probes.runner import known_targets, run_probes
 from ssl_cli.setup.plan import what_can_be_predicted
 
 NAMES = ["a/1.png", "b/2.png"]
@@ -138,9 +139,9 @@ def test_a_regression_of_seconds_since_1970_is_exact():
 
 
 def test_numbers_that_float32_holds_are_stored_so():
-    assert _small(torch.tensor([1.25, 80.1, float("nan")], dtype=torch.float64)).dtype == np.float32
-    assert _small(torch.tensor([float("nan")], dtype=torch.float64)).dtype == np.float32
-    assert _small(torch.tensor([1.7e9, 1.7e9 + 1], dtype=torch.float64)).tolist() == [1.7e9, 1.7e9 + 1]
+    assert smallest(torch.tensor([1.25, 80.1, float("nan")], dtype=torch.float64)).dtype == np.float32
+    assert smallest(torch.tensor([float("nan")], dtype=torch.float64)).dtype == np.float32
+    assert smallest(torch.tensor([1.7e9, 1.7e9 + 1], dtype=torch.float64)).tolist() == [1.7e9, 1.7e9 + 1]
 
 
 def test_classes_named_by_months_are_no_numbers():

@@ -96,3 +96,14 @@ def test_a_target_that_is_no_class_needs_a_feature_map():
     method = build_method(config, ImageInfo("tiny", 1, 16, (), 9, 9, 0, (0.5,), (0.2,)))
     x = torch.randn(2, 1, 16, 16)
     torch.testing.assert_close(method.backbone.feature_map(x).mean((2, 3)), method.backbone(x))
+
+
+def test_smoothing_spreads_a_share_of_the_target_over_all_classes():
+    settings = ["method=predict", "pretext=exemplar", "trainer.batch_size=16", "method.layers=1"]
+    e = prepare(composed("train", [*settings, "method.label_smoothing=0.3"]))
+    method = e.method.eval()
+    task = e.pretext(e.loader.batch(0), torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        logp = method._outputs(task).log_softmax(1)
+        expected = -(0.7 * logp.gather(1, task.targets[:, None]).mean() + 0.3 * logp.mean())
+        torch.testing.assert_close(method(task)["loss"], expected)

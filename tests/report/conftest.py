@@ -9,9 +9,12 @@ from report_pages import NAMES, called, files
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory):
+def run(made_once):
     """A short run on images in folders with names that are markup, mathematics and Chinese; and its report."""
-    root = tmp_path_factory.mktemp("report")
+    return made_once("report", make) / "run"
+
+
+def make(root):
     random = np.random.default_rng(0)
     for label, name in enumerate(NAMES):
         (root / "images" / name).mkdir(parents=True)
@@ -34,7 +37,6 @@ def run(tmp_path_factory):
     assert called(root, "report", "run") == 0
     after = files(root / "run")
     assert {name: after[name] for name in before} == before  # nothing else was touched
-    return root / "run"
 
 
 @pytest.fixture

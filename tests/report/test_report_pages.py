@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from report_pages import NAMES, OWN, called, check_page, files, parsed, spoil, words
-from written_runs import put
+from written_runs import begun, put
 
 from ssl_cli.errors import UserError
 from ssl_cli.report.figures.inspection import inspect_run
@@ -145,3 +145,12 @@ def test_the_results_without_test_images_that_are_in_train_stand_below(tmp_path)
     assert found.second.caption == "The same without 8 test images that train has, too, pixel for pixel"
     assert [cell.text for _, cells in found.second.rows for cell in cells] == ["25.0"] * 3
     assert "90.0" in [cell.text for _, cells in found.own.rows for cell in cells]
+
+
+def test_the_page_says_whether_training_was_worth_it(tmp_path):
+    path, _ = begun(tmp_path / "run", 0.8, 0.9)
+    found = _results(read_run(path))
+    assert found.own.head == ["", "raw pixels", "random weights", "before training", "simclr"]
+    assert found.verdict.startswith("training gained: accuracy of linear with all labels, 80.0 % before and 90.0 %")
+    put(tmp_path / "random")
+    assert _results(read_run(tmp_path / "random")).verdict == ""

@@ -69,6 +69,16 @@ def test_a_run_that_is_stopped_after_each_step_is_one_that_never_was(method, tmp
     assert_same_end(tmp_path / "at-6", expected)
 
 
+def test_views_that_grow_go_on_at_the_size_of_their_step(tmp_path):
+    stages = "trainer.progressive=[8 until 3 steps,12 until 75%]"
+    overrides = [*SMALL, CONVNET, stages, "trainer.max_steps=8", "trainer.eval_every=2"]
+    train(tmp_path / "unbroken", overrides)
+    for stop_after in (2, 3, 7):
+        train(tmp_path / "stopped", overrides, stop_after=stop_after)
+    train(tmp_path / "stopped", overrides)
+    assert_same_end(tmp_path / "stopped", ends(tmp_path / "unbroken"))
+
+
 @pytest.mark.parametrize("method", [name for name in EVERY if name not in METHODS])
 @pytest.mark.parametrize("stop_after", [5, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 4, 7))])
 def test_every_other_method_goes_on_as_if_it_had_not_stopped(method, stop_after, tmp_path):

@@ -37,6 +37,7 @@ def watched(run):
 def test_simsiam_collapses_without_stop_gradient_and_says_so(ssl, summary):
     quick = ["method=simsiam", "trainer.epochs=4", "trainer.batch_size=64", "~probes.linear", "trainer.threads=1"]
     quick += ["backbone.widths=[8,16,32]", "trainer.eval_every=2", "optimizer.lr=0.01"]
+    quick += ["dataset.test_fraction=0.55"]  # 11 steps an epoch
     broken = ssl("train", *quick, "method.stop_gradient=false", "hydra.run.dir=broken")
     healthy = ssl("train", *quick, "hydra.run.dir=healthy")
     assert broken.status == healthy.status == 0, broken.err + healthy.err

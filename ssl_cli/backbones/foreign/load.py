@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from ssl_cli.backbones.foreign.fit import Convert, fit
+from ssl_cli.backbones.foreign.fit import COUNTER, Convert, fit
 from ssl_cli.backbones.foreign.origin import Origin
 from ssl_cli.backbones.foreign.read import digest, read
 
@@ -26,4 +26,5 @@ def load(
     """
     found = fit(net.state_dict(), read(origin.path).tensors, what, convert=convert, first=first, heads=heads, hint=hint)
     net.load_state_dict(found.state)
-    return origin.taken(digest(origin.path), len(found.state), found.part, found.left)
+    weights = [name for name in found.state if not name.endswith(COUNTER)]
+    return origin.taken(digest(origin.path), len(weights), found.part, found.left)

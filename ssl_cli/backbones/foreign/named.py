@@ -87,9 +87,10 @@ def _check_within_reach(name: str) -> None:
 
     What cannot be told without timm is left to it.
     """
-    if name.split(".")[0] not in timm_names():
+    base, _, tag = name.partition(".")
+    if base not in timm_names():
         return
-    tags = [name] if "." in name else _hub_tags(name)
+    tags = [known for known in _hub_tags(base) if not tag or known == name]
     if not tags or any(list(fetch.hub_dir().glob(f"models--*--{tag}/snapshots/*/*")) for tag in tags):
         return
     if fetch.offline() or not fetch.reachable(fetch.hub_endpoint()):

@@ -1,5 +1,6 @@
 """A comparison as JSON: everything; fractions, not percent."""
 
+from dataclasses import asdict
 from typing import Any
 
 from ssl_cli.compare.formats.remarks import remarks
@@ -21,6 +22,7 @@ def to_json(c: Comparison) -> str:
                 "seconds": line.seconds,
                 "images_seen": line.images_seen,
                 "collapsed": line.collapsed,
+                "network": asdict(line.network) if line.network else None,
                 "runs": line.runs,
                 "cells": [_values(line.scores.get(at)) for at in c.columns],
             }

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ssl_cli.compare.formats.remarks import remarks
-from ssl_cli.compare.formats.wording import COST, ScoreCell, cost, head, score_cells, title
+from ssl_cli.compare.formats.wording import ScoreCell, cost, cost_heads, head, score_cells, title
 from ssl_cli.compare.result import Comparison
 
 NARROWEST = 14  # characters of the names' column, which may be folded
@@ -29,8 +29,8 @@ def _columns(c: Comparison, between: str) -> list[list[Text]]:
         [Text(head(c, at)), *(_styled(cell, between) for cell in cells)]
         for at, cells in zip(c.columns, scores, strict=True)
     ]
-    costs = zip(*(cost(line) for line in c.lines), strict=True)
-    return columns + [[Text(name), *map(Text, cells)] for name, cells in zip(COST, costs, strict=True)]
+    costs = zip(*(cost(c, line) for line in c.lines), strict=True)
+    return columns + [[Text(name), *map(Text, cells)] for name, cells in zip(cost_heads(c), costs, strict=True)]
 
 
 def _styled(cell: ScoreCell, between: str) -> Text:

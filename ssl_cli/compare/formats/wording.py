@@ -8,6 +8,7 @@ from ssl_cli.compare.result import Comparison, Line, Score
 from ssl_cli.compare.table import header
 
 COST = ["runs", "seconds", "images seen"]
+NETWORK = ["million parameters", "images a second", "licence"]  # of features, frozen; of the weights it began with
 
 
 def title(c: Comparison) -> str:
@@ -41,11 +42,31 @@ def difference_text(score: Score, at: Column) -> str:
     return f"{'~' if score.within_noise else ''}{scale * score.difference:+.{digits}f}{low_high}"
 
 
-def cost(line: Line) -> list[str]:
-    """Return how many runs a line is the mean of, and what one of them cost."""
+def cost_heads(c: Comparison) -> list[str]:
+    """Return the heads of the columns that are no scores: those of networks where any is said to be of weights."""
+    return [*COST, *(NETWORK if any(line.network for line in c.lines) else [])]
+
+
+def cost(c: Comparison, line: Line) -> list[str]:
+    """Return how many runs a line is the mean of, what one of them cost, and what its network is; see `cost_heads`."""
     counts = {score.n for score in line.scores.values()}
     runs = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
-    return [runs, *("" if value is None else f"{value:,.0f}" for value in (line.seconds, line.images_seen))]
+    cells = [runs, *(_number(value) for value in (line.seconds, line.images_seen))]
+    if not any(other.network for other in c.lines):
+        return cells
+    if line.network is None:
+        return [*cells, "", "", ""]
+    n = line.network
+    return [
+        *cells,
+        _number(n.parameters and n.parameters / 1e6, 1),
+        _number(n.images_per_second),
+        n.licence or "not stated",
+    ]
+
+
+def _number(value: float | None, digits: int = 0) -> str:
+    return "" if value is None else f"{value:,.{digits}f}"
 
 
 @dataclass

@@ -104,7 +104,7 @@ def load(
     names, labels, splits = zip(*listing.entries, strict=True)
     table = Targets({}, "")
     if targets is not None:  # before the images: a mistake in it should not wait for them
-        callable_by = [called(name, folder, tests) for name in names]
+        callable_by = [called(name, os.fspath(folder.absolute()), tests) for name in names]
         table = read_targets(Path(str(targets)).expanduser(), callable_by, _texts(target_columns), columns.file)
     files = [os.fspath(folder / name) for name in names]
     pixels = min(reading, 2)  # the third rules are of classes

@@ -76,9 +76,21 @@ class ImageInfo(DataInfo):
         """Normalise images [B, C, H, W] uint8."""
         return to_input(rows, self.mean, self.std)
 
-    def views(self, augment: Augment, rows: Tensor | Photos, generator: torch.Generator, count: int = 1) -> list:
+    @property
+    def view_size(self) -> int:
+        """That of the square."""
+        return self.image_size
+
+    def views(
+        self,
+        augment: Augment,
+        rows: Tensor | Photos,
+        generator: torch.Generator,
+        count: int = 1,
+        size: int | None = None,
+    ) -> list[Tensor]:
         """Return ``count`` independently augmented versions, each [B, C, size, size] float, normalised."""
-        return augment(rows, self.mean, self.std, generator, views=count, size=self.image_size)
+        return augment(rows, self.mean, self.std, generator, views=count, size=size or self.image_size)
 
     def visible(self, view: Tensor) -> Tensor:
         """Return a normalised view [B, C, h, w] as pixels in [0, 1]."""

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import inspect
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,8 @@ class FrozenModel:
     device: torch.device
     cache: FeatureCache | None = None
     stored: Any = None  # `Data.cut_from`, where that is more than ``inputs``
+    seconds: float = 0.0  # spent on features, but for those that the cache had
+    computed: int = 0  # inputs whose features these are
     _weights: str = field(default="", repr=False)
 
     def __call__(self, positions: Tensor) -> Tensor:
@@ -47,7 +50,11 @@ class FrozenModel:
             return self.network.of(inputs, positions)
 
         def compute() -> Tensor:
-            return extract(self.network, inputs, positions, self.info, self.device)
+            began = time.perf_counter()
+            features = extract(self.network, inputs, positions, self.info, self.device)
+            self.seconds += time.perf_counter() - began
+            self.computed += len(positions)
+            return features
 
         return self.cache.get(self._key(inputs, positions), compute) if self.cache and len(positions) else compute()
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 RAW = {"pixels": "raw pixels"}  # of each kind of input: what the baseline without a network is called, and in words
-BASELINES = (*RAW, "random")  # models of a run's rows that it has not trained
+BEFORE = "before"  # the model of a row: the network as a run was given it, before training
+BASELINES = (*RAW, "random", BEFORE)  # models of a run's rows that it has not trained
 
 # Settings that tell which labels were drawn: without them, draws of the same budget by other seeds are alike.
 LABEL_DRAW = ("label_seeds", "label_fingerprint")

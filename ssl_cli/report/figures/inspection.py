@@ -43,6 +43,7 @@ class Inspection:
     features: Tensor  # [n, d]
     neighbours: Neighbours
     step: int  # of the checkpoint
+    root: str | None  # where the images are, if they are in files
 
     @property
     def labels(self) -> Tensor:
@@ -79,7 +80,8 @@ def inspect_run(run: Path, root: str | None, trusted: list[str], tell: Callable[
     tell(f"features of {len(at)} {split} and {len(bank)} train images")
     features, keys = (extract(backbone, data.inputs, p, info, device) for p in (at, bank))
     neighbours = nearest(at[:QUERIES], features[:QUERIES], bank, keys, NEIGHBOURS)
-    return Inspection(data, pretext, split, at, features, neighbours, rebuilt.state["progress"]["step"])
+    step, root = rebuilt.state["progress"]["step"], node.get("root")
+    return Inspection(data, pretext, split, at, features, neighbours, step, root)
 
 
 def shown_images(data: Data) -> tuple[str, Tensor]:

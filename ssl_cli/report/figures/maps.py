@@ -15,6 +15,8 @@ LEGEND = 20  # classes up to which there is a legend
 CELLS = 22  # places for an image along a side of a map of images
 ASIDE = 2.5  # places that an image may lie beside its own
 THUMBNAILS = 200  # images in such a map, at most
+THUMBNAIL, GAP = 32, 1  # sides of an image in it and of the room around it, in pixels, so that the page stays small
+PITCH = THUMBNAIL + 2 * GAP
 
 
 def scatter(
@@ -42,20 +44,24 @@ def image_map(
 ) -> Drawing:
     """Return the images [C, h, w] at their points [n, 2]: as many as have room, framed in the colour of their class.
 
-    They lie on a grid: an image whose place is taken lies close by.
+    They lie on a grid: an image whose place is taken lies close by. All are drawn as one picture: matplotlib takes
+    several seconds for hundreds of them.
     """
+    from matplotlib.collections import PolyCollection
     from matplotlib.figure import Figure
-    from matplotlib.patches import Rectangle
 
+    found = places(at)
+    canvas = np.zeros((CELLS * PITCH, CELLS * PITCH, 4), np.uint8)  # transparent between them
+    for i, (x, y) in found.items():
+        top, left = (CELLS - 1 - y) * PITCH + GAP, x * PITCH + GAP
+        canvas[top : top + THUMBNAIL, left : left + THUMBNAIL] = _small(shown[i])
     figure = Figure(figsize=(style.WIDTH, style.WIDTH))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.axis("off")
-    for i, (x, y) in places(at).items():
-        axes.imshow(
-            _small(shown[i]), extent=(x + 0.04, x + 0.96, y + 0.04, y + 0.96), interpolation="none", aspect="auto"
-        )
-        colour = COLOURS[labels[i] % len(COLOURS)] if labels[i] >= 0 else FAINT
-        axes.add_patch(Rectangle((x + 0.05, y + 0.05), 0.9, 0.9, fill=False, edgecolor=colour, linewidth=1.5))
+    axes.imshow(canvas, extent=(0, CELLS, 0, CELLS), interpolation="none", aspect="auto")
+    frames = [0.05 + np.array([(x, y), (x + 0.9, y), (x + 0.9, y + 0.9), (x, y + 0.9)]) for x, y in found.values()]
+    colours = [COLOURS[labels[i] % len(COLOURS)] if labels[i] >= 0 else FAINT for i in found]
+    axes.add_collection(PolyCollection(frames, facecolors="none", edgecolors=colours, linewidths=1.5))
     axes.set(xlim=(0, CELLS), ylim=(0, CELLS))
     return style.save(figure, directory, name, title, caption)
 
@@ -78,11 +84,12 @@ def places(at: np.ndarray) -> dict[int, tuple[int, int]]:
 
 
 def _small(image: Any) -> np.ndarray:
-    """Return an image as [h, w, 3] uint8 of at most 32 pixels a side, so that the page stays small."""
+    """Return an image as [32, 32, 4] uint8, opaque: enlarged without smoothing, made smaller with."""
     from PIL import Image
 
-    array = pixels(image)
-    return array if len(array) <= 32 else np.asarray(Image.fromarray(array).resize((32, 32), Image.Resampling.LANCZOS))
+    picture = Image.fromarray(pixels(image)).convert("RGBA")
+    method = Image.Resampling.NEAREST if len(np.asarray(picture)) < THUMBNAIL else Image.Resampling.LANCZOS
+    return np.asarray(picture.resize((THUMBNAIL, THUMBNAIL), method))
 
 
 def _bare(axes: Any, at: np.ndarray) -> None:

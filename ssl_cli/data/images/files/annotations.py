@@ -62,8 +62,9 @@ def annotated(
     listing = list_files(root, layout, used["split"] is not None, test_root)
     if not listing.entries:
         return listing
-    images = [called(entry[0], root, test_root) for entry in listing.entries]
-    held_out = sum(test_root is not None and Path(file).is_absolute() for file, *_ in listing.entries)
+    base = os.fspath(root.absolute())
+    images = [called(file, base, test_root) for file, *_ in listing.entries]
+    held_out = sum(file == image.path for (file, *_), image in zip(listing.entries, images, strict=True))
     tested = {line for line, split in says["split"].items() if split == "test"} if used["split"] else None
     used["file"], lines, ways = _rows_of(table, columns.file, images, held_out, tested)
     lines = _certain(table.cells(used["file"]), images, lines, slips)
@@ -106,16 +107,23 @@ def annotated(
     return Listing(entries, "; ".join(filter(None, [*notes, listing.note])), groups)
 
 
-def called(file: str, root: Path, test_root: Path | None) -> Image:
-    """Return how a table may call a listed file: relative to the root, or to the test root if it is absolute."""
-    path = os.path.abspath(root / file)  # noqa: PTH100 (links stay as they are)
-    return Image(os.path.relpath(path, test_root) if test_root is not None and Path(file).is_absolute() else file, path)
+def called(file: str, root: str, test_root: Path | None) -> Image:
+    """Return how a table may call a listed file: relative to the root, or to the test root if it is absolute.
+
+    Args:
+        file: as in a listing.
+        root: absolute.
+        test_root: see `layout.list_images`.
+    """
+    path = os.path.join(root, file)  # noqa: PTH118 (a Path takes many times as long)
+    held_out = test_root is not None and path == file
+    return Image(os.path.relpath(path, test_root) if held_out else file, path)
 
 
 def _cells(table: Table, name: str | None) -> dict[int, str]:
     """Return the cells of a column that are not empty, by line, as class names are written."""
     cells = {} if name is None else {line: cell for line, cell in table.cells(name).items() if cell}
-    written = {cell: composed(as_text(cell)) for cell in cells.values()}
+    written = {cell: composed(as_text(cell)) for cell in set(cells.values())}
     return {line: written[cell] for line, cell in cells.items()}
 
 

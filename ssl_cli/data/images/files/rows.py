@@ -86,7 +86,9 @@ def match(cells: Mapping[int, str], images: Sequence[Image]) -> Match:
 
 def plain(cell: str) -> str:
     """Return the path in a cell; a labelling tool that serves files writes it behind ``?d=``."""
-    return PurePath(unquote(cell.partition("?d=")[2]) or cell).as_posix()
+    if "?d=" in cell:
+        cell = unquote(cell.partition("?d=")[2]) or cell
+    return PurePath(cell).as_posix() if "./" in cell or "//" in cell or not cell else cell
 
 
 class _Rows:
@@ -96,8 +98,8 @@ class _Rows:
         self.lines: dict[str, list[int]] = {}
         for line, cell in cells.items():
             name = plain(cell)
-            names = dict.fromkeys((name, name.replace("\\", "/")))
-            for key in dict.fromkeys(end for name in names for end in (_ends(name) if inside else [name])):
+            names = [name, name.replace("\\", "/")] if "\\" in name else [name]
+            for key in dict.fromkeys(end for name in names for end in _ends(name)) if inside else names:
                 self.lines.setdefault(key, []).append(line)
         self.alike: dict[str, list[str]] = {}  # Unicode writes a name in several ways, and other systems choose another
         for key in self.lines:
@@ -107,17 +109,18 @@ class _Rows:
     def of(self, keys: Iterable[tuple[str, str]]) -> list[int]:
         """Return the lines of the first of the keys that has any; each is given as a text and as the system has it."""
         for text, name in keys:
-            others = self.alike.get(composed(text), [])
-            found = self.lines.get(text) or self.lines.get(name) or (self.lines[others[0]] if len(others) == 1 else [])
-            if found:
+            if found := self.lines.get(text) or self.lines.get(name):
                 return found
+            others = self.alike.get(composed(text), []) if self.alike else []
+            if len(others) == 1:
+                return self.lines[others[0]]
         return []
 
 
 def _keys(image: Image, way: _Way) -> Iterable[tuple[str, str]]:
     """Yield what a row may call an image, the longest first."""
-    name = PurePath(image.name).as_posix()
-    for end in _ends(PurePath(image.path).as_posix()) if way.end else [name]:
+    name = image.name.replace(os.sep, "/")
+    for end in _ends(image.path.replace(os.sep, "/")) if way.end else [name]:
         if way.inside and len(end) < len(name):  # then all images called 1.png would be one
             return
         key = os.path.splitext(end)[0] if way.bare else end  # noqa: PTH122 (a Path takes many times as long)

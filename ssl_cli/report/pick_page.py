@@ -1,0 +1,79 @@
+"""Pages that show the images that were picked to be labelled."""
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ssl_cli.pick.table import Picked
+from ssl_cli.predict.source import Stored
+from ssl_cli.report.figures.inspection import Inspection
+from ssl_cli.report.figures.tiles import data_uri, pixels
+from ssl_cli.report.page import render_page
+from ssl_cli.report.read import RunFiles
+from ssl_cli.system.names import plain
+
+SHOWN = 200  # images on a page
+SMALLEST, LARGEST = 64, 128  # sides of a picture, in pixels
+
+
+@dataclass
+class Shown:
+    """One image on a page; its texts are plain."""
+
+    picture: Any  # markup
+    name: str
+    guess: str  # with how sure it is, or ""
+
+
+def pick_page(dataset: str, facts: Mapping[str, Any], picked: Sequence[Picked], images: Sequence[Any]) -> str:
+    """Return a page of the images in the order in which they were picked.
+
+    Args:
+        dataset: its name.
+        facts: term -> value, of how they were picked.
+        picked: N of them.
+        images: [C, h, w] uint8 each.
+    """
+    title = f"{len(picked):,} image{'s' * (len(picked) != 1)} of {dataset} to label"
+    return render_page("pick.html", title, pairs=list(facts.items()), shown=tiles(picked, images), count=len(picked))
+
+
+def tiles(picked: Sequence[Picked], images: Sequence[Any]) -> list[Shown]:
+    """Return the first of the images, as a page shows them."""
+    pairs = list(zip(picked, images, strict=True))[:SHOWN]
+    return [Shown(_picture(image, one.path), plain(one.path, 40), _guess(one)) for one, image in pairs]
+
+
+def of_run(run: RunFiles, seen: Inspection) -> tuple[list[Shown], list[str]]:
+    """Return the images that were picked from a run's own at last, and lines about what is not shown."""
+    if not run.picked:
+        return [], []
+    (file, picked), names = run.picked[-1], Stored(seen.data, "train", seen.root)
+    at = {names.path(i): i for i in seen.data.splits["train"].tolist()}
+    here = [one for one in picked if one.path in at]
+    notes = [f"{file}: {len(here):,} of {len(picked):,} images are train images of this run."]
+    notes += [f"The first {SHOWN} are shown."] if len(here) > SHOWN else []
+    notes += [f"Picked before: {', '.join(name for name, _ in run.picked[:-1])}."] if len(run.picked) > 1 else []
+    return tiles(here[:SHOWN], [seen.data.images[at[one.path]] for one in here[:SHOWN]]), notes
+
+
+def _guess(one: Picked) -> str:
+    known = one.probability is not None and math.isfinite(one.probability)
+    return f"{plain(one.guess, 30)}{f', {100 * one.probability:.0f} %' if known else ''}" if one.guess else ""
+
+
+def _picture(image: Any, name: str) -> Any:
+    from markupsafe import Markup
+    from PIL import Image
+
+    whole = Image.fromarray(pixels(image))
+    side = min(max(whole.width, SMALLEST), LARGEST)
+    if whole.width != side:
+        enlarged = Image.Resampling.NEAREST if whole.width < side else Image.Resampling.LANCZOS
+        whole = whole.resize((side, side), enlarged)
+    buffer = io.BytesIO()
+    whole.save(buffer, "JPEG", quality=88)
+    uri = Markup(data_uri(buffer.getvalue(), "jpeg"))
+    return Markup('<img src="{}" alt="{}" width="{}" height="{}">').format(uri, plain(name), side, side)
