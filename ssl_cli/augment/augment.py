@@ -21,9 +21,10 @@ Settings = Mapping[str, Any] | None
 class Augment:
     """Random changes that leave what an image shows as it is.
 
-    Every image of every view draws its own parameters; the frames of a clip share theirs. The operations run in the order of the arguments, each equal
-    to torchvision's, and each at its own probability: ``p``, or the number itself for ``flip``, ``vertical_flip`` and
-    ``grey``. Settings and their units are in conf/augment/none.yaml; None or 0 leaves an operation out.
+    Every image of every view draws its own parameters; the frames of a clip share theirs. The operations run in the
+    order of the arguments, each equal to torchvision's, and each at its own probability: ``p``, or the number itself
+    for ``flip``, ``vertical_flip`` and ``grey``. Settings and their units are in conf/augment/none.yaml; None or 0
+    leaves an operation out.
     """
 
     def __init__(
@@ -85,8 +86,8 @@ class Augment:
         alike; only the noise of each pixel is its own.
 
         Args:
-            images: [B, C, H, W] uint8, C = 1 or 3, or clips; of `Photos` crops are cut anywhere, and where the recipe cuts none,
-                or moves images before, their centre squares are taken.
+            images: [B, C, H, W] uint8, C = 1 or 3, or clips; of `Photos` crops are cut anywhere, and where the recipe
+                cuts none, or moves images before, their centre squares are taken.
             mean: [C] what ``normalize`` takes off, in units of [0, 1].
             std: [C] what it divides by.
             generator: the only source of randomness. One on the CPU spares a GPU every synchronisation.

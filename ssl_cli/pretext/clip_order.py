@@ -1,4 +1,4 @@
-"""In which order are the pieces? Xu et al. 2019, Self-Supervised Spatiotemporal Learning via Video Clip Order Prediction."""
+"""In which order are the pieces? Xu et al. 2019, Self-supervised Spatiotemporal Learning via Clip Order Prediction."""
 
 import itertools
 import math
@@ -36,8 +36,8 @@ class ClipOrder(Pretext):
         self.frames = min(data.frames, self.share - gap)
         if self.frames < 2:
             raise UserError(
-                f"pretext.pieces={pieces} with pretext.gap={gap}: of clips of {data.stored_frames} frames less than two "
-                "are left for each; write fewer pieces, a smaller gap, or more dataset.frames"
+                f"pretext.pieces={pieces} with pretext.gap={gap}: of clips of {data.stored_frames} frames less than "
+                "two are left for each; write fewer pieces, a smaller gap, or more dataset.frames"
             )
         self.permutations = torch.tensor(list(itertools.permutations(range(pieces))))
         self.target = Target("class", math.factorial(pieces), pieces=pieces)
@@ -52,7 +52,7 @@ class ClipOrder(Pretext):
         time = (start.unsqueeze(2) + torch.arange(self.frames, device=device)).flatten(1)  # [B, pieces * T]
         time = send(time, batch.inputs.device)
         cut = batch.inputs[torch.arange(n, device=time.device).unsqueeze(1), time]
-        views = self.data.changed(self.augment, cut, generator).split(self.frames, dim=1)
+        views = self.data.changed(self.augment, cut, generator, self.view_size).split(self.frames, dim=1)
         return Task(list(views), send(targets, views[0].device), batch.labels, batch.indices)
 
     def shown(self, task: Task) -> dict[str, Tensor]:

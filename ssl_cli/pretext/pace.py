@@ -48,7 +48,7 @@ class Pace(Pretext):
         room = self.data.stored_frames - (self.frames - 1) * pace
         start = (torch.rand(n, generator=generator, device=device) * room).long()
         cut = segments(batch.inputs, start, self.frames, pace)
-        view = self.data.changed(self.augment, cut, generator)
+        view = self.data.changed(self.augment, cut, generator, self.view_size)
         return Task([view], send(targets, view.device), batch.labels, batch.indices)
 
     def answers(self, task: Task) -> list[str]:

@@ -45,5 +45,5 @@ class TwoClips(Pretext):
         swapped = torch.rand(n, generator=generator, device=device) < 0.5  # either may be the earlier one
         starts = torch.where(swapped, first, first + apart), torch.where(swapped, first + apart, first)
         cut = torch.cat([segments(batch.inputs, start, data.frames) for start in starts])
-        views = data.changed(self.augment, cut, generator).split(n)
+        views = data.changed(self.augment, cut, generator, self.view_size).split(n)
         return Task(list(views), None, batch.labels, batch.indices)

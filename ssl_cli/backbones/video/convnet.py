@@ -1,6 +1,6 @@
 """A small net of convolutions over space and, each after one, over time, quick to train on a CPU."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ class SpaceTime(nn.Module):
     direction and the places as the other.
     """
 
-    def __init__(self, in_channels: int, channels: int, norm) -> None:
+    def __init__(self, in_channels: int, channels: int, norm: Callable[[int], nn.Module]):
         super().__init__()
         self.space = nn.Conv2d(in_channels, channels, 3, 2, padding=1, bias=False)
         self.space_norm = norm(channels)
@@ -29,9 +29,8 @@ class SpaceTime(nn.Module):
         """Return [B, T, O, H/2, W/2] of clips [B, T, I, H, W]."""
         x = self.space(clips.flatten(0, 1))
         size = x.shape[2:]
-        x = (
-            x.permute(0, 2, 3, 1).reshape(*clips.shape[:2], -1, x.shape[1]).permute(0, 3, 1, 2)
-        )  # [B, O, T, H W]: a view
+        x = x.permute(0, 2, 3, 1).reshape(*clips.shape[:2], -1, x.shape[1])  # channels are last in memory: a view
+        x = x.permute(0, 3, 1, 2)  # [B, O, T, H W]
         x = self.space_norm(x).relu_()
         x = (x + self.time_norm(self.time(x))).relu_()
         return x.permute(0, 2, 3, 1).unflatten(2, size).permute(0, 1, 4, 2, 3)
@@ -69,9 +68,8 @@ class VideoConvNet(Backbone):
             return batch_norm(channels, norm_momentum, split_norms)
 
         self.in_channels, self.dim, self.min_size = in_channels, widths[-1], 2 ** len(widths)
-        self.stages = nn.Sequential(
-            *(SpaceTime(i, o, make) for i, o in zip([in_channels, *widths], widths, strict=False))
-        )
+        sizes = zip([in_channels, *widths], widths, strict=False)
+        self.stages = nn.Sequential(*(SpaceTime(before, after, make) for before, after in sizes))
 
     def forward(self, clips: Tensor) -> Tensor:
         """Return features [B, dim] of normalised clips [B, T, in_channels, H, W], T 1 or more."""

@@ -46,8 +46,8 @@ class ClipData(Data):
     def __post_init__(self) -> None:
         if not 1 <= self.view_frames <= self.frames:
             raise UserError(
-                f"dataset.view_frames={self.view_frames} is not between 1 and the {self.frames} frames of a clip; write "
-                f"dataset.view_frames={self.frames} or more dataset.frames"
+                f"dataset.view_frames={self.view_frames} is not between 1 and the {self.frames} frames of a clip; "
+                f"write dataset.view_frames={self.frames} or more dataset.frames"
             )
 
     @property

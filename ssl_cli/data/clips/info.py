@@ -46,7 +46,7 @@ class ClipInfo(DataInfo):
         """Raise ``UserError`` where another size than the stored one is asked for."""
         if seen is not None:
             raise UserError(
-                f"pretext.size={seen}: clips are seen as large as they are stored; write dataset.storage_size"
+                f"pretext.size={seen}: clips are seen as large as they are stored; write dataset.storage_size={seen}"
             )
 
     @property
@@ -73,17 +73,24 @@ class ClipInfo(DataInfo):
         """Normalise clips [B, T, C, H, W] uint8."""
         return to_input(rows, self.mean, self.std)
 
-    def views(self, augment: Augment, rows: Tensor, generator: torch.Generator, count: int = 1) -> list[Tensor]:
+    @property
+    def view_size(self) -> int:
+        """Side of the frames."""
+        return self.image_size
+
+    def views(
+        self, augment: Augment, rows: Tensor, generator: torch.Generator, count: int = 1, size: int | None = None
+    ) -> list[Tensor]:
         """Return ``count`` versions [B, frames, C, size, size] of stored clips: any segment of each, changed."""
         start = torch.randint(
             self.stored_frames - self.frames + 1, (count, len(rows)), generator=generator, device=generator.device
         )
         cut = torch.cat([segments(rows, of_view, self.frames) for of_view in start])
-        return list(self.changed(augment, cut, generator).split(len(rows)))
+        return list(self.changed(augment, cut, generator, size).split(len(rows)))
 
-    def changed(self, augment: Augment, rows: Tensor, generator: torch.Generator) -> Tensor:
+    def changed(self, augment: Augment, rows: Tensor, generator: torch.Generator, size: int | None = None) -> Tensor:
         """Return rows [B, T, C, H, W] uint8 changed by a recipe, float and normalised; all frames of a row alike."""
-        return augment(rows, self.mean, self.std, generator, size=self.image_size)[0]
+        return augment(rows, self.mean, self.std, generator, size=size or self.image_size)[0]
 
     def visible(self, view: Tensor) -> Tensor:
         """Return normalised clips [B, T, C, h, w] as strips of frames [B, C, h', w'] in [0, 1]."""

@@ -36,7 +36,8 @@ def load(
     distributed as all others: it says nothing of the class.
 
     Factors: ``size`` of what does not grow (share of the side, 0.3..0.6); ``speed`` of what moves (share of the side
-    per frame); ``red``, ``green``, ``blue`` of the shape (0..1, the largest is 1); ``background``, a grey level (0..0.6).
+    per frame); ``red``, ``green``, ``blue`` of the shape (0..1, the largest is 1); ``background``, a grey level
+    (0..0.6).
 
     Args:
         num_clips: how many.
@@ -112,7 +113,7 @@ def _cover(shape: str, poses: dict[str, Tensor], side: int) -> Tensor:
     dx, dy = (
         torch.remainder(grid - x + 1, 2) - 1,
         torch.remainder(grid[:, None] - y + 1, 2) - 1,
-    )  # the shorter way round
+    )  # the shorter way
     cos, sin = torch.deg2rad(angle).cos(), torch.deg2rad(angle).sin()
     distance = SHAPES[shape]((cos * dx + sin * dy) / size, (cos * dy - sin * dx) / size)
     return (0.5 - distance * size * (side / 2)).clamp_(0, 1)

@@ -7,7 +7,7 @@ SHOWN = 6  # frames of a strip, evenly spaced
 
 
 def strip(clips: Tensor, shown: int = SHOWN) -> Tensor:
-    """Return pictures [B, C, H, W'] of clips [B, T, C, H, W] in [0, 1]: at most ``shown`` frames, white between them."""
+    """Return pictures [B, C, H, W'] of clips [B, T, C, H, W] in [0, 1]: ``shown`` frames at most, white between."""
     count, frames, channels, height, width = clips.shape
     chosen = torch.linspace(0, frames - 1, min(frames, shown)).round().long()
     gap = max(1, width // 16)
