@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ssl_cli.data.clips.info import ClipInfo
 from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError, did_you_mean
 
-KINDS: dict[str, type[DataInfo]] = {"image": ImageInfo}
+KINDS: dict[str, type[DataInfo]] = {"image": ImageInfo, "clip": ClipInfo}
 
 
 def kind_of(node: Mapping[str, Any]) -> str:

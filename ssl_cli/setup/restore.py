@@ -24,6 +24,7 @@ from ssl_cli.runs import checkpoint
 from ssl_cli.setup.own_images import own_images, stored_node, without_trained
 from ssl_cli.setup.parts import build_method
 from ssl_cli.system.device import choose_device, set_threads
+from ssl_cli.system.transfer import stripe
 
 START = "start"  # the checkpoint at step 0 of a run whose backbone was trained before: what training is held against
 
@@ -126,7 +127,7 @@ def before_training(
         log(f"no row of before training: {error}")
         return None
     measured = rebuilt.method.measured.to(device).requires_grad_(False)
-    return measured.to(memory_format=torch.channels_last) if rebuilt.config.trainer.channels_last else measured
+    return stripe(measured) if rebuilt.config.trainer.channels_last else measured
 
 
 def open_model(file: Path, config: DictConfig) -> tuple[Rebuilt, torch.device]:
@@ -136,7 +137,7 @@ def open_model(file: Path, config: DictConfig) -> tuple[Rebuilt, torch.device]:
     rebuilt = rebuild(file, config.trusted_modules)
     method = rebuilt.method.to(device).requires_grad_(False)
     if rebuilt.config.trainer.channels_last:  # as it was measured at the end of the run, to the last bit
-        method = method.to(memory_format=torch.channels_last)
+        stripe(method)
     rebuilt.method = method
     return rebuilt, device
 

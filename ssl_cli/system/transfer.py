@@ -2,9 +2,12 @@
 
 import functools
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+T = TypeVar("T", bound=nn.Module)
 
 
 def send(x: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
@@ -24,6 +27,13 @@ def constant(values: Sequence | Tensor, like: Tensor) -> Tensor:
 def striped(x: Tensor) -> Tensor:
     """Return images [B, C, H, W] as they are fastest convolved, channels last in memory; anything else as it is."""
     return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+
+def stripe(module: T) -> T:
+    """Return a module whose weights of convolutions are laid out, in place, as `striped` lays out images."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        tensor.data = striped(tensor.data)
+    return module
 
 
 @functools.lru_cache(maxsize=256)

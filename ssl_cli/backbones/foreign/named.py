@@ -11,7 +11,10 @@ from ssl_cli.backbones.foreign import fetch
 from ssl_cli.errors import UserError, did_you_mean
 
 TIMM = "ssl_cli.backbones.timm.Timm"
-TAKE_WEIGHTS = (TIMM, "ssl_cli.backbones.resnet.ResNet", "ssl_cli.backbones.vit.ViT")
+TAKE_WEIGHTS = (
+    *(TIMM, "ssl_cli.backbones.resnet.ResNet", "ssl_cli.backbones.vit.ViT"),
+    *("ssl_cli.backbones.video.resnet.VideoResNet", "ssl_cli.backbones.video.frames.PerFrame"),
+)
 PUBLISHED = "pretrained"  # the weights that timm or torchvision has for the network
 ENDINGS = (".safetensors", ".pt", ".pth", ".bin", ".tar", ".ckpt")
 MISSING = "backbone=timm needs timm: pip install 'ssl-cli[timm]'"

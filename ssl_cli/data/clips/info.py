@@ -104,7 +104,7 @@ class ClipInfo(DataInfo):
 
     def check_backbone(self, backbone: Any) -> None:
         """Raise ``UserError`` where a backbone takes no clips, or larger ones."""
-        if getattr(backbone, "min_frames", None) is None:
+        if backbone.min_frames is None:
             raise UserError(
                 f"this backbone takes single frames, and {self.name} has clips; write backbone=convnet_video, or "
                 "backbone=frames, which gives each frame to one that you name"
