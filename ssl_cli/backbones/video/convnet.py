@@ -41,7 +41,7 @@ class VideoConvNet(Backbone):
 
     Args:
         in_channels: colour channels of the frames.
-        widths: channels of each block; the last is the feature width. The default has 0.18 million parameters.
+        widths: channels of each block; the last is the feature width. The default has 0.16 million parameters.
         norm: after each convolution: ``batch``, or ``group`` (Wu and He 2018, 8 channels a group) for methods to which
             other clips of the batch must not show.
         norm_momentum: share of BatchNorm's running statistics that a batch replaces, in (0, 1].
@@ -54,7 +54,7 @@ class VideoConvNet(Backbone):
     def __init__(
         self,
         in_channels: int,
-        widths: Sequence[int] = (32, 64, 128),
+        widths: Sequence[int] = (16, 32, 64, 128),
         norm: str = "batch",
         norm_momentum: float = 0.1,
         split_norms: int = 1,
