@@ -11,7 +11,7 @@ from torch import Tensor
 from ssl_cli.augment import colour, draw, geometry
 from ssl_cli.augment.boxes import crop_resize_each
 from ssl_cli.augment.recipe import Affine, Blur, Crop, Jitter, PadCrop, Solarize, parse
-from ssl_cli.augment.subset import apply_where
+from ssl_cli.augment.subset import apply_where, each
 from ssl_cli.errors import UserError
 from ssl_cli.photos import Photos
 
@@ -172,8 +172,8 @@ class Augment:
             order[~draw.chance(n, j.p, generator)] = -1
         if self.grey and rgb:
             grey = draw.chance(n, self.grey, generator)
-        operations = [(op, _each(frames, parameter)) for op, parameter in operations]
-        order, grey = _each(frames, order), _each(frames, grey)
+        operations = [(op, each(frames, parameter)) for op, parameter in operations]
+        order, grey = each(frames, order), each(frames, grey)
         if self.fused is not None:
             return self.fused(x, operations, order, grey)
         if order is not None:
@@ -183,18 +183,13 @@ class Augment:
     def _degrade(self, x: Tensor, generator: torch.Generator, frames: int) -> Tensor:
         n = len(x) // frames
         if self.blur.p:
-            sigma = _each(frames, draw.uniform(n, *self.blur.sigma, generator))
+            sigma = each(frames, draw.uniform(n, *self.blur.sigma, generator))
             kernel = self.blur.width(x.shape[3])
-            chosen = _each(frames, draw.chance(n, self.blur.p, generator))
+            chosen = each(frames, draw.chance(n, self.blur.p, generator))
             x = apply_where(chosen, x, lambda rows, s: colour.gaussian_blur(rows, s, kernel), sigma)
         if self.solarize.p:
-            chosen = _each(frames, draw.chance(n, self.solarize.p, generator))
+            chosen = each(frames, draw.chance(n, self.solarize.p, generator))
             x = apply_where(chosen, x, lambda rows: colour.solarize(rows, self.solarize.threshold))
         if self.noise:
             x = colour.gaussian_noise(x, self.noise, generator)
         return x
-
-
-def _each(frames: int, drawn: Tensor | None) -> Tensor | None:
-    """Return what each of n clips has drawn [n, ...] for each of its frames [n * frames, ...]."""
-    return drawn if frames == 1 or drawn is None else drawn.repeat_interleave(frames, dim=0)

@@ -18,7 +18,7 @@ def of(data, motion):
 
 def shift_by_correlation(clips):
     """Return how far each frame has moved against the one before, in pixels right and down, by phase correlation."""
-    frames = torch.fft.rfft2(clips[:, :, 0].double() - clips[:, :, :1].double().mean((3, 4)))
+    frames = torch.fft.rfft2(clips[:, :, 0].double() - clips[:, :, 0].double().mean((2, 3), keepdim=True))
     peaks = torch.fft.irfft2(frames[:, 1:] * frames[:, :-1].conj()).flatten(2).argmax(2)
     side = clips.shape[-1]
     return [(part + side // 2) % side - side // 2 for part in (peaks % side, peaks // side)]

@@ -27,7 +27,7 @@ def batch(n: int = 64, stored: int = FRAMES) -> Batch:
 
 
 def pretext(name: str, data: ClipInfo | None = None, **settings):
-    node = {**option("pretext", name), **settings}
+    node = {key: value for key, value in option("pretext", name).items() if key != "size"} | settings
     return instantiate(node, augment=Augment(), data=data or info())
 
 
