@@ -158,7 +158,9 @@ class Stored:
 
     def path(self, i: int) -> str:
         """Return what a table calls an image: its file relative to the root, or its position where it has none."""
-        return as_text(Path(os.path.relpath(self.data.files[i], self.root)).as_posix()) if self.data.files else str(i)
+        if not self.data.files:
+            return str(i)
+        return as_text(Path(os.path.relpath(self.data.files[i], self.root)).as_posix()) + self.data.within_file(i)
 
 
 class _Below(Sequence):

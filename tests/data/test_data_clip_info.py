@@ -73,6 +73,14 @@ def test_strips_are_white_between_frames():
     assert pictures[0, 0, 0].tolist() == [0] * 4 + [1] + [0] * 4 + [1] + [0] * 4
 
 
+def test_a_picture_has_four_frames_in_a_square(tiny):
+    data, _ = tiny
+    (picture,) = data.pictures(torch.tensor([5]))
+    assert picture.shape == (3, 17, 17) and picture.dtype == torch.uint8
+    assert torch.equal(picture[:, :8, :8], data.clips[5, 0]) and torch.equal(picture[:, 9:, 9:], data.clips[5, 15])
+    assert (picture[:, 8] == 255).all()
+
+
 def test_another_size_is_refused(tiny):
     data, info = tiny
     with pytest.raises(UserError, match="pretext.size=16: clips are seen as large as they are stored"):

@@ -95,6 +95,7 @@ def test_class_folders(films, load):
     assert data.groups.bincount().tolist() == [5, 5, 4, 4]
     assert torch.equal(data.inputs, data.clips[:, 1:3])
     assert "one folder per class" in data.note
+    assert [data.within_file(i) for i in (0, 1, 5)] == ["#t=0,0.5", "#t=0.5,1", "#t=0,0.5"]
     assert data.known_by(torch.tensor([1, 5])) == b"c.mp4@0.500\nd.mkv@0.000"
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from ssl_cli.data.base import Data, in_words
 from ssl_cli.data.clips.info import ClipInfo
 from ssl_cli.data.clips.raw import Frames
-from ssl_cli.data.clips.strips import strip
+from ssl_cli.data.clips.strips import sheet, strip
 from ssl_cli.data.images.base import MIN_STD, normalisation
 from ssl_cli.errors import UserError
 
@@ -119,6 +119,17 @@ class ClipData(Data):
     def shown(self, at: Tensor) -> Tensor:
         """Return clips as strips of frames [n, C, h, w] in [0, 1]."""
         return strip(self.clips[at].float().div(255))
+
+    def pictures(self, at: Tensor) -> list[Tensor]:
+        """Return of each clip four frames, evenly spaced, in a square [C, h, h] uint8, row by row."""
+        return list(sheet(self.clips[at]))
+
+    def within_file(self, i: int) -> str:
+        """Return when a clip begins and ends, in seconds: ``#t=4,6``, as addresses of media have it."""
+        if self.start is None:
+            return ""
+        start = float(self.start[i])
+        return f"#t={start:g},{start + self.frames / self.fps:g}"
 
     def known_by(self, at: Tensor) -> bytes:
         """Return what tells clips from others: the name of the file, and when they begin."""

@@ -16,3 +16,17 @@ def strip(clips: Tensor, shown: int = SHOWN) -> Tensor:
         left = place * (width + gap)
         canvas[..., left : left + width] = clips[:, time]
     return canvas
+
+
+def sheet(clips: Tensor) -> Tensor:
+    """Return four frames of each clip [B, T, C, H, H], evenly spaced, as a square [B, C, 2 H + gap, 2 H + gap], the
+    first two above, white between them; of bytes or of floats in [0, 1].
+    """
+    count, frames, channels, side = clips.shape[:4]
+    gap = max(1, side // 16)
+    white = 255 if clips.dtype == torch.uint8 else 1
+    canvas = clips.new_full((count, channels, 2 * side + gap, 2 * side + gap), white)
+    for place, time in enumerate(torch.linspace(0, frames - 1, 4).round().long().tolist()):
+        top, left = (index * (side + gap) for index in divmod(place, 2))
+        canvas[:, :, top : top + side, left : left + side] = clips[:, time]
+    return canvas
