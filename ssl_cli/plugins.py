@@ -6,6 +6,7 @@ Import from here: where these things live inside ``ssl_cli`` may change, their n
 from ssl_cli.augment.augment import Augment
 from ssl_cli.backbones.base import Backbone
 from ssl_cli.batch import Batch, Target, Task
+from ssl_cli.data.base import Data, Raw
 from ssl_cli.data.images.base import ImageData
 from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.data.info import DataInfo
@@ -22,6 +23,7 @@ __all__ = [
     "Augment",
     "Backbone",
     "Batch",
+    "Data",
     "DataInfo",
     "Features",
     "ImageData",
@@ -30,6 +32,7 @@ __all__ = [
     "Photos",
     "Pretext",
     "Probe",
+    "Raw",
     "Result",
     "Split",
     "Target",

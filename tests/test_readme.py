@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import yaml
 from command_line import CommandLine
+from pages import ROOT, read, write_files
 
 from ssl_cli.cli import COMMANDS
 from ssl_cli.config.schema import TrainerConfig
 
-ROOT = Path(__file__).parent.parent
 PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md"))]
 GROUPS = [
     "method",
@@ -49,6 +49,7 @@ PRINTED = {
     "docs/sweeps.md": ["(6 of 6 jobs finished)", "is finished; nothing to do", "difference to supervised"],
     "docs/your-images.md": ["picture: ", "nothing was trained or written", "R²", "labels in column label"],
     "docs/extend.md": ["brightness"],
+    "docs/inputs.md": ["text: ", "raw inputs", "test signals"],
 }
 LEFT = {
     "README.md": ["views.png", "summary.json", "checkpoints/last.pt", "checkpoints/last.pt.sha256"],
@@ -61,10 +62,6 @@ LEFT = {
     "docs/report.md": ["report/index.html", "report/tsne_images.png", "report/*.svg"],
     "docs/trackers.md": ["tensorboard/events.out.tfevents.*", "tracker.json"],
 }
-
-
-def read(page: str) -> str:
-    return (ROOT / page).read_text(encoding="utf-8")
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -136,22 +133,13 @@ def small(line: str, images: Path) -> tuple[list[str], int]:
         args.append("dataset.min_confidence=0")  # two steps make nobody sure
     if not {"dataset", "init"} & set(keys):
         args += ["dataset=shapes", "dataset.channels=1", *FEW]
-    if not {"backbone", "init"} & set(keys):
+    if not {"backbone", "init"} & set(keys) and keys.get("dataset", "shapes") in options("dataset"):
         args += NARROW
     if int(keys.get("trainer.devices", 1)) > 1:
         args.append("trainer.dry_run=true")  # tests/launch starts ranks
     if keys.get("dataset") in options("dataset") - {"folder", "digits", "shapes", "moving_shapes"}:
         return [*args, "dataset.download=false", f"dataset.root={images}"], 2
     return [*args, *SHORT], 0
-
-
-def write_files(page: str, cwd: Path) -> list[str]:
-    """Write each block that follows the line "`FILE`:" to that file, and return their names."""
-    found = re.findall(r"^`([\w/.]+)`:\n\n```(?:python|yaml)\n(.*?)^```", read(page), re.M | re.S)
-    for name, text in found:
-        (cwd / name).parent.mkdir(parents=True, exist_ok=True)
-        (cwd / name).write_text(text)
-    return [name for name, _ in found]
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)])
@@ -184,6 +172,7 @@ def test_the_pages_have_the_commands_that_they_are_for():
         "docs/resume.md": {"train resume=last", "check last"},
         "docs/report.md": {"report last"},
         "docs/extend.md": {"train --config-dir", "probe ckpt=last"},
+        "docs/inputs.md": {"views --config-dir", "train --config-dir", "probe ckpt=last"},
     }.items():
         assert words <= {" ".join(line.split()[1:3]) for line in commands(page)}, page
 

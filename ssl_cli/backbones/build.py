@@ -27,8 +27,8 @@ def build_backbone(node: Mapping[str, Any], info: DataInfo, seed: int, *, pretra
             whatever it names, and so are those that training starts at zero (``zero_init_residual``), without which a
             ResNet's residual branches would add nothing; this is the baseline that a run is measured against.
 
-    The constructor is told what `DataInfo.for_network` has: of images ``in_channels``, and ``image_size``, their side
-    in pixels, where it has such a parameter.
+    The constructor is told what `DataInfo.for_network` has: of images ``in_channels``, and their side in pixels,
+    ``image_size``, where it has such a parameter.
 
     Raises:
         UserError: this backbone cannot take the inputs, see `DataInfo.check_backbone`.

@@ -50,7 +50,7 @@ def run(config: DictConfig) -> int:
     except OSError as error:
         raise UserError(f"cannot write {out}: {error.strerror}; write out=FILE elsewhere") from error
     n, dim = table["features"].shape
-    print(f"{n:,} images of {trained.data.name}, {dim} features each, from {file}")
+    print(f"{n:,} {trained.data.noun}s of {trained.data.name}, {dim} features each, from {file}")
     print(f"features: {out}")
     return 0
 
@@ -92,7 +92,7 @@ def embedded(trained: Any, split: str, layer: int | None) -> "dict[str, np.ndarr
     parts = {name: at for name, at in data.splits.items() if split in ("all", name)}
     at = torch.cat(list(parts.values()))
     if not len(at):
-        raise UserError(f"split={split} of {data.name} has no image; write split=all")
+        raise UserError(f"split={split} of {data.name} has no {data.noun}; write split=all")
     where = np.repeat(list(parts), [len(part) for part in parts.values()])
     order = at.argsort()
     at, where = at[order], where[order.numpy()]

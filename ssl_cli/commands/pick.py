@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from ssl_cli.commands.predict import predictor_of
 from ssl_cli.config.compose import run_app
+from ssl_cli.config.kinds import IMAGE
 from ssl_cli.config.words import command
 from ssl_cli.data.budget import parse_budget
 from ssl_cli.errors import UserError, did_you_mean
@@ -37,10 +38,13 @@ def run(config: DictConfig) -> int:
     trained = with_images(file, rebuilt, device, config, list(HydraConfig.get().overrides.task))
     if trained.note:
         print(trained.note)
+    noun = trained.data.noun
+    if config.to == "label_studio" and trained.data.kind != IMAGE:
+        raise UserError(f"to=label_studio is for images; this run was trained on {noun}s: write to=csv")
     if config.to == "label_studio" and not trained.data.files:
-        raise UserError(f"Label Studio shows files, and the images of {trained.data.name} are in none; write to=csv")
+        raise UserError(f"Label Studio shows files, and the {noun}s of {trained.data.name} are in none; write to=csv")
     pool, predictor = Pool.of(trained.data.splits["train"], trained.labelled, config.seed, config.images), None
-    pool.check(config.n)
+    pool.check(config.n, noun)
     if len(rebuilt.info.classes) > 1 and rebuilt.info.labelled:
         predictor, _ = predictor_of(file, rebuilt, device, config, trained if config.dataset is None else None)
     found = to_label(trained, pool, config.strategy, config.n, config.seed, predictor)
@@ -70,22 +74,23 @@ def write(
     out: Path, config: DictConfig, trained: Any, predictor: Any, pool: Any, at: Any, picked: Sequence[Picked]
 ) -> None:
     """Write the list, its page and what a labelling tool needs, and print where they are."""
-    from ssl_cli.report.pick_page import pick_page
+    from ssl_cli.report.pick_page import pick_page, seen_by_people
     from ssl_cli.system.atomic import replace
 
     by = None if predictor is None else "its own classifier" if predictor.name == "classifier" else predictor.name
     listed = as_csv(picked) if config.to == "csv" else tasks(picked, config.prefix, trained.config.name)
+    noun = trained.data.noun
     facts = {
         "run": trained.file,
         "strategy": config.strategy,
-        "picked from": f"{len(pool.free):,} images without a label",
+        "picked from": f"{len(pool.free):,} {noun}s without a label",
         "with a label": f"{len(pool.known):,}",
         "seed": config.seed,
         "guesses by": by,
     }
-    images = [trained.data.images[i] for i in at.tolist()]
+    images = seen_by_people(trained.data, at.tolist())
     classes = trained.data.classes or trained.info.classes
-    contents = [listed, pick_page(trained.data.name, facts, picked, images).encode(), interface(classes)]
+    contents = [listed, pick_page(trained.data.name, facts, picked, images, noun).encode(), interface(classes)]
     files = written(out, config.to)
     check_out(out, config.to)  # once more: computing took its time
     try:
@@ -94,8 +99,8 @@ def write(
             replace(file, content)
     except OSError as error:
         raise UserError(f"cannot write {error.filename or out}: {error.strerror}; write out=FILE elsewhere") from error
-    print(f"{len(picked):,} of {len(pool.free):,} images without a label in train of {trained.data.name}")
-    for what, file in zip(("images to label", "look", "interface"), files, strict=False):
+    print(f"{len(picked):,} of {len(pool.free):,} {noun}s without a label in train of {trained.data.name}")
+    for what, file in zip((f"{noun}s to label", "look", "interface"), files, strict=False):
         print(f"{what}: {file}")
     if trained.data.files and config.dataset is None and config.to == "csv":
         run = run_of(trained.file) or trained.file

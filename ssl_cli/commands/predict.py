@@ -8,6 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from ssl_cli.config.compose import run_app
+from ssl_cli.config.kinds import IMAGE, kind_of
 from ssl_cli.errors import UserError, did_you_mean
 from ssl_cli.predict.table import check_out, columns, write
 from ssl_cli.runs.catalog import checkpoint_file, run_of, unused_path
@@ -33,6 +34,7 @@ def run(config: DictConfig) -> int:
     from ssl_cli.setup.restore import open_model
 
     rebuilt, device = open_model(file, config)
+    noun = rebuilt.info.noun
     predictor, key = predictor_of(file, rebuilt, device, config)
     source = source_of(file, rebuilt, device, config, typed)
     out = Path(config.out) if config.out is not None else default_out(file, source.name, str(config.split))
@@ -41,20 +43,20 @@ def run(config: DictConfig) -> int:
         out, {"predictor": key, **source.identity(), "columns": columns(bool(predictor.classes), targets)}
     ) as part:
         if part.done:
-            print(f"going on after {part.done:,} of {source.count:,} images: {part.file}")
+            print(f"going on after {part.done:,} of {source.count:,} {noun}s: {part.file}")
         try:
             answer(source, rebuilt.method.measured, rebuilt.info, device, predictor, part)
         except KeyboardInterrupt:
-            print(f"stopped after {part.done:,} of {source.count:,} images; the same command goes on: {part.file}")
+            print(f"stopped after {part.done:,} of {source.count:,} {noun}s; the same command goes on: {part.file}")
             raise
-        tally, header = Tally(), columns(bool(predictor.classes), targets, least is not None)
+        tally, header = Tally(noun), columns(bool(predictor.classes), targets, least is not None)
         rows = tally.counted(part.rows(), bool(predictor.classes), least)
         try:
             write(out, header, rows)
         except OSError as error:
             raise UserError(f"cannot write {out}: {error.strerror}; the answers are in {part.file}") from error
         part.remove()
-    print(f"{source.count:,} images of {source.name}, by {_what(predictor)} of {file}")
+    print(f"{source.count:,} {noun}s of {source.name}, by {_what(predictor)} of {file}")
     for line in tally.lines(predictor, least):
         print(line)
     print(f"predictions: {out}")
@@ -93,7 +95,7 @@ def as_in_the_table(node: dict[str, Any], name: str, run: DictConfig, typed: Seq
 
 def is_folder(node: Any) -> bool:
     """Return whether a data set is a folder of the user's own images: these are streamed."""
-    return isinstance(node, DictConfig) and "layout" in node and "root" in node
+    return isinstance(node, DictConfig) and "layout" in node and "root" in node and kind_of(node) == IMAGE
 
 
 def default_out(checkpoint: Path, name: str, split: str) -> Path:
@@ -167,7 +169,7 @@ def is_regression(node: Any) -> bool:
 
 def source_of(file: Path, rebuilt: Any, device: Any, config: DictConfig, typed: Sequence[str]) -> Any:
     """Return the images that are asked about."""
-    from ssl_cli.data.dataset import load_fitting
+    from ssl_cli.data.dataset import check_kind, load_fitting
     from ssl_cli.predict.source import Files, Stored
     from ssl_cli.setup.restore import with_images
 
@@ -179,6 +181,7 @@ def source_of(file: Path, rebuilt: Any, device: Any, config: DictConfig, typed: 
         data, note = load_fitting(node, rebuilt.info, typed)
         print(note)
         return Stored(data, str(config.split), node.get("root"))
+    check_kind(node, rebuilt.info)
     own = rebuilt.config.dataset
     reading = min(own.get("reading", 1) if is_folder(own) else node["reading"], 2)  # the third rules are of classes
     ranges = node["value_range"] if node["value_range"] is not None else rebuilt.info.value_range or {}

@@ -68,7 +68,7 @@ def run(config: DictConfig) -> int:
         write_json(directory / "result.json", result)
     except (OSError, UserError) as error:  # what was measured is shown all the same
         failure = error
-    print_table(result["results"], Console(), result["backbone"])
+    print_table(result["results"], Console(), result["backbone"], trained.data.noun)
     sha = result["frozen"]["before"][:12]
     print(f"test split of {result['dataset']}; the backbone stayed frozen (sha256 {sha} before and after)")
     if failure is not None:
@@ -78,7 +78,7 @@ def run(config: DictConfig) -> int:
     if sentence := verdict(directory, result["results"]):
         print(sentence)
     if measured.spread:
-        print(f"labels of all train images: {directory / FILE}")
+        print(f"labels of all train {trained.data.noun}s: {directory / FILE}")
         if config.dataset is None and (source := run_of(file)) is not None:
             budgets = list(measured.spread)
             print(f"to learn from them, too: {training_command(source, directory, str(trained.node.labels), budgets)}")

@@ -8,6 +8,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from ssl_cli.config.compose import run_app
+from ssl_cli.config.kinds import check_kinds, kind_of
+from ssl_cli.config.paths import composed_from
 from ssl_cli.data.budget import parse_budget
 from ssl_cli.errors import UserError
 from ssl_cli.runs.directory import RunDir
@@ -22,7 +24,10 @@ def main(args: Sequence[str]) -> int:
 
 
 def run(config: DictConfig) -> int:
-    """Write ``views.png``: a row an image, first as it is, then its views, then its pseudo-label. Returns 0."""
+    """Write a row an input, first as it is, then its views, then its pseudo-label. Returns 0.
+
+    Pictures go to ``views.png``, texts to ``views.txt``.
+    """
     parse_budget(str(config.dataset.labels))
     directory = Path(HydraConfig.get().runtime.output_dir)
     if any("run.dir=" in item for item in HydraConfig.get().overrides.hydra):
@@ -33,18 +38,36 @@ def run(config: DictConfig) -> int:
     from ssl_cli.setup.parts import build_pretext
     from ssl_cli.system.terminal import shown
 
+    choices = HydraConfig.get().runtime.choices
+    parts, has = {key: config[key] for key in ("pretext", "augment")}, f"dataset={choices['dataset']} has"
+    check_kinds(parts, kind_of(config.dataset), has, composed_from(), choices)
     data = load(OmegaConf.to_container(config.dataset, resolve=True), config.pretext.get("size"))
     info, _ = describe(data, config.dataset)
     if not len(data.splits["train"]):
-        raise UserError(f"{data.name} has no train image to draw")
+        raise UserError(f"{data.name} has no train {data.noun} to draw")
     columns, answers = drawn(build_pretext(config, info), data, config.images, config.seed)
     directory.mkdir(parents=True, exist_ok=True)
-    file = directory / "views.png"
-    picture(columns, answers).save(file)
-    images = min(config.images, len(data.splits["train"]))
-    print(f"{images} images of {data.name}: each as it is, then {', '.join(list(columns)[1:])}")
-    print(f"picture: {shown(file)}")
+    are_pictures = not isinstance(columns[data.noun], list)
+    file = directory / ("views.png" if are_pictures else "views.txt")
+    if are_pictures:
+        picture(columns, answers).save(file)
+    else:
+        file.write_text(text := lines(columns, answers), encoding="utf-8")
+        print(text)
+    count = min(config.images, len(data.splits["train"]))
+    print(f"{count} {data.noun}s of {data.name}: each as it is, then {', '.join(list(columns)[1:])}")
+    print(f"{'picture' if are_pictures else 'text'}: {shown(file)}")
     return 0
+
+
+def lines(columns: dict[str, Sequence[str]], answers: Sequence[str]) -> str:
+    """Return columns of texts as paragraphs: of each row what the headings say, then its answer."""
+    rows = zip(*columns.values(), answers or [""] * len(next(iter(columns.values()))), strict=True)
+    paragraphs = [
+        [*(f"{heading}: {text}" for heading, text in zip(columns, row, strict=False)), *filter(None, row[-1:])]
+        for row in rows
+    ]
+    return "\n\n".join("\n".join(paragraph) for paragraph in paragraphs) + "\n"
 
 
 def picture(columns: dict[str, Any], answers: list[str]) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from ssl_cli.compare.cells import Cell, Column, Row, mean_and_std
 from ssl_cli.compare.entries import Entry
 from ssl_cli.compare.intervals import Interval, envelope, image_interval, r2_interval, t_interval, welch_interval
-from ssl_cli.probes.scores.protocol import BEFORE
+from ssl_cli.probes.scores.protocol import BEFORE, RAW
 from ssl_cli.probes.scores.protocol import key as prediction_key
 
 
@@ -68,8 +68,8 @@ def _over_runs(a: Cell, b: Cell, at: Column, level: float) -> Interval | None:
 
 
 def _is_exact(cell: Cell) -> bool:
-    """Return whether a single value is that of all runs: the pixels, and weights of others, know no seed."""
-    return len(cell) == 1 and all(row["model"] in ("pixels", BEFORE) for _, row in cell.values())
+    """Return whether a single value is that of all runs: raw inputs, and weights of others, know no seed."""
+    return len(cell) == 1 and all(row["model"] in (*RAW, BEFORE) for _, row in cell.values())
 
 
 @dataclass

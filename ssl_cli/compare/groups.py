@@ -11,7 +11,7 @@ from ssl_cli.compare.naming import group_names
 from ssl_cli.compare.options import OVER, Options
 from ssl_cli.compare.settings import assignment, full_key, is_any_of, setting
 from ssl_cli.errors import UserError
-from ssl_cli.probes.scores.protocol import BASELINES, BEFORE
+from ssl_cli.probes.scores.protocol import BASELINES, BEFORE, RAW
 
 APART = "dataset.labels"  # is in the column already: runs that differ in nothing else can share a line
 
@@ -124,19 +124,19 @@ def _check_alike(bucket: Sequence[Entry], options: Options) -> None:
 
 
 def _baselines(entries: Sequence[Entry], options: Options) -> list[Group]:
-    """Return the pixels, and the random weights of each backbone: measured with every run, and the same each time."""
+    """Return the raw inputs, and the random weights of each backbone: measured with every run, the same each time."""
     over, metric = options.over, options.metric
-    pixels = Group("raw pixels", list(entries), True, cells_of(entries, over, metric, "pixels"))
+    raw = [Group(words, list(entries), True, cells_of(entries, over, metric, name)) for name, words in RAW.items()]
     over = [*over, *(["seed"] if "seed" not in over else [])]
     given = [e for e in entries if any(row["model"] == BEFORE for row in e.rows)]
     random = _of_backbones(entries, over, metric, "random", _backbone, "random weights")
     before = _of_backbones(given, over, metric, BEFORE, _start, "before training")
-    for group in (pixels, *before):
+    for group in (*raw, *before):
         for cell in group.cells.values():  # they know no seed
             if len({row["mean"] for _, row in cell.values()}) == 1:
                 for key in list(cell)[1:]:
                     del cell[key]
-    return [group for group in (pixels, *random, *before) if group.cells]
+    return [group for group in (*raw, *random, *before) if group.cells]
 
 
 def _of_backbones(

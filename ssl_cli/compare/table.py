@@ -8,7 +8,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from ssl_cli.compare.metrics import CLASSIFIED, METRICS, PLAIN, scale_and_digits
-from ssl_cli.probes.scores.protocol import BEFORE, column
+from ssl_cli.probes.scores.protocol import BEFORE, RAW, column
 
 
 def results_table(rows: Sequence[dict], backbone: str = "backbone") -> Table:
@@ -105,11 +105,11 @@ def _print_in_parts(rows: Sequence[dict], console: Console, backbone: str) -> No
         console.print(table)
 
 
-def print_table(rows: Sequence[dict], console: Console, backbone: str = "backbone") -> None:
+def print_table(rows: Sequence[dict], console: Console, backbone: str = "backbone", noun: str = "image") -> None:
     """Print the results, or nothing when there are none; columns that the console has no room for come below."""
     _print_in_parts(rows, console, backbone)
     if second := without_copies(rows):
-        console.print(f"The same {about_copies(second)}:")
+        console.print(f"The same {about_copies(second, noun)}:")
         _print_in_parts(second, console, backbone)
     if (further := further_table(rows, backbone)) is not None:
         console.print(further)
@@ -121,10 +121,11 @@ def without_copies(rows: Sequence[dict]) -> list[dict]:
     return [{**row, **{name: row["without_copies"][name] for name in ("mean", "std", "ci")}} for row in known]
 
 
-def about_copies(rows: Sequence[dict]) -> str:
-    """Return what the numbers of `without_copies` are."""
+def about_copies(rows: Sequence[dict], noun: str = "image") -> str:
+    """Return what the numbers of `without_copies` are; ``noun`` is what an input is called."""
     count = max(row["without_copies"]["left_out"] for row in rows)
-    return f"without {count:,} test image{'s' * (count != 1)} that train has, too, pixel for pixel"
+    exactly = ", pixel for pixel" * (noun == "image")
+    return f"without {count:,} test {noun}{'s' * (count != 1)} that train has, too{exactly}"
 
 
 def _rounded(row: dict) -> float:
@@ -140,7 +141,7 @@ def score_text(row: dict) -> str:
 
 
 def _label(model: str, backbone: str) -> str:
-    names = {"pixels": "raw pixels", "random": f"{backbone}, random weights", BEFORE: f"{backbone}, before training"}
+    names = {**RAW, "random": f"{backbone}, random weights", BEFORE: f"{backbone}, before training"}
     return names.get(model, model)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
+from ssl_cli.config.kinds import files, kind_of, listed
 from ssl_cli.config.limits import WRITTEN, is_limit, within
 from ssl_cli.config.schema import ANNOTATIONS, CHOICES, GROUPS, SCHEMAS, TrainerConfig
 from ssl_cli.config.texts import SEVERAL, declared
@@ -109,23 +110,16 @@ def check_fit(config: DictConfig, conf_dirs: list[Path]) -> None:
     gives = set(config.pretext.get("_gives_", []))
     if needs <= gives:
         return
+    kind = kind_of(config.dataset)
     fitting = {
         path.stem
-        for directory in conf_dirs
-        for path in (directory / "pretext").glob("*.yaml")
-        if needs <= set(_given(path))
+        for path in files(conf_dirs, "pretext")
+        if needs <= set(listed(path, "_gives_", [])) and kind in listed(path, "_kinds_", [kind])
     }
     raise UserError(
         f"this method needs a pretext that gives {', '.join(sorted(needs))}; this one gives "
         f"{', '.join(sorted(gives)) or 'nothing'}; write pretext={'|'.join(sorted(fitting))} (or leave pretext away)"
     )
-
-
-def _given(pretext: Path) -> list[str]:
-    """Return what a pretext's file says that it gives, or the file beside it that it is built on."""
-    node = OmegaConf.load(pretext)
-    based_on = (pretext.with_name(f"{item}.yaml") for item in node.get("defaults", []) if isinstance(item, str))
-    return node.get("_gives_") or [given for file in based_on if file.is_file() for given in _given(file)]
 
 
 def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

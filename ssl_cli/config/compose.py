@@ -66,6 +66,7 @@ def run_app(
     flags, settings = _flags_and_settings(command, args)
     check_marks(conf, flags)
     sweep = not {"-m", "--multirun"}.isdisjoint(flags)
+    check_groups(command, settings)
     settings = texts_as_texts(settings, command, sweep, [conf, *config_dirs(flags)])
     if not {"-cn", "--config-name"} & set(flags):
         settings = own_places(command, settings)
@@ -93,6 +94,13 @@ def run_app(
                 ) from error
             raise UserError(_about_composing(error, command, args)) from error
         return jobs.status()
+
+
+def check_groups(command: str, settings: Sequence[str]) -> None:
+    """Raise ``UserError`` for a group that is in the config of a command and none to choose from."""
+    keys = {item.lstrip("+~").split("=")[0].split(".")[0] for item in settings}
+    if command != "train" and schema.NOT_CHOSEN in keys:
+        raise UserError(f"there is no group '{schema.NOT_CHOSEN}' here (see `ssl {command} --help`)")
 
 
 def own_places(command: str, settings: Sequence[str]) -> list[str]:

@@ -11,6 +11,14 @@ def conf_dir() -> Path:
     return checkout if (checkout / "train.yaml").is_file() else package / "conf"
 
 
+def composed_from() -> list[Path]:
+    """Return the directories that Hydra has composed the config from: those of the user's own configs first."""
+    from hydra.core.hydra_config import HydraConfig
+
+    own = [Path(s.path.removeprefix("file://")) for s in HydraConfig.get().runtime.config_sources if s.path]
+    return [*own, conf_dir()]
+
+
 def group_names(conf: Path) -> list[str]:
     """Return the config groups on disk."""
     return sorted(path.name for path in conf.iterdir() if path.is_dir())

@@ -120,6 +120,7 @@ class OnImages:
     test_root: str | None = setting(None, text=True)
     labels_file: str | None = setting(None, text=True)
     augment: Any = None
+    backbone: Any = None
     trainer: DeviceConfig = field(default_factory=DeviceConfig)
 
 
@@ -188,6 +189,7 @@ class ViewsConfig:
     dataset: Any = MISSING
     augment: Any = MISSING
     pretext: Any = MISSING
+    backbone: Any = None
 
 
 SCHEMAS = {
@@ -200,6 +202,7 @@ SCHEMAS = {
     "views": ViewsConfig,
 }
 
+NOT_CHOSEN = "backbone"  # a group that is the run's own but for ``ssl train``: there for data sets that bring one
 GROUPS = ("probes", "dataset", "method", "backbone", "augment", "pretext", "optimizer", "schedule", "trainer")
 CHOICES = {
     name: f.metadata["choices"] for name, f in TrainerConfig.__dataclass_fields__.items() if f.metadata["choices"]

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from ssl_cli.data.info import DataInfo
@@ -24,12 +25,15 @@ class Data(ABC):
 
     kind: ClassVar[str]  # as in `DataInfo`
     noun: ClassVar[str]  # one of them, in messages
-    alike: ClassVar[str]  # in how far exact copies are alike
+    alike: ClassVar[str] = "exactly"  # in how far exact copies are alike
 
-    how_to_test: ClassVar[str]  # what gives a data set labelled test inputs
-    labelled_like_it: ClassVar[dict[str, str]]  # settings of a data set of the user's own, with labels
+    how_to_test: ClassVar[str] = "dataset.test_fraction"  # what gives a data set labelled test inputs
+    labelled_like_it: ClassVar[dict[str, str]] = {}  # settings of a data set of the user's own, with labels
 
     name: str
+    inputs: (
+        Any  # what a network sees of each, unchanged: indexed by positions [n], it gives rows for `DataInfo.to_input`
+    )
     labels: Tensor  # [N] int64; -1 = no human label
     classes: tuple[str, ...]  # names by label; () when there are no labels
     splits: dict[str, Tensor]  # "train", "val", "test": disjoint sorted int64 positions; val and test may be empty
@@ -40,19 +44,18 @@ class Data(ABC):
     note: str  # one line for the user: how the source was read
 
     @property
-    @abstractmethod
-    def inputs(self) -> Any:
-        """What a network sees of each, unchanged: indexed by positions [n], it gives rows for `DataInfo.to_input`."""
-
-    @property
-    @abstractmethod
     def cut_from(self) -> Any:
-        """What views are made of: indexed by positions [n], it gives rows for `DataInfo.views`."""
+        """What views are made of: indexed by positions [n], it gives rows for `DataInfo.views`.
+
+        A tensor, or for inputs of unlike shapes what has the methods of `ssl_cli.photos.Photos` that a `Loader` uses:
+        ``device``, ``nbytes``, ``packed``, ``pin_memory`` and ``to``.
+        """
+        return self.inputs
 
     @property
-    @abstractmethod
     def storage(self) -> str:
         """How the inputs are stored, and what that takes, in words."""
+        return in_words(self.cut_from.nbytes)
 
     def how_views_are_cut(self, anywhere: bool) -> str:
         """Return what is to be said after `storage` of how views are made; ``anywhere``: see `Pretext.cuts_photos`."""
@@ -63,9 +66,9 @@ class Data(ABC):
     def shape(self) -> str:
         """The shape of one input, as `DataInfo.shape` has it."""
 
-    @abstractmethod
     def seen_at(self, how: Any) -> "Data":
         """Return the data as a network sees them, ``how`` as `DataInfo.seen` has it (None: the data tell)."""
+        return self
 
     @abstractmethod
     def info(self, node: Mapping[str, Any], **common: Any) -> DataInfo:
@@ -79,13 +82,17 @@ class Data(ABC):
     def raw(self, info: DataInfo) -> "Raw":
         """Return the baseline that any representation has to beat: features that nobody has trained."""
 
-    @abstractmethod
     def contents(self) -> Any:
         """Return the bytes of each input, [N, b] uint8 or indexed like that: equal inputs have equal ones."""
+        return self.inputs.flatten(1).view(torch.uint8)
 
     @abstractmethod
     def shown(self, at: Tensor) -> Any:
         """Return inputs as `ssl views` shows them: pictures [n, C, h, w] in [0, 1], or n texts."""
+
+    def pictures(self, at: Tensor) -> "list[Tensor] | None":
+        """Return inputs at positions [n] as pictures for pages, [C, h, w] uint8 each; None: they are no pictures."""
+        return None
 
     @property
     def num_classes(self) -> int:
@@ -111,7 +118,7 @@ class Data(ABC):
 class Raw(nn.Module, ABC):
     """Features that need no training. As a module it takes what a network takes, a changed view for example."""
 
-    name: ClassVar[str]  # in results: see `ssl_cli.probes.scores.protocol.RAW`
+    name: ClassVar[str] = "raw"  # in results: one of `ssl_cli.probes.scores.protocol.RAW`
     dim: int
 
     @abstractmethod

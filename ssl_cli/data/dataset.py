@@ -7,11 +7,12 @@ from typing import Any
 import torch
 
 from ssl_cli.config.build import instantiate
+from ssl_cli.config.kinds import kind_of
 from ssl_cli.data import splits
 from ssl_cli.data.base import Data
 from ssl_cli.data.budget import parse_budget
 from ssl_cli.data.info import DataInfo
-from ssl_cli.data.kinds import KINDS, kind_of
+from ssl_cli.data.kinds import info_class
 from ssl_cli.errors import UserError
 
 # Keys of the node that the program reads itself; the rest are the arguments of its `_target_`.
@@ -32,7 +33,7 @@ def load(config: Mapping[str, Any], seen: Any = None) -> Data:
         UserError: where the source says so (nothing there, broken files, no network, ...), or ``seen`` does not fit.
     """
     parse_budget(config["labels"])  # a bad budget should not wait for the files
-    KINDS[kind_of(config)].check_seen(seen)
+    info_class(config).check_seen(seen)
     data: Data = instantiate({key: value for key, value in config.items() if key not in PROGRAM_KEYS})
     strata = data.labels
     if not data.labelled and data.factors:  # numbers to predict need a val and a test split, too

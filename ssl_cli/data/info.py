@@ -1,9 +1,12 @@
 """What a model must know of its data; stored in every checkpoint, so that a checkpoint alone rebuilds its model."""
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from ssl_cli.errors import UserError
 
 if TYPE_CHECKING:
     import torch
@@ -27,9 +30,9 @@ class DataInfo(ABC):
     splits: str  # fingerprint of which inputs are in which split, with their labels
 
     @property
-    @abstractmethod
     def seen(self) -> Any:
         """What makes of stored inputs what a network sees, as `dataset.load` takes it: a size, a vocabulary."""
+        return None
 
     @property
     def seen_own(self) -> Any:
@@ -46,14 +49,14 @@ class DataInfo(ABC):
         """The shape of one input, as it is shown to people."""
 
     @property
-    @abstractmethod
     def at_once(self) -> int:
         """Inputs of a forward pass without gradient."""
+        return 512
 
     @property
-    @abstractmethod
     def made_by(self) -> tuple:
         """What `to_input` depends on beside the rows."""
+        return ()
 
     @abstractmethod
     def to_input(self, rows: "Tensor") -> "Tensor":
@@ -81,11 +84,9 @@ class DataInfo(ABC):
     def for_network(self, asks: Callable[[str], bool]) -> dict[str, Any]:
         """Return the arguments that a backbone's constructor gets, of which some only if it asks for that name."""
 
-    @abstractmethod
-    def check_backbone(self, backbone: Any) -> None:
+    def check_backbone(self, backbone: Any) -> None:  # noqa: B027 (it may take any)
         """Raise ``UserError`` where a backbone cannot take such inputs."""
 
-    @abstractmethod
     def check_fits_weights_of(self, other: "DataInfo", setting: str) -> None:
         """Raise ``UserError`` where weights that were trained on the data of ``other`` cannot take these.
 
@@ -93,20 +94,21 @@ class DataInfo(ABC):
             other: what they were trained on.
             setting: that brought them, as it was typed.
         """
+        if other.shape != self.shape:
+            raise UserError(f"{setting} was trained on {self.noun}s of {other.shape}, {self.name} has {self.shape}")
 
-    @abstractmethod
     def inherited(self, node: Mapping[str, Any]) -> dict[str, Any]:
         """Return settings for a data set ``node`` with which a frozen network sees it as it saw its own."""
+        return {}
 
-    @abstractmethod
     def stored_as(self, node: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings of a data set with those that store the run's inputs as they were, if it has such."""
+        return dict(node)
 
-    @abstractmethod
     def settings(self, node: Mapping[str, Any], typed: Collection[str]) -> dict[str, Any]:
         """Return settings with which another data set is stored as this one was, but for those that were typed."""
+        return {}
 
-    @abstractmethod
     def fitted(self, data: Any, typed: Collection[str], key: str) -> tuple[Any, str]:
         """Return another data set brought to what a model of this one takes, and a line that says how.
 
@@ -116,11 +118,18 @@ class DataInfo(ABC):
             key: where they stand in the config.
 
         Raises:
-            UserError: it cannot be, for the user has typed otherwise.
+            UserError: it cannot be, for the user has typed otherwise, say.
         """
+        if data.shape != self.shape:
+            raise UserError(f"the run was trained on {self.noun}s of {self.shape}, {data.name} has {data.shape}")
+        return data, f"seen as the {self.noun}s of {self.name} that the run was trained on"
 
-    @abstractmethod
-    def check(self, values: Mapping[str, Any]) -> None:
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What a file of exported weights says of the inputs, as texts."""
+        return {"kind": self.kind, "data": json.dumps(self.to_dict())}
+
+    def check(self, values: Mapping[str, Any]) -> None:  # noqa: B027 (its values are perhaps of any)
         """Raise ``ValueError`` where a value of its own, of ``values``, is not of its kind."""
 
     def differing(self, stored: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

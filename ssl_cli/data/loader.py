@@ -1,13 +1,13 @@
 """Batches by step number: the same seed and step give the same batch, whatever came before."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ssl_cli.batch import Batch
 from ssl_cli.distributed.collectives import rank_rows
-from ssl_cli.photos import Photos
 from ssl_cli.system.transfer import send
 
 LARGE = 4 << 30  # bytes of inputs that are probably on a disk and not in memory
@@ -53,7 +53,7 @@ class Loader:
 
     def __init__(
         self,
-        inputs: Tensor | Photos,
+        inputs: Any,
         labels: Tensor,
         positions: Tensor,
         *,
@@ -106,11 +106,11 @@ class Loader:
             labels = torch.cat([self.labels[known], torch.full_like(labels, -1)])
             chosen = torch.cat([known, chosen])
         chosen, labels = rank_rows(chosen, self.parts), rank_rows(labels, self.parts)
-        if isinstance(self.inputs, Photos):
+        if isinstance(self.inputs, Tensor):
+            inputs = self.inputs[send(chosen, self.inputs.device)]
+        else:  # of unlike shapes; where each lies is known on the CPU
             inputs = self.inputs[chosen]
             inputs = inputs.packed() if self._thread and inputs.device.type == "cpu" else inputs  # waits for the disk
-        else:
-            inputs = self.inputs[send(chosen, self.inputs.device)]
         return Batch(*(send(tensor, self.device) for tensor in (inputs, labels, chosen)))
 
     def _shuffled(self, epoch: int) -> Tensor:

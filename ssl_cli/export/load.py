@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 
+from ssl_cli.data.kinds import check_image
 from ssl_cli.export.head import own_head
 from ssl_cli.export.model import Model
 from ssl_cli.runs.catalog import checkpoint_file
@@ -29,5 +30,6 @@ def load(run: str | os.PathLike, trusted_modules: Sequence[str] = ()) -> Model:
 
 def model_of(rebuilt: Rebuilt) -> Model:
     """Return a rebuilt model as it is used, with the method's own classifier."""
+    check_image(rebuilt.info, "ssl_cli.load")
     reading = rebuilt.config.dataset.get("reading", 1)  # as the run's images were
     return Model(rebuilt.method.measured, rebuilt.info, own_head(rebuilt.method), reading)

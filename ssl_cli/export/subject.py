@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ssl_cli.backbones.build import called_with
 from ssl_cli.data.info import DataInfo
+from ssl_cli.data.kinds import check_image
 from ssl_cli.errors import UserError
 from ssl_cli.export.head import fitted_head
 from ssl_cli.export.load import model_of
@@ -60,8 +61,10 @@ def subject(file: Path, config: DictConfig) -> Subject:
     Raises:
         UserError: the checkpoint is refused as by `rebuild`, or no head can be fitted.
     """
+    what = f"ssl export to={config.to}"
     if config.head == "linear":
         opened = open_checkpoint(file, OmegaConf.create({**config, "dataset": None}))
+        check_image(opened.info, what)
         head, accuracy = fitted_head(opened)
         model = Model(opened.method.measured.cpu(), opened.info, head)
         run_config, step, origin = opened.config, opened.step, opened.method.backbone.origin
@@ -70,6 +73,7 @@ def subject(file: Path, config: DictConfig) -> Subject:
         some = opened.data.images[opened.data.splits["val"][:40]]
     else:
         rebuilt = rebuild(file, config.trusted_modules)
+        check_image(rebuilt.info, what)
         model, run_config, step = model_of(rebuilt), rebuilt.config, rebuilt.state["progress"]["step"]
         origin = rebuilt.method.backbone.origin
         by, some = "the method's own classifier" if model.head is not None else "", None

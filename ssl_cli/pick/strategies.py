@@ -36,11 +36,11 @@ class Pool:
         order = torch.randperm(len(free), generator=torch.Generator().manual_seed(seed))
         return cls(free[order[:most]], known)
 
-    def check(self, count: int) -> None:
+    def check(self, count: int, noun: str = "image") -> None:
         """Raise ``UserError`` where there are not so many images to pick."""
         left = len(self.free)
         if count > left:
-            has = f"only {left:,} train images have no" if left else "no train image is without a"
+            has = f"only {left:,} train {noun}s have no" if left else f"no train {noun} is without a"
             instead = f"write n={left} or less" if left else "a run that may use fewer has some: dataset.labels=4/class"
             raise UserError(f"n={count}: {has} label that the run may use; {instead}")
 

@@ -53,6 +53,7 @@ def _rounded(values: torch.Tensor, digits: int) -> list[float | None]:
 class Tally:
     """What is said of a prediction at its end; counts while the rows go by."""
 
+    noun: str = "image"  # what one is called
     images: int = 0
     broken: int = 0
     named: list[str] = field(default_factory=list)  # the first of those
@@ -93,14 +94,15 @@ class Tally:
         if predictor.classes and least is not None:
             rest = self.images - self.broken - self.decided
             lines.append(
-                f"{self.decided:,} images have a class of probability {least:g} or more; {rest:,} are left to a "
+                f"{self.decided:,} {self.noun}s have a class of probability {least:g} or more; {rest:,} are left to a "
                 "person: their class is empty, and the column guess has the likeliest"
             )
         if self.decided:
-            how = f"calibrated on {predictor.calibrated_on:,} images of val, temperature {predictor.temperature:.3g}"
-            how = how if predictor.calibrated_on else "not calibrated: val has no labelled image"
+            how = f"not calibrated: val has no labelled {self.noun}"
+            if known := predictor.calibrated_on:
+                how = f"calibrated on {known:,} {self.noun}s of val, temperature {predictor.temperature:.3g}"
             lines.append(
                 f"expect {100 * self.certainty / self.decided:.1f} % of the {self.decided:,} classes to be right, on "
-                f"images like those of val (mean probability; {how})"
+                f"{self.noun}s like those of val (mean probability; {how})"
             )
         return lines

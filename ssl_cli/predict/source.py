@@ -138,7 +138,7 @@ class Stored:
         self.at = torch.cat(parts).sort().values
         self.name, self.count = data.name, len(self.at)
         if not self.count:
-            raise UserError(f"split={split} of {data.name} has no image; write split=all")
+            raise UserError(f"split={split} of {data.name} has no {data.noun}; write split=all")
 
     def identity(self) -> dict[str, Any]:
         """Return the data set, the split, the number of images, and a digest of their names and pixels' places."""

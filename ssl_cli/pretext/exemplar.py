@@ -17,7 +17,7 @@ class Exemplar(Pretext):
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> Task:
         """Return one view [B, C, H, W] and the images' positions [B]."""
-        return Task(self.views(batch.images, generator), batch.indices, batch.labels, batch.indices)
+        return Task(self.views(batch.inputs, generator), batch.indices, batch.labels, batch.indices)
 
     def answers(self, task: Task) -> list[str]:
         """Return the image's place in the data set."""

@@ -25,7 +25,7 @@ class ViewSizes:
     Args:
         stages: ``SIZE until DURATION``, each ending later than the one before; durations since the beginning, as
             `parse_duration` reads them. Afterwards views have their full size.
-        full: that size.
+        full: that size; None: views have none.
         steps_per_epoch: optimizer steps in an epoch.
         total_steps: optimizer steps of the whole training.
 
@@ -33,7 +33,9 @@ class ViewSizes:
         UserError: a stage cannot be read, is larger than the full size, or ends before the one before it.
     """
 
-    def __init__(self, stages: Sequence[str], full: int, steps_per_epoch: int, total_steps: int):
+    def __init__(self, stages: Sequence[str], full: int | None, steps_per_epoch: int, total_steps: int):
+        if stages and full is None:
+            raise UserError(f"{KEY} is for images; write {KEY}=null")
         self.full = full
         self.stages: list[tuple[int, int]] = []  # the first step after it, its size
         for text in stages:
@@ -47,8 +49,8 @@ class ViewSizes:
                 raise UserError(f"{KEY}: '{text}' ends before the stage before it; write them in order")
             self.stages.append((end, size))
 
-    def __call__(self, step: int) -> int:
-        """Return the side of the views of a step."""
+    def __call__(self, step: int) -> int | None:
+        """Return the side of the views of a step; None where they have none."""
         return next((size for end, size in self.stages if step < end), self.full)
 
     def __str__(self) -> str:

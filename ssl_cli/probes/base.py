@@ -40,6 +40,7 @@ class Features:
     label_seed: int | None = None  # that drew them, where the budget is not ``all``
     source: FrozenModel | None = None  # what the features are of, for probes that look at the images again
     dataset: str = ""  # name of the data set
+    noun: str = "image"  # what one of its inputs is called
     # Of probes that need "mixed" images, without features:
     labelled: Split | None = None  # the train images whose label may be used
     rest: Tensor = field(default_factory=lambda: torch.arange(0))  # [r] positions of train images that it did not want

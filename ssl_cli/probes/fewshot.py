@@ -98,7 +98,9 @@ class FewShot(Probe):
             large = [m for m in members if len(m) > shots]
             ways = min(self.ways, len(large))
             if ways < 2:
-                self.notices.append(f"fewshot probe with {shots} shots: left out, for no two classes have more images")
+                self.notices.append(
+                    f"fewshot probe with {shots} shots: left out, for no two classes have more {features.noun}s"
+                )
                 continue
             queries = min(self.queries, min(len(m) for m in large) - shots)
             if (ways, queries) != (self.ways, self.queries):
@@ -134,7 +136,7 @@ class FewShot(Probe):
                 "interval": "of the mean over episodes",
             }
             if drawn_from:
-                settings["classes"] = f"{len(drawn_from)} of which train has no image"
+                settings["classes"] = f"{len(drawn_from)} of which train has no {features.noun}"
             results.append(Result(self.name, f"{shots}/class", metrics, settings, self.episodes))
         return results
 
@@ -145,6 +147,10 @@ class FewShot(Probe):
             return unseen.tolist()
         if self.classes == "unseen":
             hidden = int((features.train.labels < 0).sum())
-            why = f"{hidden} train images have no label, and may show any class" if hidden else "train has all but one"
+            why = (
+                f"{hidden} train {features.noun}s have no label, and may show any class"
+                if hidden
+                else "train has all but one"
+            )
             raise UserError(f"probe.classes=unseen: no two classes of test are new ({why}); write probe.classes=all")
         return []

@@ -67,7 +67,9 @@ class FineTune(Probe):
         """Score the test split at each budget; see `Probe.run`."""
         self.notices = []
         if len(self.lrs) > 1 and not len(features.val.labels):
-            self.notices = ["finetune probe: left out, for its rate is chosen on val, which has no labelled image"]
+            self.notices = [
+                f"finetune probe: left out, for its rate is chosen on val, which has no labelled {features.noun}"
+            ]
             return []
         network = features.source.network if features.source else None
         if isinstance(network, Raw):

@@ -142,7 +142,9 @@ class KNN(Probe):
             ]
             settings = {"k": k, "temperature": self.temperature, "similarity": "cosine", **how}
             if k < self.k:
-                settings["notice"] = f"k={self.k} reduced to {k}: a fifth of the labelled training images per class"
+                settings["notice"] = (
+                    f"k={self.k} reduced to {k}: a fifth of the labelled training {features.noun}s per class"
+                )
                 self.notices += [f"knn probe with {budget} labels: {settings['notice']}"]
             results.append(self.guessed(features, budget, votes, settings))
         return results

@@ -94,7 +94,9 @@ class OOD(Probe):
         test = test[:: -(-len(test) // self.images)]
         bank = features.train.features
         k = min(self.k, len(bank))
-        self.notices = [] if k == self.k else [f"ood probe: k={self.k} reduced to {k}, the number of training images"]
+        self.notices = (
+            [] if k == self.k else [f"ood probe: k={self.k} reduced to {k}, the number of training {features.noun}s"]
+        )
         strangers = source.of(other.inputs, at).to(bank)
         ours, strange = (part.cpu() for part in strangeness(bank, test, strangers, k))
         areas = auroc(ours, strange, resamples(len(ours)), resamples(len(strange), seed=1))

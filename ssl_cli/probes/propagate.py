@@ -82,7 +82,7 @@ class Propagate(Probe):
         self.notices = []
         train, results = features.train, []
         if len(features.rest):
-            self._say(f": a graph of {len(train.labels):,} of the {_train_size(features):,} train images")
+            self._say(f": a graph of {len(train.labels):,} of the {_train_size(features):,} train {features.noun}s")
         if features.classes > MANY:
             few = f"{self._draws(features)} draws and {self.neighbours[0]} neighbours"
             self._say(f": {few}, for there are {features.classes} classes")
@@ -95,7 +95,7 @@ class Propagate(Probe):
             else:
                 results = [self._spread(features, nodes, *drawn) for drawn in self._drawn(features)]
         if not results and not self.notices:
-            self._say(": left out, for every train image has its label; write probe.labels=[10/class]")
+            self._say(f": left out, for every train {features.noun} has its label; write probe.labels=[10/class]")
         return results
 
     def _say(self, what: str) -> None:
@@ -112,7 +112,8 @@ class Propagate(Probe):
         most = self._most(features)
         for budget, rows, how in self.draws(features, self.labels, self._draws(features)):
             if rows.shape[1] > most:
-                self._say(f" with {budget} labels: left out, for a graph has at most {most:,} images (probe.images)")
+                room = f"{most:,} {features.noun}s (probe.images)"
+                self._say(f" with {budget} labels: left out, for a graph has at most {room}")
             elif rows.shape[1] < _train_size(features):
                 yield budget, rows, how
 

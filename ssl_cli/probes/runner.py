@@ -62,7 +62,7 @@ def run_probes(
     if any(probe.needs in ("labels", "mixed") for probe, _ in usable.values()) and imbalanced(truth):
         log(_imbalance(truth, data.noun))
     classes, notices = data.num_classes if len(truth) else 0, []
-    common = {"classes": classes, "budget": budget, "label_seed": label_seed, "dataset": data.name}
+    common = {"classes": classes, "budget": budget, "label_seed": label_seed, "dataset": data.name, "noun": data.noun}
     mixtures = {name: _mixture(probe, data, labelled, common) for name, (probe, _) in usable.items()}
     for number, (model, network) in enumerate(models.items(), 1):
         features_of = FeaturesOnce(network, len(data.labels), device)

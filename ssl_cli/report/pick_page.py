@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
+from ssl_cli.data.base import Data
 from ssl_cli.pick.table import Picked
 from ssl_cli.predict.source import Stored
 from ssl_cli.report.figures.inspection import Inspection
@@ -16,6 +19,7 @@ from ssl_cli.system.names import plain
 
 SHOWN = 200  # images on a page
 SMALLEST, LARGEST = 64, 128  # sides of a picture, in pixels
+TEXT = 200  # letters of a text
 
 
 @dataclass
@@ -27,16 +31,19 @@ class Shown:
     guess: str  # with how sure it is, or ""
 
 
-def pick_page(dataset: str, facts: Mapping[str, Any], picked: Sequence[Picked], images: Sequence[Any]) -> str:
+def pick_page(
+    dataset: str, facts: Mapping[str, Any], picked: Sequence[Picked], images: Sequence[Any], noun: str = "image"
+) -> str:
     """Return a page of the images in the order in which they were picked.
 
     Args:
         dataset: its name.
         facts: term -> value, of how they were picked.
         picked: N of them.
-        images: [C, h, w] uint8 each.
+        images: [C, h, w] uint8 each, or texts.
+        noun: what one is called.
     """
-    title = f"{len(picked):,} image{'s' * (len(picked) != 1)} of {dataset} to label"
+    title = f"{len(picked):,} {noun}{'s' * (len(picked) != 1)} of {dataset} to label"
     return render_page("pick.html", title, pairs=list(facts.items()), shown=tiles(picked, images), count=len(picked))
 
 
@@ -53,10 +60,17 @@ def of_run(run: RunFiles, seen: Inspection) -> tuple[list[Shown], list[str]]:
     (file, picked), names = run.picked[-1], Stored(seen.data, "train", seen.root)
     at = {names.path(i): i for i in seen.data.splits["train"].tolist()}
     here = [one for one in picked if one.path in at]
-    notes = [f"{file}: {len(here):,} of {len(picked):,} images are train images of this run."]
+    notes = [f"{file}: {len(here):,} of {len(picked):,} {seen.data.noun}s are train {seen.data.noun}s of this run."]
     notes += [f"The first {SHOWN} are shown."] if len(here) > SHOWN else []
     notes += [f"Picked before: {', '.join(name for name, _ in run.picked[:-1])}."] if len(run.picked) > 1 else []
-    return tiles(here[:SHOWN], [seen.data.images[at[one.path]] for one in here[:SHOWN]]), notes
+    return tiles(here[:SHOWN], seen_by_people(seen.data, [at[one.path] for one in here[:SHOWN]])), notes
+
+
+def seen_by_people(data: Data, at: Sequence[int]) -> Sequence[Any]:
+    """Return inputs as pictures [C, h, w] uint8, or as texts where they are no pictures."""
+    positions = torch.tensor(at, dtype=torch.int64)
+    pictures = data.pictures(positions)
+    return data.shown(positions) if pictures is None else pictures
 
 
 def _guess(one: Picked) -> str:
@@ -68,6 +82,8 @@ def _picture(image: Any, name: str) -> Any:
     from markupsafe import Markup
     from PIL import Image
 
+    if isinstance(image, str):
+        return plain(image, TEXT)
     whole = Image.fromarray(pixels(image))
     side = min(max(whole.width, SMALLEST), LARGEST)
     if whole.width != side:

@@ -8,12 +8,12 @@ from typing import Any
 
 from ssl_cli.compare.metrics import LOWER, METRICS, PLAIN, scale_and_digits
 from ssl_cli.compare.table import headers, score_text
-from ssl_cli.probes.scores.protocol import BASELINES, BEFORE, column
+from ssl_cli.probes.scores.protocol import BASELINES, BEFORE, RAW, column
 from ssl_cli.report.page import Cell, Table
 from ssl_cli.report.read import REFERENCE, RunFiles
 from ssl_cli.runs.catalog import read_json
 
-NAMES = {"pixels": "raw pixels", "random": "random weights", BEFORE: "before training"}
+NAMES = {**RAW, "random": "random weights", BEFORE: "before training"}
 
 
 def table(rows: Sequence[dict[str, Any]], caption: str) -> Table:

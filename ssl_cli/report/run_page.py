@@ -8,6 +8,7 @@ from typing import Any
 from ssl_cli.compare.table import about_copies, without_copies
 from ssl_cli.compare.verdict import verdict
 from ssl_cli.config.chosen import dataset_settings, moved_root
+from ssl_cli.config.kinds import kind_of
 from ssl_cli.config.words import command
 from ssl_cli.errors import RunError, UserError
 from ssl_cli.report import results
@@ -138,7 +139,11 @@ def _results(run: RunFiles) -> Results:
         notes = [f"No intervals: an older ssl measured this run. To measure it again: {again}"]
     own = results.table(rows, results.caption(rows)) if rows else None
     copies = without_copies(rows)
-    second = results.table(copies, f"The same {about_copies(copies)}") if copies else None
+    second = (
+        results.table(copies, f"The same {about_copies(copies, kind_of(run.config.get('dataset') or {}))}")
+        if copies
+        else None
+    )
     probed = [(name, result, result["results"]) for name, result in run.probes if result.get("results")]
     probes = [
         results.table(found, f"ssl probe: {name}, step {result.get('step', '?')}. {results.caption(found)}")
@@ -188,6 +193,7 @@ def _learned(
     points, thumbnails = learned.page_points(seen, maps)
     found = learned.neighbours(seen, directory)
     views, picked = learned.views(seen, directory), pick_page.of_run(run, seen)
+    notes += [] if views else [f"No neighbours and no views: {seen.data.noun}s are no pictures; see `ssl views`."]
     return Learned([*maps, found], views, seen.data.classes, points, thumbnails, notes, *picked)
 
 

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ssl_cli.backbones.adapt import KEYS
 from ssl_cli.config.build import without_annotations
+from ssl_cli.data.dataset import check_kind
 from ssl_cli.data.info import DataInfo
 from ssl_cli.errors import UserError, did_you_mean
 from ssl_cli.runs.catalog import checkpoint_file
@@ -32,6 +33,8 @@ def initialised(config: DictConfig, typed: Sequence[str], chosen: Sequence[str])
     """
     file = checkpoint_file(str(config.init), "init")
     _, saved, info = read_checkpoint(file, config.trusted_modules)
+    if "dataset" in chosen:
+        check_kind(config.dataset, info)
     config = config.copy()
     OmegaConf.set_struct(config, False)
     backbone_typed = "backbone" in chosen or any(_is_of_backbone(_key(item)) for item in typed)

@@ -53,8 +53,8 @@ def check_same_files(data: Data, root: str, kept: Splits | None, test_root: str 
     ]
     if changed:
         raise UserError(
-            f"{len(changed)} of the {len(before)} images in {root} have the names of those that the run was trained on "
-            f"but another content ({changed[0]}, say); bring these back: dataset.root=DIR"
+            f"{len(changed)} of the {len(before)} {data.noun}s in {root} have the names of those that the run was "
+            f"trained on but another content ({changed[0]}, say); bring these back: dataset.root=DIR"
         )
 
 
@@ -85,9 +85,9 @@ def own_images(node: dict[str, Any], info: DataInfo, run: Path) -> tuple[Data, s
     if kept is None or root is None or not data.files or data.classes != info.classes:
         other = command("ssl", "probe", ckpt=run, **dataset_settings(node, info.name))
         raise UserError(
-            f"the images of {data.name} are not those that the run was trained on (their names, labels or number), so "
-            "its test split could hold images that it has seen; bring them back, and name their place with "
-            f"dataset.root=DIR, or measure these as other images: {other}"
+            f"the {data.noun}s of {data.name} are not those that the run was trained on (their names, labels or "
+            "number), so its test split could hold images that it has seen; bring them back, and name their place with "
+            f"dataset.root=DIR, or measure these as other {data.noun}s: {other}"
         )
     check_same_files(data, root, kept, test_root)
     row = {_below(root, test_root, file): i for i, file in enumerate(data.files)}
@@ -96,11 +96,11 @@ def own_images(node: dict[str, Any], info: DataInfo, run: Path) -> tuple[Data, s
         for split in ("train", "val", "test")
     }
     if not len(splits["train"]):
-        raise UserError(f"none of the images that the run was trained on is in {root}; write dataset.root=DIR")
+        raise UserError(f"none of the {data.noun}s that the run was trained on is in {root}; write dataset.root=DIR")
     known, here = (torch.cat([*parts.values()]) for parts in (splits, data.splits))
     before = sum(map(len, kept.values()))
     gone, new = before - len(known), int((~torch.isin(here, known)).sum())
-    what = f"{gone} of its {before} images are gone, and {new} new ones are left out"
+    what = f"{gone} of its {before} {data.noun}s are gone, and {new} new ones are left out"
     what = what if gone or new else "not all labels are as they were"
     return replace(data, splits=splits), f"{data.name}: the run's own splits by file name: {what}"
 
@@ -128,11 +128,11 @@ def without_trained(data: Data, own: dict[str, Any], info: DataInfo, run: Path) 
     if known.all():
         moved = command("ssl", "probe", ckpt=run, **{"dataset.root": own.get("root")})
         raise UserError(
-            f"the run was trained on all {len(test)} test images of {data.name}; for the test split that it has kept "
-            f"apart: {moved}"
+            f"the run was trained on all {len(test)} test {data.noun}s of {data.name}; for the test split that it has "
+            f"kept apart: {moved}"
         )
     count = int(known.sum())
-    note = f"{count} of the {len(test)} test images of {data.name} were trained on by the run: they are left out"
+    note = f"{count} of the {len(test)} test {data.noun}s of {data.name} were trained on by the run: they are left out"
     return replace(data, splits={**data.splits, "test": test[~known]}), note
 
 

@@ -29,7 +29,7 @@ from ssl_cli.setup.initial import initial_weights
 from ssl_cli.setup.parts import build_method, build_pretext, labelled_per_batch, trains
 from ssl_cli.setup.propagated import Propagated, propagated
 from ssl_cli.system.device import choose_device, choose_precision, resident, set_threads
-from ssl_cli.system.transfer import stripe
+from ssl_cli.system.transfer import striped_weights
 
 
 @dataclass
@@ -158,7 +158,7 @@ def prepare_method(config: DictConfig, info: DataInfo, device: torch.device, res
             )
         method.backbone.requires_grad_(False)
     if trainer.channels_last:
-        stripe(method)
+        method = striped_weights(method)
     check_splits(method, trainer.batch_size // trainer.accumulate, world_size())
     if trainer.synchronise_norms and world_size() > 1:
         synchronise_norms(method)

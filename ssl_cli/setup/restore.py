@@ -24,7 +24,7 @@ from ssl_cli.runs import checkpoint
 from ssl_cli.setup.own_images import own_images, stored_node, without_trained
 from ssl_cli.setup.parts import build_method
 from ssl_cli.system.device import choose_device, set_threads
-from ssl_cli.system.transfer import stripe
+from ssl_cli.system.transfer import striped_weights
 
 START = "start"  # the checkpoint at step 0 of a run whose backbone was trained before: what training is held against
 
@@ -94,7 +94,7 @@ def _described(
 ) -> tuple[dict[str, Any], DictConfig, DataInfo]:
     config = stored_config(state["config"], file, trusted)
     with blaming_config(file):
-        return state, config, info_from(state["data"])
+        return state, config, info_from(state["data"], config.dataset)
 
 
 def _rebuilt(file: Path, state: dict[str, Any], trusted: Sequence[str]) -> Rebuilt:
@@ -127,7 +127,7 @@ def before_training(
         log(f"no row of before training: {error}")
         return None
     measured = rebuilt.method.measured.to(device).requires_grad_(False)
-    return stripe(measured) if rebuilt.config.trainer.channels_last else measured
+    return striped_weights(measured) if rebuilt.config.trainer.channels_last else measured
 
 
 def open_model(file: Path, config: DictConfig) -> tuple[Rebuilt, torch.device]:
@@ -137,7 +137,7 @@ def open_model(file: Path, config: DictConfig) -> tuple[Rebuilt, torch.device]:
     rebuilt = rebuild(file, config.trusted_modules)
     method = rebuilt.method.to(device).requires_grad_(False)
     if rebuilt.config.trainer.channels_last:  # as it was measured at the end of the run, to the last bit
-        stripe(method)
+        method = striped_weights(method)
     rebuilt.method = method
     return rebuilt, device
 

@@ -2,18 +2,16 @@
 
 import functools
 from collections.abc import Sequence
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-
-T = TypeVar("T", bound=nn.Module)
 
 
 def send(x: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
     """Return ``x`` on ``device``; to a GPU by way of pinned memory, as any other copy would wait for it."""
     if device.type == "cuda" and x.device.type == "cpu":
-        x = (x if dtype is None else x.to(dtype)).contiguous().pin_memory()  # an expanded one cannot be pinned
+        x = x if dtype is None else x.to(dtype)
+        x = (x.contiguous() if isinstance(x, Tensor) else x).pin_memory()  # an expanded one cannot be pinned
     return x.to(device, dtype or x.dtype, non_blocking=device.type != "cpu")
 
 
@@ -26,11 +24,11 @@ def constant(values: Sequence | Tensor, like: Tensor) -> Tensor:
 
 def striped(x: Tensor) -> Tensor:
     """Return images [B, C, H, W] as they are fastest convolved, channels last in memory; anything else as it is."""
-    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+    return x.to(memory_format=torch.channels_last) if x.ndim == 4 else x
 
 
-def stripe(module: T) -> T:
-    """Return a module whose weights of convolutions are laid out, in place, as `striped` lays out images."""
+def striped_weights(module: nn.Module) -> nn.Module:
+    """Return a module after its 2-D convolutions' weights are laid out as `striped` images are; others stay."""
     for tensor in (*module.parameters(), *module.buffers()):
         tensor.data = striped(tensor.data)
     return module

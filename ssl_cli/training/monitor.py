@@ -24,7 +24,7 @@ SHOWN = 8  # images in a picture
 WATCHED = 1024  # images that are looked at for collapse
 COLLAPSE = (
     "the embedding has collapsed at step {step} (deviation {embedding_std:.2f}, healthy about 1; effective "
-    "rank {embedding_rank:.1f}): different images look alike to the method, and the representation will be poor"
+    "rank {embedding_rank:.1f}): different {noun}s look alike to the method, and the representation will be poor"
 )
 
 
@@ -52,7 +52,7 @@ def evaluate(
     if not state.collapsed or state.warned or not (was_collapsed or finished):
         return knn, None
     state.warned = True
-    return knn, COLLAPSE.format(step=state.step, **report)
+    return knn, COLLAPSE.format(step=state.step, noun=e.data.noun, **report)
 
 
 def monitor_knn(e: Experiment) -> float | None:
@@ -83,7 +83,7 @@ def monitor_collapse(e: Experiment) -> dict[str, Any]:
     at = at[:: max(1, -(-len(at) // WATCHED))]
     features = extract(e.method.measured, e.data.inputs, at, e.info, e.device)
     stored = e.data.cut_from[at].to(e.device)
-    views = e.pretext.views(stored, torch.Generator().manual_seed(0), count=2)
+    views = e.info.views(e.pretext.augment, stored, torch.Generator().manual_seed(0), count=2)
     pair = [features_of(e.method.measured, [view]) for view in views]
     spaces = {"feature": (features, *pair)}
     embedded = [_embed(e.method, z, e.device) for z in spaces["feature"]]

@@ -242,7 +242,7 @@ def conclude(experiment: Any, run_dir: RunDir, results: list[dict], seconds: flo
 
     noun = experiment.data.noun
     if results:
-        print_table(results, Console(), backbone_name(experiment.config))
+        print_table(results, Console(), backbone_name(experiment.config), noun)
         count = len(experiment.data.splits["test"])
         if experiment.propagated is not None:
             print(propagated_line(experiment.propagated.summary(experiment.data), len(experiment.labelled)))

@@ -130,6 +130,10 @@ class ImageData(Data):
         """Return images [n, C, size, size] in [0, 1] as they are stored; whole ones made to fit, white beside them."""
         return framed(self, at).float().div(255)
 
+    def pictures(self, at: Tensor) -> list[Tensor]:
+        """Return the images [C, size, size] uint8 as a network sees them."""
+        return [self.images[i] for i in at.tolist()]
+
 
 def framed(data: ImageData, at: Tensor) -> Tensor:
     """Return images [n, C, size, size] uint8 as they are stored; whole ones are made to fit, white beside them."""

@@ -1,5 +1,6 @@
 """What a model must know of images: their size, channels and normalisation."""
 
+import json
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -152,6 +153,12 @@ class ImageInfo(DataInfo):
         how = f"whole, the shorter side at {side} pixels" if data.keep_aspect else f"at {side}x{side} pixels"
         normalised = f"normalised as the {self.name} images that the run was trained on"
         return data, f"stored {how}, {colours}, and {normalised}"
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The size, the channels and the normalisation."""
+        sizes = {"image_size": str(self.image_size), "channels": str(self.channels)}
+        return {**sizes, "mean": json.dumps(self.mean), "std": json.dumps(self.std)}
 
     def check(self, values: Mapping[str, Any]) -> None:
         """Raise ``ValueError`` for a size, channels or normalisation that none is."""

@@ -8,7 +8,8 @@ from typing import Any
 RAW = {
     "pixels": "raw pixels",
     "frames": "averaged frames",
-}  # of each kind of input: what the baseline without a network is called, and in words
+    "raw": "raw inputs",
+}  # what a baseline without a network is called, and in words
 BEFORE = "before"  # the model of a row: the network as a run was given it, before training
 BASELINES = (*RAW, "random", BEFORE)  # models of a run's rows that it has not trained
 

@@ -5,6 +5,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from ssl_cli.data.images.files.names import as_text
 from ssl_cli.pretext.preview import drawn
 from ssl_cli.report.figures import embedding, maps, style
@@ -20,39 +23,48 @@ SMALLEST, LARGEST = 16, 48  # sides of a thumbnail, in pixels
 def feature_maps(seen: Inspection, directory: Path, tell: Callable[[str], None]) -> tuple[list[Drawing], list[str]]:
     """Return the features by PCA, t-SNE and, where it is installed, UMAP; and lines about what is missing."""
     features, labels, classes = seen.features.numpy(), seen.labels.numpy(), seen.data.classes
-    count = len(features)
+    count, noun, images = len(features), seen.data.noun, seen.data.pictures(seen.at)
     if count < embedding.FEWEST:
-        return [], [f"No picture of the features: {count} images are too few."]
-    of = f"{count} {seen.split} images, chosen at random, at step {seen.step}."
-    hint = "Touch a point to see its image."
+        return [], [f"No picture of the features: {count} {noun}s are too few."]
+    of = f"{count} {seen.split} {noun}s, chosen at random, at step {seen.step}."
+    hint = f"Touch a point to see its {noun}."
     tell("PCA")
     at, share = embedding.pca(features)
     text = f"The two directions of most variance: {100 * share[0]:.0f} % and {100 * share[1]:.0f} % of it. {of} {hint}"
     pca = maps.scatter(at, labels, classes, directory, "pca", "Features, PCA", text)
     tell("t-SNE")
     at = embedding.tsne(features)
-    text = f"Images with similar features lie close together; distances between groups mean little. {of} {hint}"
-    tsne = maps.scatter(at, labels, classes, directory, "tsne", "Features, t-SNE", text)
-    text = "The same plane with as many images as fit, each close to its point and framed in the colour of its class."
-    images = [seen.data.images[i].numpy() for i in seen.at]
-    pictures = maps.image_map(at, images, labels, directory, "tsne_images", "Features, t-SNE, as images", text)
+    text = f"{noun.capitalize()}s with similar features lie close together; distances between groups mean little."
+    text += f" {of} {hint}"
+    drawn_so_far = [maps.scatter(at, labels, classes, directory, "tsne", "Features, t-SNE", text)]
+    if images is not None:
+        text = (
+            "The same plane with as many images as fit, each close to its point and framed in the colour of its class."
+        )
+        shown = [image.numpy() for image in images]
+        name = "Features, t-SNE, as images"
+        drawn_so_far.append(maps.image_map(at, shown, labels, directory, "tsne_images", name, text))
     if find_spec("umap") is None:
-        return [tsne, pictures, pca], ["No UMAP: umap-learn is not installed (pip install 'ssl-cli[umap]')."]
+        return [*drawn_so_far, pca], ["No UMAP: umap-learn is not installed (pip install 'ssl-cli[umap]')."]
     tell("UMAP")
     at = embedding.umap(features)
     text = f"Neighbourhoods as UMAP keeps them. {of} {hint}"
-    return [tsne, pictures, maps.scatter(at, labels, classes, directory, "umap", "Features, UMAP", text), pca], []
+    umap = maps.scatter(at, labels, classes, directory, "umap", "Features, UMAP", text)
+    return [*drawn_so_far, umap, pca], []
 
 
 def neighbours(seen: Inspection, directory: Path) -> Drawing | None:
-    """Return random queries with the train images whose features are most like theirs, right and wrong marked."""
+    """Return random queries with the train images whose features are most like theirs, right and wrong marked.
+
+    None where there are none, or inputs are no pictures.
+    """
     queries, found = seen.neighbours.queries, seen.neighbours.found
-    if not found.numel():
+    if not found.numel() or seen.data.pictures(queries) is None:
         return None
     data, rows, under = seen.data, [], []
     marked = right = 0
     for query, near in zip(queries.tolist(), found.tolist(), strict=True):
-        rows.append([data.images[i] for i in (query, *near)])
+        rows.append(data.pictures(torch.tensor([query, *near])))
         words = [(_name(data, query), style.INK)]
         for i in near:
             known = data.labels[query] >= 0 and data.labels[i] >= 0
@@ -69,9 +81,11 @@ def neighbours(seen: Inspection, directory: Path) -> Drawing | None:
     return style.save(figure, directory, "neighbours", "Nearest neighbours", text)
 
 
-def views(seen: Inspection, directory: Path) -> Drawing:
-    """Return what the pretext makes of a few train images: what the method was trained on."""
+def views(seen: Inspection, directory: Path) -> Drawing | None:
+    """Return what the pretext makes of a few train images: what the method was trained on; None: no pictures."""
     columns, answers = drawn(seen.pretext, seen.data, count=6, seed=0)
+    if not isinstance(columns[seen.data.noun], Tensor):
+        return None
     rows = [list(row) for row in zip(*(images[:8] for images in columns.values()), strict=True)]
     text = "Train images as they are, then as the method saw them" + (
         ", with the label that the task makes." if answers else "."
@@ -83,10 +97,11 @@ def views(seen: Inspection, directory: Path) -> Drawing:
 def page_points(seen: Inspection, drawings: list[Drawing]) -> tuple[dict[str, Any] | None, str]:
     """Return what page.js reads: places of the points and words for each image; and the thumbnails as a data URI."""
     placed = {d.name: [[round(x, 1), round(y, 1)] for x, y in d.points] for d in drawings if d.points}
-    if not placed:
+    images = seen.data.pictures(seen.at)
+    if not placed or not images:
         return None, ""
-    side = min(max(seen.data.image_size, SMALLEST), LARGEST)
-    uri, columns = sprite([seen.data.images[i] for i in seen.at], side)
+    side = min(max(images[0].shape[-1], SMALLEST), LARGEST)
+    uri, columns = sprite(images, side)
     words = []
     for i in seen.at.tolist():
         file = as_text(Path(seen.data.files[i]).name) if seen.data.files else f"image {i}"
