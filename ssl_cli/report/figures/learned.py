@@ -38,11 +38,9 @@ def feature_maps(seen: Inspection, directory: Path, tell: Callable[[str], None])
     text += f" {of} {hint}"
     drawn_so_far = [maps.scatter(at, labels, classes, directory, "tsne", "Features, t-SNE", text)]
     if images is not None:
-        text = (
-            "The same plane with as many images as fit, each close to its point and framed in the colour of its class."
-        )
+        text = f"The same plane with as many {noun}s as fit, each close to its point and framed in the colour of its class."
         shown = [image.numpy() for image in images]
-        name = "Features, t-SNE, as images"
+        name = f"Features, t-SNE, as {noun}s"
         drawn_so_far.append(maps.image_map(at, shown, labels, directory, "tsne_images", name, text))
     if find_spec("umap") is None:
         return [*drawn_so_far, pca], ["No UMAP: umap-learn is not installed (pip install 'ssl-cli[umap]')."]
@@ -61,7 +59,7 @@ def neighbours(seen: Inspection, directory: Path) -> Drawing | None:
     queries, found = seen.neighbours.queries, seen.neighbours.found
     if not found.numel() or seen.data.pictures(queries) is None:
         return None
-    data, rows, under = seen.data, [], []
+    data, noun, rows, under = seen.data, seen.data.noun, [], []
     marked = right = 0
     for query, near in zip(queries.tolist(), found.tolist(), strict=True):
         rows.append(data.pictures(torch.tensor([query, *near])))
@@ -74,7 +72,7 @@ def neighbours(seen: Inspection, directory: Path) -> Drawing | None:
             words.append((sign + _name(data, i), colour))
         under.append(words)
     headings = ["query", "nearest", *(str(i) for i in range(2, found.shape[1] + 1))]
-    text = f"Random {seen.split} images and the train images whose features are most like theirs (cosine)."
+    text = f"Random {seen.split} {noun}s and the train {noun}s whose features are most like theirs (cosine)."
     if marked:
         text += f" ✓ of the same class, ✗ of another: {right} of {marked} are right."
     figure = tile_figure(rows, headings, under if data.classes else ())
@@ -87,7 +85,7 @@ def views(seen: Inspection, directory: Path) -> Drawing | None:
     if not isinstance(columns[seen.data.noun], Tensor):
         return None
     rows = [list(row) for row in zip(*(images[:8] for images in columns.values()), strict=True)]
-    text = "Train images as they are, then as the method saw them" + (
+    text = f"Train {seen.data.noun}s as they are, then as the method saw them" + (
         ", with the label that the task makes." if answers else "."
     )
     figure = tile_figure(rows, list(columns), beside=answers[: len(rows)])
