@@ -38,7 +38,9 @@ def feature_maps(seen: Inspection, directory: Path, tell: Callable[[str], None])
     text += f" {of} {hint}"
     drawn_so_far = [maps.scatter(at, labels, classes, directory, "tsne", "Features, t-SNE", text)]
     if images is not None:
-        text = f"The same plane with as many {noun}s as fit, each close to its point and framed in the colour of its class."
+        text = (
+            f"The same plane with as many {noun}s as fit, each close to its point, framed in the colour of its class."
+        )
         shown = [image.numpy() for image in images]
         name = f"Features, t-SNE, as {noun}s"
         drawn_so_far.append(maps.image_map(at, shown, labels, directory, "tsne_images", name, text))
@@ -102,7 +104,7 @@ def page_points(seen: Inspection, drawings: list[Drawing]) -> tuple[dict[str, An
     uri, columns = sprite(images, side)
     words = []
     for i in seen.at.tolist():
-        file = as_text(Path(seen.data.files[i]).name) if seen.data.files else f"image {i}"
+        file = as_text(Path(seen.data.files[i]).name) if seen.data.files else f"{seen.data.noun} {i}"
         name = _name(seen.data, i)
         words.append(f"{name} · {plain(file, 30)}" if name else plain(file, 30))
     return {"side": side, "columns": columns, "rows": -(-len(words) // columns), "images": words, "maps": placed}, uri
