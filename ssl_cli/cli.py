@@ -22,6 +22,7 @@ COMMANDS = {
     "predict": "write a class, its probability and how unlike it is for each image to a table",
     "embed": "write the features of images to a file",
     "export": "write the model to files that work without ssl: safetensors, timm, ONNX",
+    "audit": "list what is wrong with images: copies, leaks, odd ones, labels that do not fit",
     "views": "draw what a pretext makes of images, before any training",
     "runs": "list the runs there are",
     "compare": "put runs, or groups of them, beside each other, with the noise of their differences",

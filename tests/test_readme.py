@@ -42,6 +42,7 @@ CLIPS = ["dataset.num_clips=96", "dataset.storage_size=16"]
 # What comes out of a page's commands as the page says: words that they print, and files below the directory.
 PRINTED = {
     "README.md": ["random weights", "picture: ", "scored once, on", "cifar-10-python.tar.gz", "(6 of 6 jobs finished)"],
+    "docs/audit.md": ["findings: outputs/", "look: outputs/"],
     "docs/few-labels.md": ["init=last: ", "own classifier", "learn from them, too: ", "propagated ones"],
     "docs/measure.md": ["ckpt=last: ", "the backbone stayed frozen", "R²", "10% of"],
     "docs/pick.md": ["images to label: tasks.json", "interface: tasks.xml"],
@@ -53,6 +54,7 @@ PRINTED = {
 }
 LEFT = {
     "README.md": ["views.png", "summary.json", "checkpoints/last.pt", "checkpoints/last.pt.sha256"],
+    "docs/audit.md": ["audit.csv", "audit.html"],
     "docs/export.md": ["embeddings/shapes.npz", "export/backbone.safetensors", "export/onnx/model.onnx"],
     "docs/measure.md": ["features/*.npz", "probes/*/result.json"],
     "docs/index.md": ["report/index.html", "report/tsne_images.png", "report/*.svg"],

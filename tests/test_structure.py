@@ -12,7 +12,7 @@ PACKAGE = ROOT / "ssl_cli"
 FLOORS = (
     *({"__init__", "errors", "batch", "photos"}, {"system"}, {"config"}, {"runs"}),
     *({"distributed", "optim"}, {"augment"}, {"data"}),
-    *({"backbones"}, {"pretext", "methods"}, {"setup"}, {"probes"}, {"predict", "compare"}, {"pick"}),
+    *({"backbones"}, {"pretext", "methods"}, {"setup"}, {"probes"}, {"predict", "compare"}, {"pick"}, {"audit"}),
     *({"training"}, {"launch"}, {"report"}),
     *({"export"}, {"commands"}, {"cli", "plugins"}, {"__main__"}),
 )

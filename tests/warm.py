@@ -30,7 +30,9 @@ OTHERS = [  # an optimizer imports the first, which takes seconds; a report the 
 if FORKS:
     CONTEXT.set_forkserver_preload([*OURS, *OTHERS, "primed"])
 SHARED = ("_forkserver_address", "_forkserver_authkey")  # the second from Python 3.14 on
-COMMANDS = [f"ssl_cli.commands.{name}" for name in ("train", "probe", "predict", "pick", "embed", "export", "views")]
+COMMANDS = [
+    f"ssl_cli.commands.{name}" for name in ("train", "probe", "predict", "pick", "audit", "embed", "export", "views")
+]
 
 
 def ensure_running(**env: str) -> None:

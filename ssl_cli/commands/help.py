@@ -116,6 +116,27 @@ examples
   ssl pick ckpt=last n=50 strategy=uncertain out=FILE.csv
   ssl pick ckpt=last to=label_studio out=FILE.json
 """,
+    "audit": """\
+the settings people change most
+  dataset=folder             your own images, or any other data set
+  dataset.root=DIR           where they are; without dataset=NAME: where the run's own images are now
+  ckpt=RUN                   a run, a checkpoint file, `last` or `best`: its features judge labels and find outliers;
+                             without dataset=NAME its own images are looked at
+  near=0.9                   how alike near copies are, at least; 1: only equal ones
+  few=10                     a class with fewer train images is small
+  neighbours=20              that are asked about a label (with ckpt)
+  fail_on=leak               exit status 1 if copies or groups lie in several splits; conflict: copies with unlike
+                             labels; any: anything
+  hydra.run.dir=DIR          where to write; default outputs/DATE/TIME-audit
+  (all of them, with values: ssl audit --cfg job)
+
+Writes audit.csv, a row a finding, the worst first, and audit.html, which shows the images. Changes no image.
+
+examples
+  ssl audit dataset=folder dataset.root=DIR
+  ssl audit dataset=folder dataset.root=DIR ckpt=last
+  ssl audit dataset=folder dataset.root=DIR fail_on=leak
+""",
     "predict": """\
 the settings people change most
   ckpt=RUN                   a run directory, a checkpoint file, `last` or `best` (see ssl runs --help)

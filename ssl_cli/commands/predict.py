@@ -12,8 +12,10 @@ from ssl_cli.config.kinds import IMAGE, kind_of
 from ssl_cli.errors import UserError, did_you_mean
 from ssl_cli.predict.table import check_out, columns, write
 from ssl_cli.runs.catalog import checkpoint_file, run_of, unused_path
+from ssl_cli.system.atomic import write_json
 
 SPLITS = ("all", "train", "val", "test")
+SCORE = ".score.json"
 LINEAR = "ssl_cli.probes.linear.Linear"  # what names classes where a method has learned none
 LIKE_THE_RUN = ("root", "value_range", "max_pixels")  # settings of a folder that can be set; all else is the run's
 
@@ -31,6 +33,7 @@ def run(config: DictConfig) -> int:
 
     from ssl_cli.predict.part import Part
     from ssl_cli.predict.run import Tally, answer
+    from ssl_cli.predict.score import Score, known_classes, lines
     from ssl_cli.setup.restore import open_model
 
     rebuilt, device = open_model(file, config)
@@ -38,7 +41,11 @@ def run(config: DictConfig) -> int:
     predictor, key = predictor_of(file, rebuilt, device, config)
     source = source_of(file, rebuilt, device, config, typed)
     out = Path(config.out) if config.out is not None else default_out(file, source.name, str(config.split))
-    least, targets = config.min_probability, list(predictor.targets)
+    least, targets, score = config.min_probability, list(predictor.targets), None
+    if config.against is not None:
+        if not predictor.classes:
+            raise UserError(f"against={config.against} scores classes, and {file} has learned none; leave it away")
+        score = Score(known_classes(config.against, source.paths(), source.root), predictor.classes)
     with Part(
         out, {"predictor": key, **source.identity(), "columns": columns(bool(predictor.classes), targets)}
     ) as part:
@@ -50,7 +57,9 @@ def run(config: DictConfig) -> int:
             print(f"stopped after {part.done:,} of {source.count:,} {noun}s; the same command goes on: {part.file}")
             raise
         tally, header = Tally(noun), columns(bool(predictor.classes), targets, least is not None)
-        rows = tally.counted(part.rows(), bool(predictor.classes), least)
+        rows = tally.counted(
+            score.counted(part.rows(), least) if score else part.rows(), bool(predictor.classes), least
+        )
         try:
             write(out, header, rows)
         except OSError as error:
@@ -60,6 +69,13 @@ def run(config: DictConfig) -> int:
     for line in tally.lines(predictor, least):
         print(line)
     print(f"predictions: {out}")
+    if score and (found := score.result()) is None:
+        print(f"not scored: no image that {config.against} has a class of could be read")
+    elif score:
+        for line in lines(found, config.against, least):
+            print(line)
+        write_json(score_file(out), {"against": config.against, **found})
+        print(f"score: {score_file(out)}")
     return 0
 
 
@@ -69,6 +85,13 @@ def check(config: DictConfig, typed: Sequence[str]) -> None:
         raise UserError(f"split={config.split} is not one of {', '.join(SPLITS)}{did_you_mean(config.split, SPLITS)}")
     if config.out is not None:
         check_out(Path(config.out))
+        if config.against is not None and (scored := score_file(Path(config.out))).exists():
+            raise UserError(f"{scored} exists; nothing was overwritten: write another out=FILE.csv")
+    if config.against not in (None, "folders") and not Path(config.against).expanduser().is_file():
+        raise UserError(
+            f"against={config.against} is not a file; write against=FILE.csv, with a column of files and one of "
+            "labels, or against=folders"
+        )
     keys = {item.lstrip("+~").split("=")[0] for item in typed}
     if is_folder(config.dataset):
         ignored = sorted(k for k in keys if k.startswith("dataset.") and k.split(".")[1] not in LIKE_THE_RUN)
@@ -102,7 +125,12 @@ def default_out(checkpoint: Path, name: str, split: str) -> Path:
     """Return a file that is not there yet, in the run that the checkpoint is of."""
     parts = [name, *([split] if split != "all" else [])]
     name = "-".join("".join(c if c.isalnum() or c in "._" else "_" for c in part).lstrip(".") for part in parts)
-    return unused_path(checkpoint, "predicted", f"{name or 'images'}.csv")
+    return unused_path(checkpoint, "predicted", f"{name or 'images'}.csv", (SCORE,))
+
+
+def score_file(out: Path) -> Path:
+    """Return the file beside a table that has its score."""
+    return out.with_suffix(SCORE)
 
 
 def predictor_of(file: Path, rebuilt: Any, device: Any, config: DictConfig, trained: Any = None) -> tuple[Any, str]:

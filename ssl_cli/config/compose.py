@@ -35,7 +35,7 @@ FLAGS = (
 )
 ALONE = ("--resolve", "--run", "-r", "--multirun", "-m", "--hydra-help", "--shell-completion", "-sc")  # take no value
 # Commands that look at a run's own images where no data set is chosen.
-OWN_IMAGES = ("probe", "embed", "predict", "pick", "export")
+OWN_IMAGES = ("probe", "embed", "predict", "pick", "export", "audit")
 NONE = ("launcher=null", "tracker=null")  # groups that need not be chosen; Hydra knows an empty list, but no null
 SHOWS = {
     **dict.fromkeys(("--cfg", "-c"), ("job", "hydra", "all")),

@@ -112,7 +112,7 @@ def _unreadable(override: str) -> str:
 
 
 def _unknown_key(full_key: str, parent: object, command: str) -> str:
-    if command in ("probe", "embed", "predict", "pick") and full_key.startswith("dataset."):
+    if command in ("probe", "embed", "predict", "pick", "audit") and full_key.startswith("dataset."):
         return f"'{full_key}' can only be set beside a data set: write dataset=NAME {full_key}=VALUE"
     head, _, chosen = full_key.partition(".")
     if command == "train" and head == "tracker" and chosen.isidentifier():

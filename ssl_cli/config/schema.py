@@ -148,6 +148,7 @@ class PredictConfig(OnImages):
 
     out: str | None = setting(None, text=True)
     min_probability: float | None = setting(None, limit="0 < x <= 1")
+    against: str | None = setting(None, text=True)
     split: str = "all"
     probe: Any = None
 
@@ -164,6 +165,17 @@ class PickConfig(OnImages):
     out: str | None = setting(None, text=True)
     prefix: str = setting("/data/local-files/?d=", text=True)
     probe: Any = None
+
+
+@dataclass
+class AuditConfig(OnImages):
+    """``ssl audit``. Values and meanings: ``conf/audit.yaml``."""
+
+    ckpt: str | None = setting(None, text=True)
+    near: float = setting(0.9, limit="0 < x <= 1")
+    few: int = setting(10, limit=">= 0")
+    neighbours: int = setting(20, limit=">= 1")
+    fail_on: str | None = setting(None)
 
 
 @dataclass
@@ -198,6 +210,7 @@ SCHEMAS = {
     "embed": EmbedConfig,
     "predict": PredictConfig,
     "pick": PickConfig,
+    "audit": AuditConfig,
     "export": ExportConfig,
     "views": ViewsConfig,
 }

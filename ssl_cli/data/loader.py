@@ -48,7 +48,7 @@ class Loader:
         labelled_per_batch: how many of them.
         parts: that a batch will be worked through in: no part's inputs depend on the number of ranks.
         ahead: read the next batch on a second thread while the model works; None: where reading may have to wait, for
-            a disk or for the way to a GPU.
+            a disk or for the way to a GPU (not where the images are on it).
     """
 
     def __init__(
@@ -75,7 +75,8 @@ class Loader:
         self.parts = parts
         self.weights: Tensor | None = None  # [N] how often each image is drawn; None: each once
         self._epoch, self._order, self._labelled_order = -1, positions, positions[:0]
-        ahead = device.type != "cpu" or inputs.nbytes > LARGE if ahead is None else ahead
+        if ahead is None:  # rows on the GPU are only asked for: a thread would take the interpreter for nothing
+            ahead = inputs.nbytes > LARGE if device.type == "cpu" else inputs.device != device
         self._thread = ThreadPoolExecutor(1) if ahead else None
         self._next: tuple[int, Future] | None = None
 

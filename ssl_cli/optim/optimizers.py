@@ -178,7 +178,10 @@ class LARS(Optimizer):
         directions = torch._foreach_add([p.grad for p in params], params, alpha=group["weight_decay"])
         if group["lars"]:
             torch._foreach_mul_(directions, _trust_ratios(params, directions, group))
-        buffers = [self.state[p].setdefault("momentum_buffer", torch.zeros_like(p)) for p in params]
+        for p in params:
+            if "momentum_buffer" not in self.state[p]:
+                self.state[p]["momentum_buffer"] = torch.zeros_like(p)
+        buffers = [self.state[p]["momentum_buffer"] for p in params]
         torch._foreach_mul_(buffers, group["momentum"])
         torch._foreach_add_(buffers, directions)
         torch._foreach_add_(params, buffers, alpha=-group["lr"])

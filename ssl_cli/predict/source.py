@@ -40,6 +40,10 @@ class Source(Protocol):
 
     name: str
     count: int  # of images
+    root: Path  # that paths are relative to
+
+    def paths(self) -> list[str]:
+        """Return what a table calls each image."""
 
     def identity(self) -> dict[str, Any]:
         """Return plain values that change with the images."""
@@ -77,6 +81,10 @@ class Files:
             raise UserError(f"dataset.root={root} has no image in it ({'; '.join(self.notes) or 'it is empty'})")
         self.info, self.reading, self.max_pixels = info, reading, max_pixels
         self.known: Ranges = {kind: (float(low), float(high)) for kind, (low, high) in value_range.items()}
+
+    def paths(self) -> list[str]:
+        """Return what a table calls each image: its file relative to the root."""
+        return [as_text(name) for name in self.files.names]
 
     def identity(self) -> dict[str, Any]:
         """Return the folder, the number of files, and a digest of their names, sizes and times."""
@@ -139,6 +147,10 @@ class Stored:
         self.name, self.count = data.name, len(self.at)
         if not self.count:
             raise UserError(f"split={split} of {data.name} has no {data.noun}; write split=all")
+
+    def paths(self) -> list[str]:
+        """Return what a table calls each image, see `path`."""
+        return [self.path(i) for i in self.at.tolist()]
 
     def identity(self) -> dict[str, Any]:
         """Return the data set, the split, the number of images, and a digest of their names and pixels' places."""

@@ -1,6 +1,5 @@
 """Pages that show the images that were picked to be labelled."""
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +11,12 @@ from ssl_cli.data.base import Data
 from ssl_cli.pick.table import Picked
 from ssl_cli.predict.source import Stored
 from ssl_cli.report.figures.inspection import Inspection
-from ssl_cli.report.figures.tiles import data_uri, pixels
+from ssl_cli.report.figures.tiles import tile
 from ssl_cli.report.page import render_page
 from ssl_cli.report.read import RunFiles
 from ssl_cli.system.names import plain
 
 SHOWN = 200  # images on a page
-SMALLEST, LARGEST = 64, 128  # sides of a picture, in pixels
 TEXT = 200  # letters of a text
 
 
@@ -50,7 +48,7 @@ def pick_page(
 def tiles(picked: Sequence[Picked], images: Sequence[Any]) -> list[Shown]:
     """Return the first of the images, as a page shows them."""
     pairs = list(zip(picked, images, strict=True))[:SHOWN]
-    return [Shown(_picture(image, one.path), plain(one.path, 40), _guess(one)) for one, image in pairs]
+    return [Shown(_seen(image, one.path), plain(one.path, 40), _guess(one)) for one, image in pairs]
 
 
 def of_run(run: RunFiles, seen: Inspection) -> tuple[list[Shown], list[str]]:
@@ -73,23 +71,10 @@ def seen_by_people(data: Data, at: Sequence[int]) -> Sequence[Any]:
     return data.shown(positions) if pictures is None else pictures
 
 
+def _seen(image: Any, name: str) -> Any:
+    return plain(image, TEXT) if isinstance(image, str) else tile(image, name)
+
+
 def _guess(one: Picked) -> str:
     known = one.probability is not None and math.isfinite(one.probability)
     return f"{plain(one.guess, 30)}{f', {100 * one.probability:.0f} %' if known else ''}" if one.guess else ""
-
-
-def _picture(image: Any, name: str) -> Any:
-    from markupsafe import Markup
-    from PIL import Image
-
-    if isinstance(image, str):
-        return plain(image, TEXT)
-    whole = Image.fromarray(pixels(image))
-    side = min(max(whole.width, SMALLEST), LARGEST)
-    if whole.width != side:
-        enlarged = Image.Resampling.NEAREST if whole.width < side else Image.Resampling.LANCZOS
-        whole = whole.resize((side, side), enlarged)
-    buffer = io.BytesIO()
-    whole.save(buffer, "JPEG", quality=88)
-    uri = Markup(data_uri(buffer.getvalue(), "jpeg"))
-    return Markup('<img src="{}" alt="{}" width="{}" height="{}">').format(uri, plain(name), side, side)

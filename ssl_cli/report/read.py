@@ -2,12 +2,14 @@
 
 import json
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ssl_cli.audit import finding
 from ssl_cli.pick.label_studio import read_tasks
 from ssl_cli.pick.table import Picked, read_csv
 from ssl_cli.probes.scores.protocol import BASELINES
@@ -29,6 +31,7 @@ class RunFiles:
     metrics: list[dict[str, Any]]  # rows of metrics.jsonl, by step
     probes: list[tuple[str, dict[str, Any]]]  # directory and result.json of each `ssl probe`, oldest first
     picked: list[tuple[str, list[Picked]]] = field(default_factory=list)  # file and list of each `ssl pick`, likewise
+    audited: list[tuple[str, list[Mapping[str, str]]]] = field(default_factory=list)  # and rows of each `ssl audit`
 
     @property
     def method(self) -> str:
@@ -75,14 +78,23 @@ def read_run(path: Path) -> RunFiles:
         metrics=_rows(path / "metrics.jsonl"),
         probes=[(name, result) for name, result in results if result],
         picked=_picked(path / "picked"),
+        audited=_audited(path / "audited"),
     )
 
 
 def _picked(directory: Path) -> list[tuple[str, list[Picked]]]:
-    files = [*directory.glob("*.csv"), *directory.glob("*.json")]
-    files = sorted((f for f in files if f.is_file()), key=lambda file: (file.stat().st_mtime, file.name))
+    files = _by_time([*directory.glob("*.csv"), *directory.glob("*.json")])
     found = [(file.name, (read_csv if file.suffix == ".csv" else read_tasks)(file)) for file in files]
     return [(name, picked) for name, picked in found if picked]
+
+
+def _audited(directory: Path) -> list[tuple[str, list[Mapping[str, str]]]]:
+    found = [(file.name, finding.read_csv(file)) for file in _by_time(directory.glob("*.csv"))]
+    return [(name, rows) for name, rows in found if rows is not None]
+
+
+def _by_time(files: Iterable[Path]) -> list[Path]:
+    return sorted((f for f in files if f.is_file()), key=lambda file: (file.stat().st_mtime, file.name))
 
 
 def predictions(file: Path) -> dict[str, np.ndarray]:

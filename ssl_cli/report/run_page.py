@@ -11,7 +11,7 @@ from ssl_cli.config.chosen import dataset_settings, moved_root
 from ssl_cli.config.kinds import kind_of
 from ssl_cli.config.words import command
 from ssl_cli.errors import RunError, UserError
-from ssl_cli.report import results
+from ssl_cli.report import predicted, results
 from ssl_cli.report.figures import confusion, curves, style
 from ssl_cli.report.figures.style import Drawing
 from ssl_cli.report.figures.tiles import data_uri
@@ -42,6 +42,8 @@ class Learned:
     notes: list[str] = field(default_factory=list)  # what is missing, and why
     picked: list[Any] = field(default_factory=list)  # images to label, `Shown`
     picked_notes: list[str] = field(default_factory=list)
+    audited: list[Any] = field(default_factory=list)  # what is wrong with the data, `Part`
+    audited_notes: list[str] = field(default_factory=list)
 
 
 def run_page(path: Path, directory: Path, tell: Callable[[str], None], root: str | None, trusted: list[str]) -> str:
@@ -77,6 +79,7 @@ def run_page(path: Path, directory: Path, tell: Callable[[str], None], root: str
         confusion=mixed,
         score_notes=unpredicted + unlabelled,
         learned=learned,
+        predicted=predicted.of_run(path),
         pictures=pictures,
         large_pictures=large,
         curves=[*drawn.values(), *more],
@@ -181,20 +184,22 @@ def supervised_command(run: RunFiles) -> str:
 def _learned(
     run: RunFiles, directory: Path, tell: Callable[[str], None], root: str | None, trusted: list[str]
 ) -> Learned:
-    from ssl_cli.report import pick_page
+    from ssl_cli.report import audit_page, pick_page
     from ssl_cli.report.figures import learned
     from ssl_cli.report.figures.inspection import inspect_run
 
     try:
         seen = inspect_run(run.path, root, trusted, tell)
     except (UserError, RunError) as error:
-        return Learned(notes=[f"No features, neighbours or views: {error}"])
+        why = [f"No features, neighbours or views: {error}"]
+        return Learned(notes=why, audited_notes=audit_page.of_run(run, None)[1])
     maps, notes = learned.feature_maps(seen, directory, tell)
     points, thumbnails = learned.page_points(seen, maps)
     found = learned.neighbours(seen, directory)
     views, picked = learned.views(seen, directory), pick_page.of_run(run, seen)
     notes += [] if views else [f"No neighbours and no views: {seen.data.noun}s are no pictures; see `ssl views`."]
-    return Learned([*maps, found], views, seen.data.classes, points, thumbnails, notes, *picked)
+    audited = audit_page.of_run(run, seen)
+    return Learned([*maps, found], views, seen.data.classes, points, thumbnails, notes, *picked, *audited)
 
 
 def _confusion(run: RunFiles, directory: Path, classes: tuple[str, ...]) -> tuple[Drawing | None, list[str]]:

@@ -24,13 +24,17 @@ def constant(values: Sequence | Tensor, like: Tensor) -> Tensor:
 
 def striped(x: Tensor) -> Tensor:
     """Return images [B, C, H, W] as they are fastest convolved, channels last in memory; anything else as it is."""
-    return x.to(memory_format=torch.channels_last) if x.ndim == 4 else x
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
 
 def striped_weights(module: nn.Module) -> nn.Module:
-    """Return a module after its 2-D convolutions' weights are laid out as `striped` images are; others stay."""
+    """Return a module after its 2-D convolutions' weights are laid out as `striped` images are; others stay.
+
+    They get the strides of that layout also where one channel or pixel would allow several, as by ``Module.to``.
+    """
     for tensor in (*module.parameters(), *module.buffers()):
-        tensor.data = striped(tensor.data)
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.to(memory_format=torch.channels_last)
     return module
 
 

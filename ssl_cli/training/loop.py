@@ -73,7 +73,7 @@ def fit(
     Raises:
         RunError: the loss or the gradient is not finite any more, or a checkpoint cannot be written.
     """
-    t = begin(e, run, resumed, metrics or Metrics(files(run)))
+    t = begin(e, run, resumed, metrics)
     with t.saver, t.guard.explaining(t.state, t.saver.last_good), t.progress:
         if resumed is None and (not e.total_steps or starts_trained(e.config)):
             look_at_start(t)
@@ -94,9 +94,11 @@ def fit(
     return t.state
 
 
-def begin(e: Experiment, run: RunDir, resumed: dict[str, Any] | None, metrics: Metrics) -> Training:
-    """Bring all parts to where training starts, or goes on."""
-    trainer, state = e.config.trainer, TrainingState()
+def begin(
+    e: Experiment, run: RunDir, resumed: dict[str, Any] | None = None, metrics: Metrics | None = None
+) -> Training:
+    """Bring all parts to where training starts, or goes on; the arguments are those of `fit`."""
+    trainer, state, metrics = e.config.trainer, TrainingState(), metrics or Metrics(files(run))
     if resumed is not None:
         restore(e, resumed)
         state = TrainingState(**resumed["progress"])

@@ -14,6 +14,7 @@ from command_line import CommandLine
 from ssl_cli.cli import main
 from ssl_cli.predict import source
 from ssl_cli.probes.scores.metrics import classification
+from ssl_cli.report import predicted
 
 TRAIN = [
     *("train", "method=supervised", "dataset=folder", "backbone.widths=[4,8,16]", "trainer.epochs=4"),
@@ -139,6 +140,39 @@ def test_an_interrupted_prediction_goes_on_and_ends_as_the_unbroken_one(here, ca
     assert not list(here.glob("*.part")) and not list(here.glob(".*"))
 
 
+def test_answers_are_scored_against_a_table_and_against_folders(here, capsys):
+    """Every third row is wrong on purpose, one class is unknown, some images have no row, one row has no image."""
+    answers = {row["path"]: row for row in predict()}
+    names, told = ["ant", "bee", "fly"], ["Filename;Label"]
+    for number, (path, row) in enumerate(list(answers.items())[:90]):
+        wrong = names[(names.index(row["class"]) + 1) % 3]
+        told.append(f"{path};{'owl' if number == 0 else wrong if number % 3 == 1 else row['class']}")
+    Path("known.csv").write_text("\n".join([*told, "ant/none.png;ant"]))
+    capsys.readouterr()
+    assert main(["predict", "ckpt=run", "dataset=folder", "dataset.root=images", "against=known.csv"]) == 0
+    out, score = capsys.readouterr().out, json.loads(Path("run/predicted/images.score.json").read_text())
+    assert score["images"] == 90 and score["accuracy"] == pytest.approx(59 / 90) and score["unused_rows"] == 1
+    assert score["interval"][0] < 59 / 90 < score["interval"][1] and score["without_label"] == 30
+    mean = np.mean([float(row["probability"]) for row in list(answers.values())[:90]])
+    assert score["expected"] == pytest.approx(mean, abs=1e-6) and score["unknown_classes"] == {"owl": 1}
+    assert "against known.csv: 65.6 % [" in out and "that the run does not know: owl" in out
+    assert "images without a label: 30; rows of no image: 1" in out
+
+    least = sorted(float(row["probability"]) for row in answers.values())[60]
+    args = ["dataset=folder", "dataset.root=images", "against=folders", f"min_probability={least}"]
+    assert main(["predict", "ckpt=run", *args]) == 0  # the second file of that name
+    score = json.loads(Path("run/predicted/images-2.score.json").read_text())
+    right = [row["class"] == path.split("/")[0] for path, row in answers.items()]
+    sure = [ok for ok, row in zip(right, answers.values(), strict=True) if float(row["probability"]) >= least]
+    assert score["accuracy"] == pytest.approx(np.mean(right)) and score["images"] == 120
+    assert score["decided"] == len(sure) and score["decided_accuracy"] == pytest.approx(np.mean(sure))
+    first, classes = predicted.of_run(Path("run"))
+    assert [name for name, _ in first.rows] == ["images.csv", "images-2.csv"]
+    assert [cells[0].text for _, cells in first.rows] == ["120", "120"] and first.rows[0][1][4].text == "65.6"
+    assert first.rows[1][1][1].text == str(len(sure))
+    assert sum(int(cells[0].text) for _, cells in classes.rows) == len(sure)
+
+
 def test_every_kind_of_file_says_the_same(here):
     parquet = pytest.importorskip("pyarrow.parquet")
     for end in ("csv", "jsonl", "parquet"):
@@ -182,10 +216,13 @@ def test_probabilities_of_the_digits_are_calibrated(trained, tmp_path, monkeypat
         (["dataset=folder", "dataset.root=x", "dataset.layout=flat"], "dataset.layout cannot be set"),
         (["dataset=folder", "dataset.root=x", "split=test"], "split cannot be set"),
         (["probe=linear", "probe.draws=3"], "probe.draws cannot be set"),
+        (["against=none.csv"], "against=none.csv is not a file; write against=FILE.csv"),
+        (["out=b.csv", "against=there.csv"], "b.score.json exists; nothing was overwritten"),
     ],
 )
 def test_mistakes_are_one_line_before_torch_is_imported(ssl, trained, args, expected):
     (ssl.cwd / "there.csv").write_text("mine")
+    (ssl.cwd / "b.score.json").write_text("mine")
     outcome = ssl("predict", f"ckpt={trained[0]}", *args, process="light")
     assert outcome.status == 2 and expected in outcome.err and outcome.err.count("\n") == 1
     assert "torch" not in outcome.modules and (ssl.cwd / "there.csv").read_text() == "mine"
@@ -194,9 +231,18 @@ def test_mistakes_are_one_line_before_torch_is_imported(ssl, trained, args, expe
 def test_mistakes_that_only_the_images_show(here, capsys):
     Path("empty").mkdir()
     Path("other.csv.part").write_text("mine")
+    first = sorted(Path("images/ant").iterdir())[0].name
+    Path("unnamed.csv").write_text("file,kind\na.png,ant")
+    Path("twice.csv").write_text("file,label,class\na.png,ant,ant")
+    Path("others.csv").write_text("file,label\nnowhere.png,ant")
+    Path("unlike.csv").write_text(f"file,label\nant/{first},ant\nant/{first},bee")
     for args, expected in (
         (["dataset=folder", "dataset.root=nowhere"], "dataset.root=nowhere does not exist"),
         (["dataset=folder", "dataset.root=empty"], "dataset.root=empty has no image in it"),
+        (["against=unnamed.csv"], "has no column of labels by a usual name (file, kind)"),
+        (["against=twice.csv"], "has the columns label, class; call the one with the classes 'label'"),
+        (["against=others.csv"], "no row of others.csv names an image of"),
+        (["against=unlike.csv"], "says ant and bee of ant/"),
         (["probe=knn"], "the knn probe names no classes: it keeps nothing that could answer for other images"),
         (["out=other.csv"], "other.csv.part is not the part of a prediction; nothing was overwritten"),
     ):

@@ -11,7 +11,7 @@ GENERATOR = torch.Generator().manual_seed(0)
 IMAGES = torch.randint(0, 256, (100, 3, 4, 4), dtype=torch.uint8, generator=GENERATOR)
 
 
-def make(images=IMAGES, ahead=True):
+def make(images=IMAGES, ahead=True, device="cpu"):
     return Loader(
         images,
         torch.arange(len(images)),
@@ -19,7 +19,7 @@ def make(images=IMAGES, ahead=True):
         batch_size=16,
         steps_per_epoch=5,
         seed=0,
-        device=torch.device("cpu"),
+        device=torch.device(device),
         labelled=torch.arange(90, 100),
         labelled_per_batch=4,
         ahead=ahead,
@@ -74,3 +74,8 @@ def test_by_itself_it_reads_ahead_only_where_reading_may_have_to_wait():
         device=torch.device("cpu"),
     )
     assert loader._thread is not None
+
+
+def test_images_that_are_on_the_device_are_read_without_a_thread():
+    there, here = make(IMAGES.to("meta"), None, "meta"), make(IMAGES, None, "meta")
+    assert there._thread is None and here._thread is not None and make(ahead=None)._thread is None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from experiments import CONF, composed, small, train
+from experiments import METHODS, composed, small, train
 from torch.overrides import TorchFunctionMode
 
 from ssl_cli.runs.directory import ReadOnlyRunDir
@@ -20,7 +20,6 @@ from ssl_cli.training import loop
 
 DEVICE = os.environ.get("SSL_TEST_DEVICE") or ("cuda" if torch.cuda.is_available() else "")
 ROOT = Path(__file__).parents[2]
-METHODS = sorted(file.stem for file in (CONF / "method").glob("*.yaml"))
 FP32 = ["trainer.precision=fp32", "trainer.batch_size=64", "trainer.log_every=1000"]
 
 pytestmark = [
@@ -43,7 +42,7 @@ class DrawsOnCpu(TorchFunctionMode):
 def begun(tmp_path, device: str, overrides: list[str]) -> loop.Training:
     """Return a training at its first step, in full float32."""
     e = prepare(composed("train", [*overrides, f"trainer.device={device}"]))
-    return loop.begin(e, ReadOnlyRunDir(tmp_path), None)
+    return loop.begin(e, ReadOnlyRunDir(tmp_path))
 
 
 def one_step(tmp_path, device: str, overrides: list[str]) -> tuple[dict[str, float], dict[str, torch.Tensor]]:

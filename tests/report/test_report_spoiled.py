@@ -78,7 +78,7 @@ def test_names_from_anywhere_in_a_run_are_shown_as_text(run, copy):
     """Each place has a name of its own that would be an element, end an attribute, or end the script it stands in."""
     hostile = {place: f"<i>{place}</i></script>\"'&" for place in (
         *("method", "dataset", "labels", "seed", "setting", "protocol", "metric", "platform", "device", "package"),
-        *("commit", "directory", "command", "config", "probe", "picture", "error"),
+        *("commit", "directory", "command", "config", "probe", "picture", "error", "class"),
     )}  # fmt: skip
     env = json.loads((copy / "env.json").read_text())
     env |= {"platform": hostile["platform"], "device": hostile["device"], "packages": {hostile["package"]: "1"}}
@@ -98,6 +98,9 @@ def test_names_from_anywhere_in_a_run_are_shown_as_text(run, copy):
     probe = copy / "probes" / hostile["probe"].replace("/", "\\")
     probe.mkdir(parents=True)
     (probe / "result.json").write_text(json.dumps({"step": 2, "results": rows}))
+    (copy / "predicted").mkdir()
+    answer = {"path": "a.png", "class": hostile["class"], "probability": 0.875, "unlike": 96.0, "error": None}
+    (copy / "predicted" / "new.jsonl").write_text(json.dumps(answer))
     (copy / "plots").mkdir()
     Image.new("L", (4, 4)).save(copy / "plots" / f"{hostile['picture'].replace('/', '∕')}.png")
     images = run.parent / "images"
@@ -108,6 +111,8 @@ def test_names_from_anywhere_in_a_run_are_shown_as_text(run, copy):
         (run.parent / "gone").rename(images)
     tree = check_page(copy / "report/index.html")
     assert not list(tree.iter("i")) and len(tree.findall(".//script")) == 0
+    table = next(table for table in tree.iter("table") if "new.jsonl" in "".join(table.itertext()))
+    assert [cell.text for cell in table.iter("td")] == ["1", "1", "87.5", "100.0", None]
     text = words(tree)
     for place, name in hostile.items():
         shown = {"probe": probe.name, "picture": name.replace("/", "∕").capitalize(), "metric": name.replace("_", " ")}

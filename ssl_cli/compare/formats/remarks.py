@@ -53,9 +53,10 @@ def _on_differences(c: Comparison, scores: Sequence[Item]) -> list[str]:
         lines.append(f"Within noise (~, the interval contains 0): {which}.")
         if len(judged) > 1:
             by_chance = len(judged) * (1 - c.level)
+            some = f"{by_chance:.1g}" if by_chance < 1 else f"{by_chance:.0f}"
             lines.append(
                 f"{len(judged) - len(noise)} of {len(judged)} differences are beyond noise, each judged by itself: if "
-                f"none were real, about {by_chance:.1g} would look so by chance. To compare with another line, "
+                f"none were real, about {some} would look so by chance. To compare with another line, "
                 "use --against."
             )
     if unknown := [item for item in scores if item[2].interval is None]:

@@ -50,6 +50,7 @@ def load(
     max_pixels: int | None = None,
     reading: int = 1,
     keep_aspect: bool = False,
+    torn_groups: bool = False,
 ) -> ImageData:
     """Load a folder of images.
 
@@ -84,6 +85,7 @@ def load(
             classes are in the order of their letters; 1 is for runs of the time before there was a second for
             ``layout`` and the values of pixels.
         keep_aspect: store each image whole, not its centre square.
+        torn_groups: accept groups that lie in several splits, to be looked at, not to be learned from.
 
     Raises:
         UserError: if there is no such folder, no image in it, a layout that does not fit or is not the only one, or a
@@ -97,7 +99,7 @@ def load(
     tests = None if test_root is None else _beside(folder, test_root)
     named = file_column, label_column, split_column, group_column
     columns = Columns(*(None if name is None else str(name) for name in named))
-    listing = _listed(folder, layout, reading, labels_file, columns, on_error, tests)
+    listing = _listed(folder, layout, reading, labels_file, columns, on_error, tests, torn_groups)
     if not listing.entries:
         raise UserError(f"dataset.root={root} has no image in it ({listing.note})")
 
@@ -161,12 +163,13 @@ def _listed(
     columns: Columns,
     on_error: str,
     tests: Path | None,
+    torn_groups: bool,
 ) -> Listing:
     """Return which images there are, with classes and splits by a table, or by the folders that they are in."""
     if reading == 1 and (labels_file is not None or tests is not None):
         raise UserError("dataset.reading=1 knows no dataset.labels_file and no dataset.test_root; leave it away")
     if labels_file is not None:
-        return annotated(folder, layout, Path(str(labels_file)).expanduser(), columns, on_error, tests)
+        return annotated(folder, layout, Path(str(labels_file)).expanduser(), columns, on_error, tests, torn_groups)
     for kind in ("label", "split", "group"):
         if getattr(columns, kind) is not None:
             raise UserError(f"dataset.{kind}_column is of a table of labels; write dataset.labels_file=FILE.csv, too")

@@ -8,6 +8,8 @@ import numpy as np
 from ssl_cli.report.figures import style
 from ssl_cli.system.names import plain
 
+SMALLEST, LARGEST = 64, 128  # sides of a picture on a page, in pixels
+
 
 def pixels(image: Any) -> np.ndarray:
     """Return an image [C, h, w] (uint8, or float in [0, 1]) as [h, w, 3] uint8."""
@@ -90,6 +92,24 @@ def sprite(images: Sequence[Any], side: int) -> tuple[str, int]:
     buffer = io.BytesIO()
     canvas.convert("L" if grey else "RGB").save(buffer, "PNG" if grey else "JPEG", **({} if grey else {"quality": 88}))
     return data_uri(buffer.getvalue(), "png" if grey else "jpeg"), columns
+
+
+def tile(image: Any, name: str) -> Any:
+    """Return the markup of one image [C, h, w], enlarged without smoothing or reduced, that a name stands for."""
+    import io
+
+    from markupsafe import Markup
+    from PIL import Image
+
+    whole = Image.fromarray(pixels(image))
+    side = min(max(whole.width, SMALLEST), LARGEST)
+    if whole.width != side:
+        enlarged = Image.Resampling.NEAREST if whole.width < side else Image.Resampling.LANCZOS
+        whole = whole.resize((side, side), enlarged)
+    buffer = io.BytesIO()
+    whole.save(buffer, "JPEG", quality=88)
+    uri = Markup(data_uri(buffer.getvalue(), "jpeg"))
+    return Markup('<img src="{}" alt="{}" width="{}" height="{}">').format(uri, plain(name), side, side)
 
 
 def data_uri(payload: bytes, kind: str) -> str:

@@ -31,7 +31,13 @@ class Columns:
 
 
 def annotated(
-    root: Path, layout: str, file: Path, columns: Columns, on_error: str, test_root: Path | None = None
+    root: Path,
+    layout: str,
+    file: Path,
+    columns: Columns,
+    on_error: str,
+    test_root: Path | None = None,
+    torn_groups: bool = False,
 ) -> Listing:
     """List the images below a folder with what a table says of each.
 
@@ -47,6 +53,7 @@ def annotated(
             differ or name several labels, images of val and test whose class train has not, and of a group that lies in
             several splits what is not in test, or else in val.
         test_root: see `layout.list_images`.
+        torn_groups: leave groups that lie in several splits as they are.
 
     Raises:
         UserError: the table or the folder cannot be read, no row is of an image, a split is none, or there is anything
@@ -89,7 +96,7 @@ def annotated(
         if label is not None and label not in known:
             slips.add(Slip.CLASS, f"{as_text(name)} ({label}, in {split})")
     entries = [entry for entry in entries if entry[1] is None or entry[1] in known]
-    entries = _in_one_split(entries, groups, slips)
+    entries = entries if torn_groups else _in_one_split(entries, groups, slips)
     left_out = slips.settle(on_error)
     labelled = sum(label is not None for _, label, _ in entries)
     entries, checked = checked_classes(entries)

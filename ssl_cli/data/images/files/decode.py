@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from ssl_cli.data.images.files import depth
+from ssl_cli.data.images.files import depth, turbo
 from ssl_cli.data.images.files.depth import Range, Ranges
 from ssl_cli.data.images.files.tiff import Tiff, is_tiff
 
@@ -81,6 +81,8 @@ def decode(
         BrokenImage: for whatever reason Pillow has (truncated, not an image, more pixels than it deems safe, ...).
         UnknownRange: the file states no depth, and ``ranges`` has none for it.
     """
+    if reading > 1 and (quick := turbo.pixels(path, channels, size)) is not None:
+        return _of_pixels(quick, size, whole)
     try:
         with _opened(path, reading) as image:
             colour, side, pages = _in_colour(image, reading), min(image.size), _pages(image)
@@ -110,11 +112,30 @@ def decode(
     return np.asarray(small).reshape(small.height, small.width, channels).transpose(2, 0, 1), seen
 
 
+def _of_pixels(pixels: np.ndarray, size: int, whole: bool) -> tuple[np.ndarray, Seen]:
+    """Return what `decode` does, of the pixels [H, W, C] of a JPEG file."""
+    (height, width, channels), small = pixels.shape, pixels
+    if pixels.shape[:2] != (size, size):
+        image = _resized(Image.fromarray(pixels if channels == 3 else pixels[..., 0]), size, whole)
+        small = np.asarray(image).reshape(image.height, image.width, channels)
+    few = turbo.has_few_colours(small, FEW_LEVELS)
+    return small.transpose(2, 0, 1), Seen(min(height, width), channels == 3, few, 0.0, None, "", 1)
+
+
 def look(path: str) -> tuple[str, float, float] | None:
     """Return the kind and the extreme values of a file that states no depth; None for any other, and a broken one."""
     try:
         with _opened(path, reading=2) as image:
             return depth.extremes(depth.read(image, path))
+    except Exception:  # it is reported when it is decoded
+        return None
+
+
+def measured(path: str) -> tuple[int, int] | None:
+    """Return an image's width and height in pixels, from its header alone; None for a broken file."""
+    try:
+        with _opened(path, reading=2) as image:
+            return image.size
     except Exception:  # it is reported when it is decoded
         return None
 

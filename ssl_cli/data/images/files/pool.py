@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from ssl_cli.data.images.files.decode import BrokenImage, Seen, decode, look
+from ssl_cli.data.images.files.decode import BrokenImage, Seen, decode, look, measured
 from ssl_cli.data.images.files.depth import Ranges, ranges
 from ssl_cli.errors import RunError
 from ssl_cli.system.cpus import usable_cpus
@@ -76,6 +76,11 @@ def find_ranges(files: Sequence[str]) -> Ranges:
     return ranges(found for _, batch in batches for found in batch)
 
 
+def find_sizes(files: Sequence[str]) -> list[tuple[int, int] | None]:
+    """Return the width and height of each file in pixels, as its header has them; None of a broken one."""
+    return [size for _, batch in _in_batches(files, _measure_batch, "reading sizes") for size in batch]
+
+
 def _in_batches(files: Sequence[str], work: Callable[[Sequence[str]], T], what: str) -> Iterator[tuple[int, T]]:
     """Yield the position of each batch's first file, and what ``work`` returns for the batch."""
     starts = iter(range(0, len(files), BATCH))
@@ -126,6 +131,12 @@ def _look_batch(files: Sequence[str]) -> list[tuple[str, float, float]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return [found for found in map(look, files) if found is not None]
+
+
+def _measure_batch(files: Sequence[str]) -> list[tuple[int, int] | None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return list(map(measured, files))
 
 
 def _pool(workers: int, files: int) -> Executor:

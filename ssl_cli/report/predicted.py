@@ -1,0 +1,81 @@
+"""What `ssl predict` has written below a run, as tables."""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ssl_cli.report.page import Cell, Table
+from ssl_cli.runs.catalog import read_json
+from ssl_cli.system.names import plain
+
+UNLIKE = 95  # percent of val's images that are closer to the training images: beyond it, an image is of another kind
+CLASSES = 30  # lines of the table of classes
+
+
+def of_run(path: Path) -> list[Table]:
+    """Return a table of all predictions, and one of the classes in the latest; nothing where there is none."""
+    files = [file for file in (path / "predicted").glob("*") if file.suffix in (".csv", ".jsonl") and file.is_file()]
+    files = sorted(files, key=lambda file: (file.stat().st_mtime, file.name))
+    counted = [(file, found) for file in files if (found := _Counts(file)).images]
+    if not counted:
+        return []
+    head = ["", "images", "with a class", "expected right, %", f"unlike > {UNLIKE}, %", "right, %"]
+    table = Table(
+        "Each file in predicted/.", head, [(plain(file.name, 60), found.cells(file)) for file, found in counted]
+    )
+    file, latest = counted[-1]
+    if not latest.classes:
+        return [table]
+    rows = [
+        (plain(name, 40), [Cell(f"{count:,}"), Cell(f"{100 * latest.sure[name] / count:.1f}")])
+        for name, count in latest.classes.most_common(CLASSES)
+    ]
+    more = len(latest.classes) - len(rows)
+    caption = f"The classes in {plain(file.name, 60)}{f'; {more:,} more are not shown' if more else ''}."
+    return [table, Table(caption, ["", "images", "mean probability, %"], rows)]
+
+
+class _Counts:
+    """What is counted in one file; a torn one gives what can be read."""
+
+    def __init__(self, file: Path):
+        self.images = self.unlike = self.compared = 0
+        self.classes: Counter[str] = Counter()
+        self.sure: Counter[str] = Counter()  # sums of the probabilities
+        for row in _rows(file):
+            self.images += 1
+            if row.get("unlike") not in (None, ""):
+                self.compared += 1
+                self.unlike += float(row["unlike"]) > UNLIKE
+            if row.get("class"):
+                self.classes[row["class"]] += 1
+                self.sure[row["class"]] += float(row["probability"])
+
+    def cells(self, file: Path) -> list[Cell]:
+        """Return the line of the table."""
+        decided, score = self.classes.total(), read_json(file.with_suffix(".score.json")) or {}
+        right = f"{100 * score['accuracy']:.1f}" if isinstance(score.get("accuracy"), float) else ""
+        low, high = score["interval"] if right else (0, 0)
+        against = [f"95 %: {100 * low:.1f} to {100 * high:.1f}", f"by {plain(str(score.get('against')), 60)}"]
+        return [
+            Cell(f"{self.images:,}"),
+            Cell(f"{decided:,}" if decided else ""),
+            Cell(f"{100 * sum(self.sure.values()) / decided:.1f}" if decided else ""),
+            Cell(f"{100 * self.unlike / self.compared:.1f}" if self.compared else ""),
+            Cell(right, against if right else ()),
+        ]
+
+
+def _rows(file: Path) -> Iterator[Mapping[str, Any]]:
+    try:
+        with file.open(encoding="utf-8", newline="") as stream:
+            rows = csv.DictReader(stream) if file.suffix == ".csv" else map(json.loads, stream)
+            for row in rows:
+                if not isinstance(row, Mapping) or not {"path", "error"} <= row.keys():
+                    return
+                yield row
+    except (OSError, ValueError, csv.Error):
+        return
