@@ -23,11 +23,12 @@ def tiny():
 
 def test_a_checkpoint_keeps_them(tiny):
     _, info = tiny
+    node = {"_kind_": "clip"}
     plain = info.to_dict()
-    assert plain["kind"] == "clip" and info_from(plain) == info
+    assert plain["kind"] == "clip" and info_from(plain, node) == info
     for name, value in (("frames", 17), ("fps", 0), ("std", [1.0, 1.0]), ("channels", "3"), ("stored_frames", None)):
         with pytest.raises(ValueError, match=f"data.{name} cannot be"):
-            info_from({**plain, name: value})
+            info_from({**plain, name: value}, node)
 
 
 def test_what_a_network_sees_has_mean_0_and_deviation_1(tiny):

@@ -14,18 +14,20 @@ TINY = [
     "dataset.storage_size=8",
     "dataset.frames=8",
     "dataset.view_frames=4",
-    "backbone.widths=[4,8]",
     "trainer.batch_size=16",
 ]
+NARROW = "backbone.widths=[4,8]"
 VIEWS = [
     *("simclr", "moco", "moco_v3", "nnclr", "byol", "simsiam", "barlow_twins", "vicreg", "swav", "deepcluster"),
     *("siamese", "triplet", "supcon", "supervised", "pseudo_label", "mean_teacher", "fixmatch", "flexmatch"),
 ]
 CHOSEN = {
     **{method: [f"method={method}"] for method in VIEWS},
-    "cpc": ["method=cpc", "backbone.norm=group"],
+    "cpc": ["method=cpc", "backbone=convnet_video_group"],
+    "swav": ["method=swav", "method.prototypes=8"],
     "two_clips": ["method=simclr", "pretext=two_clips"],
-    **{pretext: ["method=predict", f"pretext={pretext}"] for pretext in ("pace", "arrow_of_time", "clip_order")},
+    **{pretext: ["method=predict", f"pretext={pretext}"] for pretext in ("pace", "arrow_of_time")},
+    "clip_order": ["method=predict", "pretext=clip_order", "pretext.gap=0"],
 }
 
 
@@ -33,7 +35,7 @@ def overrides(name: str) -> list[str]:
     chosen = CHOSEN[name]
     keys = OmegaConf.load(CONF / "method" / f"{chosen[0].split('=')[1]}.yaml")
     mixed = ["dataset.labels=2/class", "trainer.batch_size=32", "method.mu=3"] if "mu" in keys else []
-    return [*TINY, *chosen, *mixed]
+    return [*TINY, *chosen, NARROW, *mixed]
 
 
 @pytest.mark.parametrize("name", CHOSEN)

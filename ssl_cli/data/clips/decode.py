@@ -16,7 +16,7 @@ ENDINGS = (
     *(".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv", ".y4m"),
 )
 UNEVEN = 1.5  # a file whose longest frame takes so many times as long as the median one has a variable rate
-EPS = 1e-6  # seconds
+EPS = 2e-3  # seconds by which time stamps may be off: many files round them to thousandths
 
 
 class BrokenVideo(Exception):
