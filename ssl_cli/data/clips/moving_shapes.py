@@ -21,7 +21,7 @@ FPS = 8.0  # frames a second, as clips of files would have them
 
 
 def load(
-    num_clips: int = 2400,
+    num_clips: int = 2000,
     storage_size: int = 32,
     frames: int = 16,
     view_frames: int = 8,
