@@ -11,7 +11,7 @@ from ssl_cli.probes.progress import tracked
 SIDE = 16  # pixels that a look is taken at
 COARSE, COLOUR = 6, 3  # highest sum of the two frequencies of brightness, and of colour
 BLUR = 4.0  # frequencies: a crop by a tenth moves what is finer
-ROWS = 512  # images whose likeness to all others is held at a time
+ROWS = 256  # images whose likeness to all others is held at a time
 
 
 def described(images: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,13 +44,13 @@ def candidates(looks: Tensor, signs: Tensor, most: int, least: float) -> Tensor:
         most: pairs an image and way, those of the highest likeness.
         least: cosine.
     """
-    count = len(looks)
+    count, others = len(looks), looks.T.contiguous()
     keys = [torch.empty(0, dtype=torch.int64)]
     for start in tracked(range(0, count, ROWS)):
         rows = looks[start : start + ROWS]
         own = torch.arange(start, start + len(rows))
         for mirrored in (0, 1):
-            likeness = (rows * signs if mirrored else rows) @ looks.T
+            likeness = (rows * signs if mirrored else rows) @ others
             likeness[torch.arange(len(rows)), own] = -1.0
             found, other = likeness.topk(min(most, count), dim=1)
             near = found >= least

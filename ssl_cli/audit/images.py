@@ -16,7 +16,7 @@ from ssl_cli.data.images.base import ImageData
 from ssl_cli.data.images.files.decode import BrokenImage, decode
 from ssl_cli.data.images.files.depth import UnknownRange
 from ssl_cli.data.images.files.names import as_text
-from ssl_cli.data.images.files.pool import find_sizes
+from ssl_cli.data.images.files.sizes import find_sizes
 
 SPLITS = ("train", "val", "test")
 

@@ -76,7 +76,7 @@ def opened(file: Path | None, config: DictConfig, typed: Sequence[str]) -> tuple
 
     node = None if config.dataset is None else OmegaConf.to_container(config.dataset, resolve=True)
     if node is not None and "group_column" in node:
-        node["torn_groups"] = True  # they are what is looked for
+        node["audited"] = True  # what training leaves out is looked at, too
     if file is None:
         set_threads(config.trainer.threads)
         data = load(node)

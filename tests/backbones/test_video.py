@@ -134,7 +134,7 @@ def test_weights_of_a_video_network_come_with_what_belongs_to_them(tmp_path):
     [
         ("convnet", [], "takes single frames, and tiny has clips; write backbone=convnet_video, or backbone=frames"),
         ("convnet_video", ["backbone.widths=[4,4,4,4,4]"], "needs frames of at least 32 pixels, tiny has 16"),
-        ("frames", ["backbone.over_time=max"], "backbone.over_time=max is unknown; write mean or convolution"),
+        ("frames", ["backbone.over_time=max"], "backbone.over_time=max is unknown.*; write mean or convolution"),
         ("r2plus1d_18", ["backbone.arch=r2plus1d"], r"backbone.arch=r2plus1d is unknown.*did you mean 'r2plus1d_18'"),
     ],
 )

@@ -103,8 +103,11 @@ def test_the_report_shows_what_was_picked_and_nothing_is_overwritten(here, capsy
     assert sorted(file.name for file in Path("run/picked").glob("*.csv")) == ["typical-3-2.csv", "typical-3.csv"]
     assert main(["pick", "ckpt=run", "n=3", "to=label_studio"]) == 0  # its page is another, too
     assert Path("run/picked/typical-3-3.json").exists() and Path("run/picked/typical-3-3.html").exists()
+    assert main(["audit", "ckpt=run", "few=100"]) == 0  # whose findings are on the same page
     assert main(["report", "run"]) == 0
-    assert "3 of 3 images are train images of this run" in Path("run/report/index.html").read_text()
+    page = Path("run/report/index.html").read_text()
+    assert "3 of 3 images are train images of this run" in page
+    assert "Audit of the data" in page and "Small class: 2 findings" in page and "train/bee #1/" in page
     before = Path("run/picked/typical-3.csv").read_bytes()
     assert main(["pick", "ckpt=run", "n=3", "out=run/picked/typical-3.csv"]) == 2
     assert "exists; nothing was overwritten" in capsys.readouterr().err

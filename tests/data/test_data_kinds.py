@@ -70,6 +70,8 @@ def test_its_run_is_probed_predicted_picked_and_reported(run, ssl):
     refused = ssl("probe", ckpt, "probe=knn", PYTHONPATH=str(run))
     assert refused.status == 2 and TRUSTED in refused.err
     assert "raw inputs" in done("probe", ckpt, "probe=knn", TRUSTED, "hydra.run.dir=probed")
+    tuned = ssl("probe", ckpt, "probe=finetune", TRUSTED, PYTHONPATH=str(run))
+    assert tuned.status == 2 and "augment@probe.augment=none is for images; this run was trained on sig" in tuned.err
     assert "signals" in done("predict", ckpt, TRUSTED, "split=test", "out=answers.csv")
     folder = ssl("predict", ckpt, TRUSTED, "dataset=folder", "dataset.root=.", "out=x.csv", PYTHONPATH=str(run))
     assert folder.status == 2 and "was trained on signals (waves), and this data set has images" in folder.err

@@ -23,8 +23,8 @@ VIEWS = [
 ]
 CHOSEN = {
     **{method: [f"method={method}"] for method in VIEWS},
-    "cpc": ["method=cpc", "backbone=convnet_video_group"],
-    "swav": ["method=swav", "method.prototypes=8"],
+    "cpc": ["method=cpc", "backbone=convnet_video_group", "method.piece=1"],
+    "swav": ["method=swav", "method.prototypes=8", "method.freeze_epochs=0"],
     "two_clips": ["method=simclr", "pretext=two_clips"],
     **{pretext: ["method=predict", f"pretext={pretext}"] for pretext in ("pace", "arrow_of_time")},
     "clip_order": ["method=predict", "pretext=clip_order", "pretext.gap=0"],

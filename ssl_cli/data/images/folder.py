@@ -50,7 +50,7 @@ def load(
     max_pixels: int | None = None,
     reading: int = 1,
     keep_aspect: bool = False,
-    torn_groups: bool = False,
+    audited: bool = False,
 ) -> ImageData:
     """Load a folder of images.
 
@@ -85,7 +85,8 @@ def load(
             classes are in the order of their letters; 1 is for runs of the time before there was a second for
             ``layout`` and the values of pixels.
         keep_aspect: store each image whole, not its centre square.
-        torn_groups: accept groups that lie in several splits, to be looked at, not to be learned from.
+        audited: keep what is to be looked at, but not to be learned from: groups that lie in several splits, images of
+            val and test without a class.
 
     Raises:
         UserError: if there is no such folder, no image in it, a layout that does not fit or is not the only one, or a
@@ -99,7 +100,7 @@ def load(
     tests = None if test_root is None else _beside(folder, test_root)
     named = file_column, label_column, split_column, group_column
     columns = Columns(*(None if name is None else str(name) for name in named))
-    listing = _listed(folder, layout, reading, labels_file, columns, on_error, tests, torn_groups)
+    listing = _listed(folder, layout, reading, labels_file, columns, on_error, tests, audited)
     if not listing.entries:
         raise UserError(f"dataset.root={root} has no image in it ({listing.note})")
 
@@ -163,17 +164,17 @@ def _listed(
     columns: Columns,
     on_error: str,
     tests: Path | None,
-    torn_groups: bool,
+    audited: bool,
 ) -> Listing:
     """Return which images there are, with classes and splits by a table, or by the folders that they are in."""
     if reading == 1 and (labels_file is not None or tests is not None):
         raise UserError("dataset.reading=1 knows no dataset.labels_file and no dataset.test_root; leave it away")
     if labels_file is not None:
-        return annotated(folder, layout, Path(str(labels_file)).expanduser(), columns, on_error, tests, torn_groups)
+        return annotated(folder, layout, Path(str(labels_file)).expanduser(), columns, on_error, tests, audited)
     for kind in ("label", "split", "group"):
         if getattr(columns, kind) is not None:
             raise UserError(f"dataset.{kind}_column is of a table of labels; write dataset.labels_file=FILE.csv, too")
-    return list_images(folder, layout, reading, tests)
+    return list_images(folder, layout, reading, tests, audited)
 
 
 def _beside(folder: Path, test_root: str) -> Path:

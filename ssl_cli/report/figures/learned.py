@@ -27,30 +27,30 @@ def feature_maps(seen: Inspection, directory: Path, tell: Callable[[str], None])
     if count < embedding.FEWEST:
         return [], [f"No picture of the features: {count} {noun}s are too few."]
     of = f"{count} {seen.split} {noun}s, chosen at random, at step {seen.step}."
-    hint = f"Touch a point to see its {noun}."
+    hint = f" Touch a point to see its {noun}." * (images is not None)
     tell("PCA")
     at, share = embedding.pca(features)
-    text = f"The two directions of most variance: {100 * share[0]:.0f} % and {100 * share[1]:.0f} % of it. {of} {hint}"
+    text = f"The two directions of most variance: {100 * share[0]:.0f} % and {100 * share[1]:.0f} % of it. {of}{hint}"
     pca = maps.scatter(at, labels, classes, directory, "pca", "Features, PCA", text)
     tell("t-SNE")
     at = embedding.tsne(features)
     text = f"{noun.capitalize()}s with similar features lie close together; distances between groups mean little."
-    text += f" {of} {hint}"
-    drawn_so_far = [maps.scatter(at, labels, classes, directory, "tsne", "Features, t-SNE", text)]
+    text += f" {of}{hint}"
+    figures = [maps.scatter(at, labels, classes, directory, "tsne", "Features, t-SNE", text)]
     if images is not None:
         text = (
             f"The same plane with as many {noun}s as fit, each close to its point, framed in the colour of its class."
         )
         shown = [image.numpy() for image in images]
         name = f"Features, t-SNE, as {noun}s"
-        drawn_so_far.append(maps.image_map(at, shown, labels, directory, "tsne_images", name, text))
+        figures.append(maps.image_map(at, shown, labels, directory, "tsne_images", name, text))
     if find_spec("umap") is None:
-        return [*drawn_so_far, pca], ["No UMAP: umap-learn is not installed (pip install 'ssl-cli[umap]')."]
+        return [*figures, pca], ["No UMAP: umap-learn is not installed (pip install 'ssl-cli[umap]')."]
     tell("UMAP")
     at = embedding.umap(features)
-    text = f"Neighbourhoods as UMAP keeps them. {of} {hint}"
+    text = f"Neighbourhoods as UMAP keeps them. {of}{hint}"
     umap = maps.scatter(at, labels, classes, directory, "umap", "Features, UMAP", text)
-    return [*drawn_so_far, umap, pca], []
+    return [*figures, umap, pca], []
 
 
 def neighbours(seen: Inspection, directory: Path) -> Drawing | None:

@@ -37,7 +37,7 @@ def annotated(
     columns: Columns,
     on_error: str,
     test_root: Path | None = None,
-    torn_groups: bool = False,
+    audited: bool = False,
 ) -> Listing:
     """List the images below a folder with what a table says of each.
 
@@ -53,7 +53,7 @@ def annotated(
             differ or name several labels, images of val and test whose class train has not, and of a group that lies in
             several splits what is not in test, or else in val.
         test_root: see `layout.list_images`.
-        torn_groups: leave groups that lie in several splits as they are.
+        audited: keep groups that lie in several splits, and images of val and test without a class.
 
     Raises:
         UserError: the table or the folder cannot be read, no row is of an image, a split is none, or there is anything
@@ -96,10 +96,10 @@ def annotated(
         if label is not None and label not in known:
             slips.add(Slip.CLASS, f"{as_text(name)} ({label}, in {split})")
     entries = [entry for entry in entries if entry[1] is None or entry[1] in known]
-    entries = entries if torn_groups else _in_one_split(entries, groups, slips)
+    entries = entries if audited else _in_one_split(entries, groups, slips)
     left_out = slips.settle(on_error)
     labelled = sum(label is not None for _, label, _ in entries)
-    entries, checked = checked_classes(entries)
+    entries, checked = checked_classes(entries, audited)
     notes = [
         f"labels of {shown(file.name)}: {len(table.rows):,} rows, "
         + ", ".join(f"{kind}s in column {name}" for kind, name in {"file": "", **used}.items() if name is not None),

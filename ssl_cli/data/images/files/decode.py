@@ -84,7 +84,7 @@ def decode(
     if reading > 1 and (quick := turbo.pixels(path, channels, size)) is not None:
         return _of_pixels(quick, size, whole)
     try:
-        with _opened(path, reading) as image:
+        with opened(path, reading) as image:
             colour, side, pages = _in_colour(image, reading), min(image.size), _pages(image)
             mode, plain = "L" if channels == 1 else "RGB", image.mode in _FEW_LEVELS
             found = depth.read(image, path) if reading > 1 else None
@@ -125,17 +125,8 @@ def _of_pixels(pixels: np.ndarray, size: int, whole: bool) -> tuple[np.ndarray, 
 def look(path: str) -> tuple[str, float, float] | None:
     """Return the kind and the extreme values of a file that states no depth; None for any other, and a broken one."""
     try:
-        with _opened(path, reading=2) as image:
+        with opened(path, reading=2) as image:
             return depth.extremes(depth.read(image, path))
-    except Exception:  # it is reported when it is decoded
-        return None
-
-
-def measured(path: str) -> tuple[int, int] | None:
-    """Return an image's width and height in pixels, from its header alone; None for a broken file."""
-    try:
-        with _opened(path, reading=2) as image:
-            return image.size
     except Exception:  # it is reported when it is decoded
         return None
 
@@ -149,7 +140,7 @@ def survey(files: Sequence[str], reading: int = 2) -> tuple[int, int]:
     sides, grey = [], []
     for file in _sample(files):
         try:
-            with _opened(file, reading) as image:
+            with opened(file, reading) as image:
                 sides.append(min(image.size))
                 grey.append(not _in_colour(image, reading))
         except Exception:  # a broken file is reported when it is decoded
@@ -163,7 +154,7 @@ def elongation(files: Sequence[str], reading: int = 2) -> float:
     """Return the mean ratio of the longer side to the shorter, 16 at most, by the headers of at most 256 files."""
     ratios = []
     for file in _sample(files):
-        with contextlib.suppress(Exception), _opened(file, reading) as image:
+        with contextlib.suppress(Exception), opened(file, reading) as image:
             ratios.append(min(max(image.size) / min(image.size), LONGEST))
     return float(np.mean(ratios)) if ratios else 1.0
 
@@ -198,7 +189,8 @@ def _sample(files: Sequence[str]) -> list[str]:
     return [files[i] for i in at]
 
 
-def _opened(path: str, reading: int) -> Image.Image | Tiff:
+def opened(path: str, reading: int) -> Image.Image | Tiff:
+    """Return an image whose header is read, and nothing else; raise whatever Pillow has."""
     if not stat.S_ISREG(Path(path).stat().st_mode):
         raise ValueError("not a regular file")  # opening a pipe would wait for its writer for ever
     try:

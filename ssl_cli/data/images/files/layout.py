@@ -14,7 +14,7 @@ from ssl_cli.errors import UserError
 Reader = Callable[[Tree, str, str], tuple[list[Entry], list[str]]]  # of a folder that is a split, with notes
 
 
-def list_images(root: Path, layout: str, reading: int, test_root: Path | None = None) -> Listing:
+def list_images(root: Path, layout: str, reading: int, test_root: Path | None = None, audited: bool = False) -> Listing:
     """List the images below a folder.
 
     Args:
@@ -22,6 +22,7 @@ def list_images(root: Path, layout: str, reading: int, test_root: Path | None = 
         layout: ``splits``, ``classes``, ``flat``, or ``auto`` to find out (see ``folder.load``).
         reading: version of the rules: 1, or a later one.
         test_root: the folder of the test images; None: they are below the root, or there are none yet.
+        audited: keep images of val and test that have no class.
 
     Raises:
         UserError: a folder cannot be read; ``auto`` finds more than one meaning; two folders are the same split, or
@@ -44,7 +45,7 @@ def list_images(root: Path, layout: str, reading: int, test_root: Path | None = 
         held_out, more = _held_out(test_root, entries, _in_one if layout == "flat" else _by_class)
         entries, found = entries + held_out, found + more
     if layout != "flat":
-        entries, checked = checked_classes(entries)
+        entries, checked = checked_classes(entries, audited)
         found += checked
     return Listing(entries, "; ".join([*notes, *found, *tree.notes()]))
 
@@ -158,8 +159,11 @@ def _by_class(tree: Tree, folder: str, split: str) -> tuple[list[Entry], list[st
     return entries, notes
 
 
-def checked_classes(entries: list[Entry]) -> tuple[list[Entry], list[str]]:
-    """Make the classes of the splits agree; return what is used and notes on what is not."""
+def checked_classes(entries: list[Entry], audited: bool = False) -> tuple[list[Entry], list[str]]:
+    """Make the classes of the splits agree; return what is used and notes on what is not.
+
+    ``audited``: images of val and test that have no class are used.
+    """
     notes = []
     known = {label for _, label, split in entries if split == "train" and label is not None}
     for file, label, split in entries:
@@ -172,7 +176,7 @@ def checked_classes(entries: list[Entry]) -> tuple[list[Entry], list[str]]:
         if known:
             notes.append(f"a single class ({known.pop()}) is no label: read as images without labels")
         entries = [(file, None, split) for file, _, split in entries]
-    used = [entry for entry in entries if entry[1] is not None or entry[2] == "train"]
+    used = [entry for entry in entries if entry[1] is not None or entry[2] == "train" or audited]
     if len(used) < len(entries):
         notes.append(f"{len(entries) - len(used)} images without a class in val or test left out")
     if {split for _, _, split in used} == {"train", "val"}:

@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from ssl_cli.data.images.files.decode import BrokenImage, Seen, decode, look, measured
+from ssl_cli.data.images.files.decode import BrokenImage, Seen, decode, look
 from ssl_cli.data.images.files.depth import Ranges, ranges
 from ssl_cli.errors import RunError
 from ssl_cli.system.cpus import usable_cpus
@@ -66,22 +66,17 @@ def decode_all(
         UnknownRange: a file is met whose range is not among the known.
     """
     work = partial(_decode_batch, size=size, channels=channels, known=known, reading=reading, whole=whole)
-    for start, batch in _in_batches(files, work, what):
+    for start, batch in in_batches(files, work, what):
         yield batch._replace(broken={start + i: reason for i, reason in batch.broken.items()})
 
 
 def find_ranges(files: Sequence[str]) -> Ranges:
     """Look at all files that state no depth: one range for those of integers, one for those of floats."""
-    batches = _in_batches(files, _look_batch, "looking for the range of values")
+    batches = in_batches(files, _look_batch, "looking for the range of values")
     return ranges(found for _, batch in batches for found in batch)
 
 
-def find_sizes(files: Sequence[str]) -> list[tuple[int, int] | None]:
-    """Return the width and height of each file in pixels, as its header has them; None of a broken one."""
-    return [size for _, batch in _in_batches(files, _measure_batch, "reading sizes") for size in batch]
-
-
-def _in_batches(files: Sequence[str], work: Callable[[Sequence[str]], T], what: str) -> Iterator[tuple[int, T]]:
+def in_batches(files: Sequence[str], work: Callable[[Sequence[str]], T], what: str) -> Iterator[tuple[int, T]]:
     """Yield the position of each batch's first file, and what ``work`` returns for the batch."""
     starts = iter(range(0, len(files), BATCH))
     workers = usable_cpus()
@@ -131,12 +126,6 @@ def _look_batch(files: Sequence[str]) -> list[tuple[str, float, float]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return [found for found in map(look, files) if found is not None]
-
-
-def _measure_batch(files: Sequence[str]) -> list[tuple[int, int] | None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return list(map(measured, files))
 
 
 def _pool(workers: int, files: int) -> Executor:
