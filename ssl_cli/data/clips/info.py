@@ -13,6 +13,7 @@ from ssl_cli.augment.colour import to_input
 from ssl_cli.data.clips.strips import strip
 from ssl_cli.data.info import DataInfo, require
 from ssl_cli.errors import UserError
+from ssl_cli.system.transfer import send
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ def segments(rows: Tensor, start: Tensor, frames: int, pace: Tensor | int = 1) -
         frames: of the result.
         pace: 1 or more, of all or [B] of each.
     """
-    start = start.to(rows.device)
-    pace = pace.to(rows.device).unsqueeze(1) if isinstance(pace, Tensor) else pace
+    start = send(start, rows.device)
+    pace = send(pace, rows.device).unsqueeze(1) if isinstance(pace, Tensor) else pace
     time = start.unsqueeze(1) + pace * torch.arange(frames, device=rows.device)
     return rows[torch.arange(len(rows), device=rows.device).unsqueeze(1), time]
