@@ -20,6 +20,7 @@ FILES = sorted(f for f in CONF.glob("*/*.yaml") if not f.stem.startswith("_"))
 OPTIONS = [(f.parent.name, f.stem) for f in FILES]  # an option's tests follow each other, and share its config
 MUST_BE_SET = {
     "folder": ["dataset.root=somewhere"],
+    "clips": ["dataset.root=somewhere"],
     "timm": ["backbone.name=test_resnet"],
     "adapt_small": ["dataset.root=somewhere", "backbone.name=test_resnet"],
 }
@@ -70,7 +71,7 @@ def test_builds_without_data(group):
             node = composed("train", overrides_for(group, file.stem))
             node = node.probes[file.stem] if group == "probe" else node[group]
             node = {key: value for key, value in node.items() if group != "backbone" or key not in KEYS}
-            sized = {"image_size": 64} if file.stem == "timm" else {}
+            sized = {"timm": {"image_size": 64}, "frames": {"image_size": 64, "frames": 4}}.get(file.stem, {})
             run_time = {"backbone": {"in_channels": 3, **sized}, "schedule": {"total_steps": 10, "steps_per_epoch": 5}}
             assert instantiate(node, **run_time.get(group, {})) is not None
 
