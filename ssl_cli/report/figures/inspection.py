@@ -18,6 +18,7 @@ from ssl_cli.setup.own_images import stored_node
 from ssl_cli.setup.parts import build_pretext
 from ssl_cli.setup.restore import rebuild_newest
 from ssl_cli.system.device import choose_device
+from ssl_cli.system.memory import keep_freed_memory
 
 SHOWN = 500  # images on the plane
 BANK = 5000  # train images among which neighbours are searched
@@ -63,6 +64,7 @@ def inspect_run(run: Path, root: str | None, trusted: list[str], tell: Callable[
     Raises:
         UserError: one line about why not: no checkpoint, images gone or changed, foreign code.
     """
+    keep_freed_memory()
     rebuilt = rebuild_newest(run, trusted)
     config, info = rebuilt.config, rebuilt.info
     node = OmegaConf.to_container(config.dataset, resolve=True)
