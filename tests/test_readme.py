@@ -41,6 +41,7 @@ SHORT = [
     "probes.propagate.draws=2",
 ]
 NARROW = ["backbone.widths=[4,8]"]
+CLIPS = ["dataset.num_clips=96", "dataset.storage_size=16"]
 
 # What comes out of a page's commands as the page says: words that they print, and files below the directory.
 PRINTED = {
@@ -124,6 +125,8 @@ def small(line: str, images: Path) -> tuple[list[str], int]:
         args += ["probe.draws=2", "probe.penalties=[0.01]"]
     if keys.get("dataset") == "shapes":
         args += FEW
+    if keys.get("dataset") == "moving_shapes":
+        args += CLIPS
     if args[0] == "pick":
         args.append("n=3")
     if args[0] != "train":
@@ -143,7 +146,7 @@ def small(line: str, images: Path) -> tuple[list[str], int]:
         args += NARROW
     if int(keys.get("trainer.devices", 1)) > 1:
         args.append("trainer.dry_run=true")  # tests/launch starts ranks
-    if keys.get("dataset") in options("dataset") - TEXTS - {"folder", "digits", "shapes"}:
+    if keys.get("dataset") in options("dataset") - TEXTS - {"folder", "digits", "shapes", "moving_shapes"}:
         return [*args, "dataset.download=false", f"dataset.root={images}"], 2
     return [*args, *SHORT], 0
 

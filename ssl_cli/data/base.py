@@ -112,6 +112,10 @@ class Data(ABC):
         """Whether any training input has a human label."""
         return bool((self.labels[self.splits["train"]] >= 0).any())
 
+    def within_file(self, i: int) -> str:
+        """Return what tells an input from others of its file, to be written behind the name; "" where it is alone."""
+        return ""
+
     def known_by(self, at: Tensor) -> bytes:
         """Return what tells the inputs at positions [n] from others, for `split_fingerprint`."""
         if self.files:

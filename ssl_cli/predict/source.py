@@ -169,12 +169,13 @@ class Stored:
                 progress.show(done, f"{WORK}: {done:,} of {self.count:,}, {left} left")
 
     def path(self, i: int) -> str:
-        """Return what a table calls an image: its file relative to the root; where it has none a text itself, or the
-        position.
+        """Return what a table calls an input: its file relative to the root, with the place in it.
+
+        Where it has none, a text calls itself, and the position stands for any other.
         """
         if not self.data.files:
             return self.data.called(i)
-        return as_text(Path(os.path.relpath(self.data.files[i], self.root)).as_posix())
+        return as_text(Path(os.path.relpath(self.data.files[i], self.root)).as_posix()) + self.data.within_file(i)
 
 
 class _Below(Sequence):

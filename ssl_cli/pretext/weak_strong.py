@@ -1,5 +1,7 @@
 """A weak and a strong view of each image: what FixMatch compares (arXiv:2001.07685, section 2.3)."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -63,6 +65,7 @@ class WeakStrong(Pretext):
         mirrored = {"flip": augment.flip, "vertical_flip": augment.vertical_flip}
         self.weak = augment if weak == "recipe" else Augment(**moves[weak], **mirrored)
         self.operations, self.cutout = operations, cutout
+        self.plain = replace(data, mean=(0.0,) * data.channels, std=(1.0,) * data.channels)  # views in [0, 1]
 
     @property
     def cuts_photos(self) -> bool:
@@ -73,13 +76,15 @@ class WeakStrong(Pretext):
         """Return the weak and the strong view [B, C, H, W]; row i of both shows the same image."""
         if self.data.kind == "text":
             return Task([batch.inputs, *self.views(batch.inputs, generator)], None, batch.labels, batch.indices)
-        mean, std = self.data.mean, self.data.std
-        zero, one = [0.0] * self.data.channels, [1.0] * self.data.channels
-        weak, strong = self.weak(batch.images, zero, one, generator, views=2, size=self.view_size)
+        weak, strong = self.plain.views(self.weak, batch.inputs, generator, 2, self.view_size)
         with torch.no_grad():
-            strong = randaugment(strong, self.operations, generator, self.nearest)
-            strong = cutout(strong, self.cutout, generator) if self.cutout else strong
-            views = [colour.normalize(view, mean, std) for view in (weak, strong)]
+            frames = strong.shape[1] if strong.ndim == 5 else 1  # of clips
+            shape = strong.shape
+            strong = strong.flatten(0, -4)
+            strong = randaugment(strong, self.operations, generator, self.nearest, frames)
+            strong = cutout(strong, self.cutout, generator, frames=frames) if self.cutout else strong
+            strong = strong.view(shape)
+            views = [colour.normalize(view, self.data.mean, self.data.std) for view in (weak, strong)]
         return Task(views, None, batch.labels, batch.indices)
 
     def shown(self, task: Task) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from typing import Any
 RAW = {
     "pixels": "raw pixels",
     "tfidf": "TF-IDF",
+    "frames": "averaged frames",
     "raw": "raw inputs",
 }  # what a baseline without a network is called, and in words
 BEFORE = "before"  # the model of a row: the network as a run was given it, before training
