@@ -21,6 +21,7 @@ class DataInfo(ABC):
 
     kind: ClassVar[str]  # image, text, ...: what a config's ``_kind_`` and ``_kinds_`` say
     noun: ClassVar[str]  # one of them, in messages
+    how_to_label: ClassVar[str] = "give them labels"  # advice where labels are missing
 
     name: str
     classes: tuple[str, ...]  # () without labels

@@ -81,7 +81,9 @@ def test_its_run_is_probed_predicted_picked_and_reported(run, ssl):
     page = (ssl.cwd / "run/report/index.html").read_text()
     assert "Features, t-SNE" in page and "signals are no pictures" in page
     other = ssl("export", ckpt, "to=safetensors", TRUSTED, PYTHONPATH=str(run))
-    assert other.status == 2 and "to=safetensors is for images; this run was trained on signals" in other.err
+    assert (
+        other.status == 2 and "`ssl export to=safetensors` is for images; this run was trained on signals" in other.err
+    )
 
 
 def test_a_run_resumes_bitwise(own, tmp_path):

@@ -5,7 +5,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-RAW = {"pixels": "raw pixels", "raw": "raw inputs"}  # what a baseline without a network is called, and in words
+RAW = {
+    "pixels": "raw pixels",
+    "tfidf": "TF-IDF",
+    "frames": "averaged frames",
+    "raw": "raw inputs",
+}  # what a baseline without a network is called, and in words
 BEFORE = "before"  # the model of a row: the network as a run was given it, before training
 BASELINES = (*RAW, "random", BEFORE)  # models of a run's rows that it has not trained
 
