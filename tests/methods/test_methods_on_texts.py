@@ -9,6 +9,8 @@ from written_texts import write_table
 from ssl_cli.probes.knn import KNN
 from ssl_cli.probes.measure import probe_trained
 from ssl_cli.runs import checkpoint
+from ssl_cli.setup.initial import initialised
+from ssl_cli.setup.prepare import prepare
 from ssl_cli.setup.restore import open_checkpoint
 
 pytest.importorskip("tokenizers")
@@ -69,3 +71,13 @@ def test_without_any_change_both_views_are_one_and_the_watch_says_so(file, tmp_p
         lines = (run.path / "train.log").read_text()
         told[name] = SAME.format(noun="text") in lines
     assert told == {"none": True, "some": False}
+
+
+def test_another_data_set_is_cut_into_the_tokens_of_the_run_that_it_starts_from(file, tmp_path):
+    experiment, run = train(tmp_path / "run", settings("simclr", file))
+    run.write("tokenizer.json", experiment.data.kept()["tokenizer.json"])
+    other = write_table(tmp_path / "other.csv", 60)
+    typed = [f"dataset.file={other}", "dataset=texts", "method=supervised", f"init={run.path}"]
+    config = initialised(composed("train", ["dataset.max_tokens=16", *typed]), typed, ["dataset"])
+    assert config.dataset.tokenizer == str(run.path / "tokenizer.json")
+    assert prepare(config).info.tokenizer == experiment.info.tokenizer

@@ -1,7 +1,9 @@
 """What a model must know of texts: the tokenizer, and how much of a text is seen."""
 
+import hashlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -91,9 +93,6 @@ class TextInfo(DataInfo):
         padding = {"padding": self.facts.padding} if asks("padding") else {}
         return {"vocab_size": self.vocabulary.size, "max_tokens": self.max_tokens, **padding}
 
-    def check_backbone(self, backbone: Any) -> None:
-        """Nothing is to be checked: a backbone takes texts of any length up to what it was built for."""
-
     def check_fits_weights_of(self, other: DataInfo, setting: str) -> None:
         """Raise ``UserError`` where weights are of other tokens."""
         if other.kind != self.kind or other.tokenizer != self.tokenizer or other.max_tokens < self.max_tokens:
@@ -102,17 +101,16 @@ class TextInfo(DataInfo):
                 "dataset.tokenizer=RUN/tokenizer.json and its dataset.max_tokens"
             )
 
-    def inherited(self, node: Mapping[str, Any]) -> dict[str, Any]:
-        """Return nothing: the tokens are the data's own."""
-        return {}
+    def brought(self, run: Path, node: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the tokenizer of the run, unless the data set has one."""
+        return {"tokenizer": str(run / "tokenizer.json")} if node.get("tokenizer") is None else {}
 
-    def stored_as(self, node: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the settings as they are."""
-        return dict(node)
-
-    def settings(self, node: Mapping[str, Any], typed: Collection[str]) -> dict[str, Any]:
-        """Return nothing: `seen` has it all."""
-        return {}
+    def differing(self, stored: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+        """Return the facts that are not as in a checkpoint; of tokenizers their digests."""
+        found = super().differing(stored)
+        if "tokenizer" in found:
+            found["tokenizer"] = tuple(hashlib.sha256(str(one).encode()).hexdigest()[:12] for one in found["tokenizer"])
+        return found
 
     def fitted(self, data: Any, typed: Collection[str], key: str) -> tuple[Any, str]:
         """Return the texts, which were read by this tokenizer; see `DataInfo.fitted`.

@@ -102,7 +102,7 @@ def train(texts: Iterable[str], size: int, max_tokens: int) -> Vocabulary:
         show_progress=False,
     )
     encoder.train_from_iterator(texts, trainer)
-    return Vocabulary(encoder.to_str(), max_tokens)
+    return Vocabulary(_plain(encoder.to_str()), max_tokens)
 
 
 def read(place: str, max_tokens: int) -> Vocabulary:
@@ -133,11 +133,11 @@ def check_installed() -> None:
 
 
 def _plain(text: str) -> str:
-    """Return a tokenizer without the padding and truncation that it came with: both are ours."""
+    """Return a tokenizer without the padding and truncation that it came with, which are ours; equal ones are equal."""
     content = json.loads(text)
     if not isinstance(content, dict) or "model" not in content:
         raise ValueError("it has no model")
-    return json.dumps({**content, "padding": None, "truncation": None}, ensure_ascii=False)
+    return json.dumps({**content, "padding": None, "truncation": None}, ensure_ascii=False, sort_keys=True)
 
 
 @functools.lru_cache(maxsize=4)
