@@ -6,6 +6,7 @@ from experiments import option
 
 from ssl_cli.augment import draw
 from ssl_cli.augment.augment import Augment
+from ssl_cli.augment.randaugment import cutout, randaugment
 from ssl_cli.config.build import instantiate
 
 EVERYTHING = {
@@ -71,3 +72,12 @@ def test_the_recipe_of_moving_shapes_keeps_directions():
     """What goes right in one view goes right in the other: no flip, no turn."""
     augment = instantiate(option("augment", "moving_shapes"))
     assert augment.flip == augment.vertical_flip == augment.affine.p == 0
+
+
+def test_strong_changes_and_blanked_squares_are_the_same_for_all_frames():
+    rows = clips(20, 4).float() / 255
+    changed_clips = randaugment(rows.flatten(0, 1), 2, seeded(), frames=4)
+    blanked = cutout(changed_clips, 0.5, seeded(), frames=4).unflatten(0, (20, 4))
+    for time in range(4):
+        frame = cutout(randaugment(rows[:, time], 2, seeded()), 0.5, seeded())
+        assert (blanked[:, time] - frame).abs().max() < 1e-5
