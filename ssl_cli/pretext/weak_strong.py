@@ -1,4 +1,4 @@
-"""A weak and a strong view of each image: what FixMatch compares (arXiv:2001.07685, section 2.3)."""
+"""A weak and a strong view of each image, for FixMatch (arXiv:2001.07685, section 2.3)."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from ssl_cli.pretext.base import Pretext
 
 
 class WeakStrong(Pretext):
-    """The weak view is shifted a little, and mirrored where the recipe mirrors; the strong one is changed beyond that.
+    """The weak view is shifted a little, and mirrored if the recipe mirrors; the strong view has more changes.
 
     Of texts the weak view is the text itself, and the strong one is changed by the run's recipe; the other settings are
     for images.
@@ -24,11 +24,12 @@ class WeakStrong(Pretext):
         augment: the run's recipe.
         data: facts about the images.
         weak: ``pad_crop``: only mirrored and shifted by whole pixels, the rim mirrored, as published; ``recipe``: the
-            run's recipe; ``shift``: shifted between pixels, black beyond the rim, as runs of older versions are.
-        shift: farthest shift of a weak view, as a fraction of the side.
-        operations: of RandAugment, on top of a weak view of its own.
+            run's recipe; ``shift``: shifted between pixels, black beyond the rim, as in runs of older versions.
+        shift: largest shift of a weak view, as a fraction of the side.
+        operations: of RandAugment, applied to another weak view.
         cutout: largest side of the blanked square, as a fraction of the image's.
-        warp: how RandAugment moves images: to the ``nearest`` pixel, as published, or ``bilinear``, as it once did.
+        warp: how RandAugment moves images: to the ``nearest`` pixel, as published, or ``bilinear``, as in older
+            versions.
 
     Raises:
         UserError: ``weak`` or ``warp`` is unknown.
@@ -69,7 +70,7 @@ class WeakStrong(Pretext):
 
     @property
     def cuts_photos(self) -> bool:
-        """Whether the weak view, from which the strong one is made, is cut from anywhere in whole images."""
+        """Whether the weak view, the base of the strong one, is cut from anywhere in whole images."""
         return self.data.kind == "image" and self.weak.cuts_photos
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> Task:
