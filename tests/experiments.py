@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import composition  # noqa: F401
+import read_once  # noqa: F401
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from ssl_cli.config.jobs import slug
+from ssl_cli.config.kinds import files, listed
 from ssl_cli.config.paths import conf_dir
 from ssl_cli.config.schema import SCHEMAS
 from ssl_cli.data.images.info import ImageInfo
@@ -22,6 +24,11 @@ from ssl_cli.training import loop
 
 CONF = conf_dir()
 SMALL = ["trainer.batch_size=64", "trainer.threads=1", "trainer.log_every=1", "trainer.precision=fp32"]
+
+
+def options(group: str, kind: str = "image") -> list[str]:
+    """Return the options of a group in conf/ that are for a kind of input."""
+    return [file.stem for file in files([CONF], group) if kind in listed(file, "_kinds_", [kind])]
 
 
 def composed(command: str, overrides: Sequence[str]) -> DictConfig:

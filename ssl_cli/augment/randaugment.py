@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_cli.augment import colour, draw, geometry
-from ssl_cli.augment.subset import apply_where
+from ssl_cli.augment.subset import apply_where, each
 from ssl_cli.system.transfer import constant, send
 
 SMOOTH = ((1, 1, 1), (1, 5, 1), (1, 1, 1))  # Pillow's, in thirteenths
@@ -131,7 +131,9 @@ AS_PUBLISHED: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], float, float]]
 }
 
 
-def randaugment(images: Tensor, operations: int, generator: torch.Generator, nearest: bool = False) -> Tensor:
+def randaugment(
+    images: Tensor, operations: int, generator: torch.Generator, nearest: bool = False, frames: int = 1
+) -> Tensor:
     """Return images [B, C, H, W] in [0, 1], each changed by random operations of random magnitudes.
 
     Args:
@@ -139,24 +141,27 @@ def randaugment(images: Tensor, operations: int, generator: torch.Generator, nea
         operations: per image.
         generator: the only source of randomness.
         nearest: move images as published; False: bilinearly about the centre, with grey beyond the rim.
+        frames: that follow each other in ``images`` and are of one clip, which draws once.
     """
-    images, n = images.clone(), len(images)
+    images, n = images.clone(), len(images) // frames
     pool = AS_PUBLISHED if nearest else OPERATIONS
     for _ in range(operations):
-        chosen = torch.randint(len(pool), (n,), generator=generator, device=generator.device)
-        share = draw.uniform(n, 0, 1, generator)
+        chosen = each(frames, torch.randint(len(pool), (n,), generator=generator, device=generator.device))
+        share = each(frames, draw.uniform(n, 0, 1, generator))
         for number, (operation, low, high) in enumerate(pool.values()):
             images = apply_where(chosen == number, images, operation, low + share * (high - low))
     return images
 
 
-def cutout(images: Tensor, side: float, generator: torch.Generator, fill: float = 0.5) -> Tensor:
+def cutout(images: Tensor, side: float, generator: torch.Generator, fill: float = 0.5, frames: int = 1) -> Tensor:
     """Blank a square of random size up to ``side`` (a fraction of the image's) around a random pixel of each image.
 
     DeVries and Taylor 2017 (arXiv:1708.04552); the random size is FixMatch's. The square may extend beyond the rim.
+    ``frames`` that follow each other have the same square.
     """
-    n, (height, width) = len(images), images.shape[2:]
-    size, y, x = (send(draw.uniform(n, 0, 1, generator), images.device).view(-1, 1) for _ in range(3))
+    n, (height, width) = len(images) // frames, images.shape[2:]
+    drawn = (each(frames, draw.uniform(n, 0, 1, generator)) for _ in range(3))
+    size, y, x = (send(values, images.device).view(-1, 1) for values in drawn)
     reach = size * side / 2
     rows = ((torch.arange(height, device=images.device) + 0.5) / height - y).abs() < reach
     columns = ((torch.arange(width, device=images.device) + 0.5) / width - x).abs() < reach

@@ -1,4 +1,4 @@
-"""An operation on part of a batch."""
+"""An operation on part of a batch, or alike on all frames of a clip."""
 
 from collections.abc import Callable
 
@@ -21,3 +21,8 @@ def apply_where(chosen: Tensor, images: Tensor, operation: Callable[..., Tensor]
     rows = send(members, images.device)
     changed = operation(images.index_select(0, rows), *(p.index_select(0, members) for p in parameters))
     return images.index_copy_(0, rows, changed)
+
+
+def each(frames: int, drawn: Tensor | None) -> Tensor | None:
+    """Return what each of n clips has drawn [n, ...] for each of its frames [n * frames, ...]; None stays None."""
+    return drawn if frames == 1 or drawn is None else drawn.repeat_interleave(frames, dim=0)

@@ -84,7 +84,7 @@ class DeepCluster(Method):
         super().__init__(backbone, data)
         if clusters > data.train_size:
             raise UserError(
-                f"method.clusters={clusters} is more than the {data.train_size} train images of {data.name}; "
+                f"method.clusters={clusters} is more than the {data.train_size} train {data.noun}s of {data.name}; "
                 f"write method.clusters={max(data.train_size // 10, 2)} or less"
             )
         require(kmeans)

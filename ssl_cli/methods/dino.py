@@ -132,8 +132,8 @@ class DINO(Method):
         super().__init__(backbone, data)
         if prototypes > data.train_size:
             raise UserError(
-                f"method.prototypes={prototypes} is more than the {data.train_size} train images of {data.name}, and "
-                f"some would never be used; write method.prototypes={max(2, data.train_size // 10)} or less"
+                f"method.prototypes={prototypes} is more than the {data.train_size} train {data.noun}s of {data.name}, "
+                f"and some would never be used; write method.prototypes={max(2, data.train_size // 10)} or less"
             )
         self.student_temperature = student_temperature
         self.sharpening = (teacher_temperature_start, teacher_temperature, teacher_warmup)

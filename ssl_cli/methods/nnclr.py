@@ -90,8 +90,8 @@ class NNCLR(Method):
         size = len(self.queue)
         if size % images:
             raise UserError(
-                f"method.queue_size={size} is not a multiple of the {images} embeddings that each step adds (images of "
-                f"all processes); write method.queue_size={max(1, round(size / images)) * images}"
+                f"method.queue_size={size} is not a multiple of the {images} embeddings that each step adds "
+                f"({self.data.noun}s of all processes); write method.queue_size={max(1, round(size / images)) * images}"
             )
 
     @torch.no_grad()

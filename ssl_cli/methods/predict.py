@@ -50,6 +50,18 @@ def masked_square(predicted: Tensor, targets: Tensor, masks: Tensor) -> Tensor:
     return ((predicted - targets).square() * hidden).sum() / (hidden.sum() * predicted.shape[1])
 
 
+def mean_of_texts(values: Tensor, rows: Tensor, texts: int) -> Tensor:
+    """Return the mean over texts of the mean over each one's tokens: the same however a batch is divided.
+
+    Args:
+        values: [M], one a token.
+        rows: [M] int64, which text each is of.
+        texts: B.
+    """
+    counts = torch.bincount(rows, minlength=texts).to(values.dtype)
+    return (values / counts[rows]).sum() / texts
+
+
 class Predict(Method):
     """A head on the backbone predicts the pseudo-label: a class, a distribution at each place, or pixels.
 
@@ -81,7 +93,9 @@ class Predict(Method):
                 f"the pretext's views are {target.size} pixels wide, this backbone needs {backbone.min_size}; write "
                 f"pretext.at_least={backbone.min_size}, a larger {data.size_key}, or fewer tiles"
             )
-        if target.kind == "class":
+        if target.kind == "tokens":
+            self.head = mlp(backbone.dim, hidden_dim, target.classes, layers, hidden_norm=False)
+        elif target.kind == "class":
             self.head = mlp(target.pieces * backbone.dim, hidden_dim, target.classes, layers)
         else:
             self.head = nn.Sequential(
@@ -95,6 +109,8 @@ class Predict(Method):
 
     def forward(self, task: Task) -> dict[str, Tensor]:
         """Take ``target.pieces`` views [B, C, h, w] of each example, and targets as `Target` describes them."""
+        if self.target.kind == "tokens":
+            return self._of_tokens(task)
         outputs = self._outputs(task)
         targets = task.targets
         if self.target.kind == "pixels":
@@ -107,6 +123,16 @@ class Predict(Method):
         weights = rebalanced(all_reduce_sum(targets.sum((0, 2, 3))), self.target.smoothing)
         accuracy = (outputs.argmax(dim=1) == targets.argmax(dim=1)).to(outputs.dtype).mean()
         return {"loss": soft_cross_entropy(outputs, targets, weights), "pretext_accuracy": accuracy}
+
+    def _of_tokens(self, task: Task) -> dict[str, Tensor]:
+        """Predict the tokens that are to be found, from what the backbone makes of each."""
+        rows = task.masks.nonzero()[:, 0]
+        logits = self.head(self.backbone.feature_map(task.views[0])[task.masks])
+        logits, targets = logits if logits.dtype == torch.float64 else logits.float(), task.targets[task.masks]
+        right = (logits.argmax(dim=1) == targets).to(logits.dtype)
+        losses = F.cross_entropy(logits, targets, reduction="none")
+        loss, accuracy = (mean_of_texts(values, rows, len(task.masks)) for values in (losses, right))
+        return {"loss": loss, "pretext_accuracy": accuracy}
 
     def _outputs(self, task: Task) -> Tensor:
         """Return logits [B, classes], or a map of outputs as large as the targets."""
@@ -122,7 +148,7 @@ class Predict(Method):
 
     def pictures(self, task: Task) -> dict[str, Tensor]:
         """Return for each image the input, the prediction and the truth."""
-        if self.target.kind == "class":
+        if self.target.kind in ("class", "tokens"):
             return {}
         outputs, seen = self._outputs(task), self._pixels(task.views[0])
         if self.target.kind == "pixels":

@@ -84,7 +84,7 @@ class SwAV(Method):
         super().__init__(backbone, data)
         if prototypes > data.train_size:
             raise UserError(
-                f"method.prototypes={prototypes} is more than the {data.train_size} train images of {data.name}; "
+                f"method.prototypes={prototypes} is more than the {data.train_size} train {data.noun}s of {data.name}; "
                 f"write method.prototypes={max(data.train_size // 10, 2)} or less"
             )
         self.temperature, self.epsilon, self.iterations = temperature, epsilon, iterations
@@ -120,7 +120,7 @@ class SwAV(Method):
         size = self.queue.shape[1]
         if size % images:
             raise UserError(
-                f"method.queue={size} does not hold a whole number of batches of {images} images; "
+                f"method.queue={size} does not hold a whole number of batches of {images} {self.data.noun}s; "
                 f"write method.queue={max(size // images, 1) * images}, or method.queue=0 for none"
             )
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from ssl_cli.data.budget import OF_GROUPS, parse_budget
 from ssl_cli.data.labels import draw, fingerprint
 from ssl_cli.errors import UserError
+from ssl_cli.probes.frozen.features import scale
 from ssl_cli.probes.frozen.subject import FrozenModel
 from ssl_cli.probes.heads import LinearHead, RidgeHead
 from ssl_cli.probes.progress import tracked
@@ -44,6 +45,13 @@ class Features:
     # For probes that need "mixed" images, without features:
     labelled: Split | None = None  # the train images whose label may be used
     rest: Tensor = field(default_factory=lambda: torch.arange(0))  # [r] positions of the other train images
+
+    def scale(self) -> tuple[Tensor, Tensor]:
+        """Return mean and deviation [d] that the train features are standardised by, see `features.scale`."""
+        mean, std = scale(self.train.features)
+        if getattr(getattr(self.source, "network", None), "one_scale", False):
+            std = std.square().mean().sqrt().expand_as(std)
+        return mean, std
 
 
 @dataclass

@@ -60,7 +60,7 @@ class Cluster(Probe):
         train, test = (s.features.cpu() for s in (features.train, features.test))
         truth, classes = features.test.labels.cpu(), features.classes
         if classes < 2 or len(train) < classes:
-            self.notices = ["cluster probe: left out, for it needs two classes and as many train images as classes"]
+            self.notices = ["cluster probe: left out, for it needs two classes and as many train inputs as classes"]
             return []
         if self.normalise:
             train, test = F.normalize(train, dim=1), F.normalize(test, dim=1)

@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_cli.probes.base import Features, Probe, Result, Split, check_budgets, check_penalties, fewer_draws
-from ssl_cli.probes.frozen.features import scale
 from ssl_cli.probes.heads import LinearHead
 from ssl_cli.probes.solvers.logistic import MANY, fit_logistic
 
@@ -54,7 +53,7 @@ class Linear(Probe):
     def run(self, features: Features) -> list[Result]:
         """Score the test split at each budget; see `Probe.run`. A budget that cannot be fitted becomes a notice."""
         if len(self.penalties) > 1 and not len(features.val.labels):
-            self.notices = ["linear probe: left out, for its penalty is chosen on val, which has no labelled image"]
+            self.notices = ["linear probe: left out, for its penalty is chosen on val, which has no label"]
             return []
         self.notices = []
         count = fewer_draws(self.count, features.classes, MANY)
@@ -100,8 +99,8 @@ class Linear(Probe):
         """
         train = features.train
         x, y = train.features[drawn], train.labels[drawn]  # [G, n, d], [G, n]
-        # From all training features, not from the few drawn: the scale needs no label, and ten images are too few.
-        mean, std = scale(train.features)
+        # From all training features, not from the few drawn: the scale needs no label, and ten inputs are too few.
+        mean, std = features.scale()
         x = (x - mean).div_(std)
         penalties, max_iter = self._bounded(features.classes, y.shape[1])
         weight, bias = fit_logistic(x, y, features.classes, torch.tensor(penalties), max_iter, self.tol)

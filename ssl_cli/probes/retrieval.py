@@ -106,7 +106,7 @@ class Retrieval(Probe):
         """Rank the test split; see `Probe.run`. The headline is ``map``, the mean average precision."""
         test, self.notices = features.test, []
         if features.classes < 2:
-            self.notices = ["retrieval probe: left out, for the images have no classes"]
+            self.notices = ["retrieval probe: left out, for there are no classes"]
             return []
         alone = torch.bincount(test.labels, minlength=features.classes)[test.labels] < 2
         queries = torch.nonzero(~alone).flatten()

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from experiments import CONF
+from experiments import options
 from exported import needs, shown, subject
 from PIL import Image
 
@@ -25,7 +25,7 @@ def shallow(monkeypatch):
 
 
 QUICK = ("convnet_plain", "resnet18", "vit_small_images")  # one of each kind; the other backbones are as these
-NAMES = sorted(file.stem for file in (CONF / "backbone").glob("*.yaml"))
+NAMES = options("backbone")
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in NAMES])

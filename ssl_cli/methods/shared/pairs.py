@@ -20,8 +20,8 @@ def require_labels(what: str, data: DataInfo, instead: str) -> None:
     """Raise `UserError` unless images of at least two classes are labelled: one class has no negatives."""
     if len(data.classes) < 2 or data.labelled == 0:
         raise UserError(
-            f"{what} needs labels of at least two classes; {data.name} has {data.labelled} labelled images of "
-            f"{len(data.classes)}: put the images into one folder a class, or {instead}"
+            f"{what} needs labels of at least two classes; {data.name} has {data.labelled} labelled {data.noun}s of "
+            f"{len(data.classes)}: {data.how_to_label}, or {instead}"
         )
 
 

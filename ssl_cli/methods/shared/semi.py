@@ -12,13 +12,14 @@ def check_labels(data: DataInfo, method: str) -> None:
     """Raise ``UserError`` unless some train images have a usable label and some have none."""
     if len(data.classes) < 2:
         raise UserError(
-            f"method={method} needs labels of at least two classes; {data.name} has {len(data.classes)}: put some "
-            "images into one folder a class, or choose a method that needs no label (method=simclr)"
+            f"method={method} needs labels of at least two classes; {data.name} has {len(data.classes)}: "
+            f"{data.how_to_label}, or choose a method that needs no label (method=simclr)"
         )
     if data.labelled == data.train_size:
         raise UserError(
-            f"dataset.labels leaves no image of {data.name} unlabelled: method={method} learns from some labels and "
-            "from the rest of the images; write dataset.labels=10/class, or method=supervised to use all labels"
+            f"dataset.labels leaves no {data.noun} of {data.name} unlabelled: method={method} learns from some "
+            f"labels and from the rest of the {data.noun}s; write dataset.labels=10/class, or "
+            "method=supervised to use all labels"
         )
 
 

@@ -5,7 +5,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-RAW = {"pixels": "raw pixels", "raw": "raw inputs"}  # names of baselines without a network, and their words
+RAW = {  # names of baselines without a network, and their words
+    "pixels": "raw pixels",
+    "tfidf": "TF-IDF",
+    "frames": "averaged frames",
+    "raw": "raw inputs",
+}
 BEFORE = "before"  # the model of a row: the network as a run was given it, before training
 BASELINES = (*RAW, "random", BEFORE)  # models in a run's rows that the run has not trained
 
