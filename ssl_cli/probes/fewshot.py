@@ -99,7 +99,7 @@ class FewShot(Probe):
             ways = min(self.ways, len(large))
             if ways < 2:
                 self.notices.append(
-                    f"fewshot probe with {shots} shots: left out, for no two classes have more {features.noun}s"
+                    f"fewshot probe with {shots} shots: left out, because no two classes have more {features.noun}s"
                 )
                 continue
             queries = min(self.queries, min(len(m) for m in large) - shots)

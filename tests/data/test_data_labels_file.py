@@ -184,7 +184,7 @@ def test_test_images_elsewhere_of_classes_that_are_folders(tmp_path):
     (tmp_path / "images/test/cat").mkdir(parents=True)
     for split in ("train", "test"):
         Picture.new("L", (8, 8)).save(tmp_path / f"images/{split}/cat/1.png")
-    with pytest.raises(UserError, match="has a test split, and dataset.test_root=.* leave one away"):
+    with pytest.raises(UserError, match="has a test split, and dataset.test_root=.* leave one out"):
         folder.load(root, layout="splits", test_root=tests, reading=3)
 
 

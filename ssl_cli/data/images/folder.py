@@ -168,7 +168,7 @@ def _listed(
 ) -> Listing:
     """Return the images, with classes and splits from a table, or from their folders."""
     if reading == 1 and (labels_file is not None or tests is not None):
-        raise UserError("dataset.reading=1 knows no dataset.labels_file and no dataset.test_root; leave it away")
+        raise UserError("dataset.reading=1 knows no dataset.labels_file and no dataset.test_root; leave it out")
     if labels_file is not None:
         return annotated(folder, layout, Path(str(labels_file)).expanduser(), columns, on_error, tests, audited)
     for kind in ("label", "split", "group"):
