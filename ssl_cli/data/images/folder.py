@@ -196,9 +196,7 @@ def _checked_ranges(value_range: Any) -> Ranges:
     for key, pair in ranges.items():
         listed = key in ("all", "integer", "float") and isinstance(pair, Sequence) and len(pair) == 2
         if not listed or not all(isinstance(n, (int, float)) and math.isfinite(n) for n in pair) or pair[0] >= pair[1]:
-            raise UserError(
-                f"dataset.value_range={value_range} is not [low,high], two numbers of which the first is lower"
-            )
+            raise UserError(f"dataset.value_range={value_range} is not [low,high], two numbers with low below high")
     return {key: (float(low), float(high)) for key, (low, high) in ranges.items()}
 
 
