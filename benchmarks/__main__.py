@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import augmentation, files, limit, page, probing, quality, quality_peer, startup, step, wall
+from benchmarks import augmentation, features, files, limit, page, probing, quality, quality_peer, startup, step, wall
 from benchmarks.harness import machine
 
 ROWS = {  # name -> what it measures, how
@@ -22,6 +22,7 @@ ROWS = {  # name -> what it measures, how
     "files_224": ("A folder of photos, 224x224", files.large),
     "files_camera": ("A folder of photos of 12 megapixels", files.camera),
     "mapped": ("A cache larger than memory", files.streaming),
+    "features": ("Features of photos of a frozen network, 224x224", features.measure),
     "linear": ("Linear probe, 50,000 x 512", probing.linear),
     "knn": ("kNN probe, 50,000 x 10,000 x 512", probing.knn),
     "quality_cost": ("What an image costs, by network and size of its views", quality.costs),

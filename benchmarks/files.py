@@ -107,7 +107,8 @@ def streaming(options) -> dict:
     return {"ratios": [], "table": table, "notes": notes}
 
 
-def _listing(data: str) -> tuple:
+def listing(data: str) -> tuple:
+    """Return the folder and the names of its train images."""
     from pathlib import Path
 
     from ssl_cli.data.images.files.layout import list_images
@@ -127,7 +128,7 @@ def first_pass(data: str, size: int, whole: bool = False):
     def once() -> dict[str, float]:
         with tempfile.TemporaryDirectory() as cache:
             began = time.perf_counter()
-            root, names = _listing(data)
+            root, names = listing(data)
             storage.store(root, names, size, 3, cache_dir=Path(cache), whole=whole)
             seconds = time.perf_counter() - began
         return {"us": 1e6 * seconds / len(names), "images": len(names)}
@@ -141,7 +142,7 @@ def _loader(data: str, size: int, batch: int, whole: bool):
     from ssl_cli.data.images.files import storage
     from ssl_cli.data.loader import Loader
 
-    root, names = _listing(data)
+    root, names = listing(data)
     images, *_ = storage.store(root, names, size, 3, whole=whole)
     positions, steps = torch.arange(len(images)), len(images) // batch
     setting = {"batch_size": batch, "steps_per_epoch": steps, "seed": 0, "device": torch.device("cpu")}
@@ -179,12 +180,12 @@ def next_command(data: str):
     """Return what a second command does before it has its images: list, compare with the cache, read."""
     from ssl_cli.data.images.files import storage
 
-    root, names = _listing(data)
+    root, names = listing(data)
     storage.store(root, names, 32, 3)
 
     def once() -> dict[str, float]:
         began = time.perf_counter()
-        root, names = _listing(data)
+        root, names = listing(data)
         storage.store(root, names, 32, 3)
         return {"us": 1e6 * (time.perf_counter() - began) / len(names)}
 

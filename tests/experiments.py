@@ -13,6 +13,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from ssl_cli.config.jobs import slug
+from ssl_cli.config.kinds import files, listed
 from ssl_cli.config.paths import conf_dir
 from ssl_cli.config.schema import SCHEMAS
 from ssl_cli.data.images.info import ImageInfo
@@ -23,6 +24,11 @@ from ssl_cli.training import loop
 
 CONF = conf_dir()
 SMALL = ["trainer.batch_size=64", "trainer.threads=1", "trainer.log_every=1", "trainer.precision=fp32"]
+
+
+def options(group: str, kind: str = "image") -> list[str]:
+    """Return the options of a group in conf/ that are for a kind of input."""
+    return [file.stem for file in files([CONF], group) if kind in listed(file, "_kinds_", [kind])]
 
 
 def composed(command: str, overrides: Sequence[str]) -> DictConfig:

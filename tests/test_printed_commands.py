@@ -15,6 +15,7 @@ import ssl_cli
 from ssl_cli.config import texts
 from ssl_cli.config.jobs import sweep_command
 from ssl_cli.config.paths import conf_dir
+from ssl_cli.data.images.base import ImageData
 from ssl_cli.errors import UserError
 from ssl_cli.runs.directory import RunDir, resume_command
 
@@ -53,7 +54,8 @@ def test_to_go_on_with_a_run_and_a_sweep(tmp_path, monkeypatch):
 def test_at_the_end_of_a_run(capsys):
     from ssl_cli.training.run import conclude
 
-    conclude(SimpleNamespace(info=SimpleNamespace(classes=()), total_steps=1), RunDir(Path(ODD)), [], 1.0)
+    experiment = SimpleNamespace(info=SimpleNamespace(classes=()), data=ImageData, total_steps=1)
+    conclude(experiment, RunDir(Path(ODD)), [], 1.0)
     out = capsys.readouterr().out
     probe, report = (pasted(re.search(f"{head}: (.*)", out)[1]) for head in ("next", "look"))
     assert probe == (

@@ -61,7 +61,7 @@ def subject(file: Path, config: DictConfig) -> Subject:
     Raises:
         UserError: the checkpoint is refused as by `rebuild`, or no head can be fitted.
     """
-    what = f"ssl export to={config.to}"
+    what = f"`ssl export to={config.to}`"
     if config.head == "linear":
         opened = open_checkpoint(file, OmegaConf.create({**config, "dataset": None}))
         check_image(opened.info, what)

@@ -24,6 +24,7 @@ from ssl_cli.runs import checkpoint
 from ssl_cli.setup.own_images import own_images, stored_node, without_trained
 from ssl_cli.setup.parts import build_method
 from ssl_cli.system.device import choose_device, set_threads
+from ssl_cli.system.memory import keep_freed_memory
 from ssl_cli.system.transfer import striped_weights
 
 START = "start"  # the checkpoint at step 0 of a run whose backbone was trained before: what training is held against
@@ -132,6 +133,7 @@ def before_training(
 
 def open_model(file: Path, config: DictConfig) -> tuple[Rebuilt, torch.device]:
     """Rebuild the model of a checkpoint, strictly, frozen and on its device; see `open_checkpoint`."""
+    keep_freed_memory()
     set_threads(config.trainer.threads)
     device = choose_device(config.trainer.device)
     rebuilt = rebuild(file, config.trusted_modules)

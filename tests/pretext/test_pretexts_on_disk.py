@@ -2,16 +2,16 @@
 
 import pytest
 import torch
-from experiments import CONF, composed, tensors, train
+from experiments import CONF, composed, options, tensors, train
 from omegaconf import OmegaConf
 
 from ssl_cli.runs import checkpoint
 from ssl_cli.setup.prepare import prepare
 
 PRETEXTS = [
-    file.stem
-    for file in sorted((CONF / "pretext").glob("*.yaml"))
-    if "pseudo_labels" in OmegaConf.load(file).get("_gives_", [])
+    name
+    for name in options("pretext")
+    if "pseudo_labels" in OmegaConf.load(CONF / "pretext" / f"{name}.yaml").get("_gives_", [])
 ]
 SHAPES = ["dataset=shapes", "dataset.num_images=280", "method=predict", "backbone.widths=[8,16,32]"]
 

@@ -3,10 +3,14 @@ import pytest
 import torch
 from experiments import image_info
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from ssl_cli.backbones.base import Backbone
 from ssl_cli.backbones.convnet import ConvNet
+from ssl_cli.backbones.timm import Timm
 from ssl_cli.data.images.raw import pixels
 from ssl_cli.probes.frozen.features import extract, fingerprint
+from ssl_cli.probes.frozen.folded import FoldedConv, folded
 
 INFO = image_info(1, 16, (0.5,), (0.25,))
 
@@ -103,3 +107,80 @@ def test_fingerprint_sees_one_weight_one_buffer_and_a_name(backbone):
 def test_fingerprint_ignores_the_memory_format(backbone):
     before = fingerprint(backbone)
     assert fingerprint(backbone.to(memory_format=torch.channels_last)) == before
+
+
+def stirred(network):
+    """BatchNorms as training leaves them."""
+    torch.manual_seed(0)
+    for part in network.modules():
+        if isinstance(part, _BatchNorm):
+            part.running_mean.normal_(0, 0.3), part.running_var.uniform_(0.5, 2)
+            nn.init.uniform_(part.weight, 0.5, 1.5), nn.init.normal_(part.bias)
+    return network.eval()
+
+
+@pytest.mark.parametrize(
+    ("make", "side", "count"),
+    [
+        (lambda: ConvNet(3, widths=(4, 8, 8)), 16, 5),
+        (lambda: ConvNet(3, widths=(4, 8), split_norms=2), 16, 3),
+        (lambda: Timm(3, 48, "resnet18"), 48, 20),
+        (lambda: Timm(3, 49, "tf_efficientnet_lite0"), 49, 49),
+    ],
+)
+def test_folded_norms_leave_the_features_as_they_are(make, side, count):
+    backbone = stirred(make())
+    before, x = fingerprint(backbone), torch.randn(3, 3, side, side)
+    quick = folded(backbone, x)
+    assert sum(isinstance(part, FoldedConv) for part in quick.modules()) == count
+    assert not any(isinstance(part, _BatchNorm) for part in quick.modules())
+    with torch.inference_mode():
+        expected = backbone(x)
+        for form in (torch.channels_last, torch.preserve_format):
+            difference = (quick(x.contiguous(memory_format=form)) - expected).abs().max()
+            assert difference < 1e-4 * expected.abs().max()
+    assert fingerprint(backbone) == before
+    assert all(p.requires_grad for p in backbone.parameters())
+
+
+class Own(Backbone):
+    def __init__(self, forward):
+        super().__init__()
+        self.conv, self.norm, self.way = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), forward
+
+    def forward(self, x):
+        return self.way(self, x).mean((2, 3))
+
+
+def test_what_cannot_be_folded_runs_as_it_is(monkeypatch):
+    def of_images(net, x):
+        return net.norm(net.conv(x)) if x.sum() > 0 else x
+
+    def used_twice(net, x):
+        return net.norm(y := net.conv(x)) + y
+
+    x = torch.rand(1, 1, 8, 8)
+    for backbone in (ConvNet(1, norm="group", widths=(8, 8)), Own(of_images), Own(used_twice)):
+        assert folded(backbone.eval(), x) is backbone
+    plain = Own(lambda net, x: net.norm(net.conv(x))).eval()
+    assert folded(plain, x) is not plain
+    assert folded(plain, x.to("meta")) is plain  # not on a CPU
+    monkeypatch.setattr("ssl_cli.probes.frozen.folded.TOLERANCE", -1.0)  # a trial that fails
+    assert folded(plain, x) is plain
+
+
+def test_a_summand_is_what_it_was_when_it_is_added():
+    def in_place(net, x):  # the summand changes after the convolution
+        y = net.norm(net.conv(x))
+        z = x[:, :, 1:-1, 1:-1]
+        x.add_(1)
+        return z + y
+
+    for way in (
+        in_place,
+        lambda net, x: net.norm(net.conv(x)) + x[:, :, 1:-1, 1:-1],
+        lambda net, x: net.norm(net.conv(x)) + 1,
+    ):
+        backbone, x = stirred(Own(way)), torch.rand(1, 1, 8, 8)
+        expected = backbone(x.clone())
+        torch.testing.assert_close(folded(backbone, x)(x.clone()), expected)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ssl_cli.backbones.base import evaluating
 from ssl_cli.data.info import DataInfo
+from ssl_cli.probes.frozen.folded import folded
 from ssl_cli.probes.progress import tracked
 from ssl_cli.system.transfer import striped
 
@@ -38,7 +39,9 @@ def extract(
     if not len(positions):
         return torch.empty(0, backbone.dim)
     batches = tracked(positions.cpu().split(batch_size or info.at_once))
-    return features_of(backbone, (info.to_input(inputs[batch].to(device)) for batch in batches))
+    with evaluating(backbone):
+        quick = folded(backbone, info.to_input(inputs[positions[:1].cpu()].to(device)))
+        return features_of(quick, (info.to_input(inputs[batch].to(device)) for batch in batches))
 
 
 def features_of(backbone: nn.Module, batches: Iterable[Tensor]) -> Tensor:

@@ -17,6 +17,7 @@ from ssl_cli.data.base import Raw
 from ssl_cli.data.info import DataInfo
 from ssl_cli.probes.frozen.cache import FeatureCache
 from ssl_cli.probes.frozen.features import extract, fingerprint
+from ssl_cli.probes.frozen.folded import VERSION
 from ssl_cli.probes.frozen.networks import Layer
 
 
@@ -68,7 +69,7 @@ class FrozenModel:
         self._weights = self._weights or fingerprint(self.network)
         inner = self.network.backbone if isinstance(self.network, Layer) else self.network
         layer = self.network.layer if isinstance(self.network, Layer) else None
-        facts = (__version__, torch.__version__, self.device.type, self._weights, layer, *self.info.made_by)
+        facts = (__version__, VERSION, torch.__version__, self.device.type, self._weights, layer, *self.info.made_by)
         digest = hashlib.sha256(repr((facts, inputs.shape[1:], type(inner).__qualname__)).encode())
         with contextlib.suppress(OSError, TypeError):
             digest.update(Path(inspect.getfile(type(inner))).read_bytes())

@@ -18,6 +18,7 @@ from ssl_cli.setup.own_images import stored_node
 from ssl_cli.setup.parts import build_pretext
 from ssl_cli.setup.restore import rebuild_newest
 from ssl_cli.system.device import choose_device
+from ssl_cli.system.memory import keep_freed_memory
 
 SHOWN = 500  # images on the plane
 BANK = 5000  # train images among which neighbours are searched
@@ -63,21 +64,22 @@ def inspect_run(run: Path, root: str | None, trusted: list[str], tell: Callable[
     Raises:
         UserError: one line about why not: no checkpoint, images gone or changed, foreign code.
     """
+    keep_freed_memory()
     rebuilt = rebuild_newest(run, trusted)
     config, info = rebuilt.config, rebuilt.info
     node = OmegaConf.to_container(config.dataset, resolve=True)
     node = stored_node(node, run, root)
-    tell(f"images of {info.name}")
+    tell(f"{info.noun}s of {info.name}")
     with blaming_config(run / "checkpoints"):
         data, pretext = load(node, info.seen_own), build_pretext(config, info)
     if split_fingerprint(data) != info.splits:
-        raise UserError(f"the images of {info.name} are not those that the run was trained on")
+        raise UserError(f"the {info.noun}s of {info.name} are not those that the run was trained on")
     device = choose_device("auto")
     backbone = rebuilt.method.to(device).measured.requires_grad_(False)
 
     split, at = shown_images(data)
     bank = sample(data.splits["train"], BANK, seed=1)
-    tell(f"features of {len(at)} {split} and {len(bank)} train images")
+    tell(f"features of {len(at)} {split} and {len(bank)} train {info.noun}s")
     features, keys = (extract(backbone, data.inputs, p, info, device) for p in (at, bank))
     neighbours = nearest(at[:QUERIES], features[:QUERIES], bank, keys, NEIGHBOURS)
     step, root = rebuilt.state["progress"]["step"], node.get("root")

@@ -65,7 +65,7 @@ def annotated(
         used[kind] = column(table, kind, named, needed=False, taken=list(used.values()))
     says = {kind: _cells(table, name) for kind, name in used.items()}
     several = several_labels(says["label"].values())
-    says["split"] = _as_splits(table, used["split"], says["split"])
+    says["split"] = as_splits(table, used["split"], says["split"])
     listing = list_files(root, layout, used["split"] is not None, test_root)
     if not listing.entries:
         return listing
@@ -134,7 +134,7 @@ def _cells(table: Table, name: str | None) -> dict[int, str]:
     return {line: written[cell] for line, cell in cells.items()}
 
 
-def _as_splits(table: Table, name: str | None, cells: Mapping[int, str]) -> dict[int, str]:
+def as_splits(table: Table, name: str | None, cells: Mapping[int, str]) -> dict[int, str]:
     """Return ``train``, ``val``, ``test`` or ``unlabelled`` for each cell of the column of splits."""
     means = {cell: meaning(cell) for cell in cells.values()}
     for line, cell in cells.items():

@@ -172,7 +172,7 @@ def _write(path: Path, batches: Batches, shape: tuple[int, ...]) -> None:
         raise OSError(f"only {free / 1e9:.2f} GB are free")
     shapes, broken, seen, filled, checksum = [], {}, Counter(), 0, 0
     with atomic.replacing(path.with_suffix(".npy")) as file:
-        _write_header(file, (filled, *shape[1:]))
+        write_header(file, (filled, *shape[1:]))
         for batch in batches:
             pixels = np.ascontiguousarray(batch.pixels)
             file.write(pixels.data)
@@ -182,15 +182,15 @@ def _write(path: Path, batches: Batches, shape: tuple[int, ...]) -> None:
             broken |= batch.broken
             seen += batch.seen
         file.seek(0)
-        _write_header(file, (filled, *shape[1:]))  # numpy pads headers so that the first axis may grow in place
+        write_header(file, (filled, *shape[1:]))  # numpy pads headers so that the first axis may grow in place
     told = {"broken": broken, "seen": list(seen.items()), "crc32": checksum}
     if len(shape) == 1:
         told |= {"heights": [height for height, _ in shapes], "widths": [width for _, width in shapes]}
     atomic.write_json(path.with_suffix(".json"), told)  # last: where it is, the pair is whole
-    _remove_superseded(path)
+    remove_superseded(path)
 
 
-def _remove_superseded(path: Path) -> None:
+def remove_superseded(path: Path) -> None:
     """Remove the caches of what the same folder held before; a process that still maps one keeps its content."""
     place = path.name.split("-")[0]
     for other in path.parent.glob(f"{place}-*"):
@@ -199,5 +199,6 @@ def _remove_superseded(path: Path) -> None:
                 other.unlink()
 
 
-def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+def write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """Write the header of a file of numpy with an array of bytes."""
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})

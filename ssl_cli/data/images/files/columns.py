@@ -13,6 +13,7 @@ from ssl_cli.errors import UserError
 USUAL = {  # in small letters and digits; the first in a row is looked for first
     "file": "file filename filepath path image imagename imagepath imagefile imageid img imgname imgpath imgid name id",
     "label": "label labels class classname classlabel category categoryname target y choice",
+    "text": "text texts sentence content document body review message comment abstract description title",
     "split": "split set subset partition",
     "group": "group groupid patient patientid subject subjectid participant participantid case caseid video videoid "
     "site siteid",

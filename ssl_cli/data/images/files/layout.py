@@ -14,9 +14,7 @@ from ssl_cli.errors import UserError
 Reader = Callable[[Tree, str, str], tuple[list[Entry], list[str]]]  # of a folder that is a split, with notes
 
 
-def list_images(
-    root: Path, layout: str, reading: int, test_root: Path | None = None, audited: bool = False
-) -> Listing:
+def list_images(root: Path, layout: str, reading: int, test_root: Path | None = None, audited: bool = False) -> Listing:
     """List the images below a folder.
 
     Args:

@@ -60,7 +60,7 @@ def store(
     """
     files = [os.fspath(root / name) for name in names]
     how = f"{DECODE_VERSION}.{reading} {size}{' whole' * whole} {channels} {sorted(known.items())} {max_pixels}"
-    path = (cache_dir or cache.user_cache_dir() / "images") / _key(root, names, how)
+    path = (cache_dir or cache.user_cache_dir() / "images") / key(root, names, how)
     shape: tuple[int, ...] = (len(names), channels, size, size)
     if whole:
         with pixels_allowed(max_pixels):
@@ -113,7 +113,7 @@ def _in_memory(path: Path, batches: Batches, shape: tuple[int, ...]) -> Stored:
     return Stored(cache.as_images(torch.from_numpy(result.pixels), result.shapes), result.broken, result.seen)
 
 
-def _key(root: Path, names: Sequence[str], how: str) -> str:
+def key(root: Path, names: Sequence[str], how: str) -> str:
     """Name what the stored pixels depend on, without reading any image: PLACE-CONTENT, of which only one is kept."""
     place = hashlib.sha256(f"{how} ".encode() + os.fsencode(root.resolve()))
     content = hashlib.sha256()

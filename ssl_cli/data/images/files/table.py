@@ -48,7 +48,7 @@ class Table:
         return {line: row[at].strip() for line, row in self.rows.items()}
 
 
-def read_table(file: Path, setting: str, example: str) -> Table:
+def read_table(file: Path, setting: str, example: str, noun: str = "image", columns: int = 2) -> Table:
     """Read a table in UTF-8, by the separator that makes most columns of it: a comma, a semicolon or a tab.
 
     A byte order mark is left out, quoted cells may hold separators and line ends, empty rows and empty columns at the
@@ -58,6 +58,8 @@ def read_table(file: Path, setting: str, example: str) -> Table:
         file: the table.
         setting: that names it, for errors: ``dataset.targets``.
         example: of a header, for errors: ``file,age``.
+        noun: what a row is of, for errors.
+        columns: that there must be, at least.
 
     Raises:
         UserError: the file cannot be read, is in another encoding (which the message names) or no table, a row has
@@ -74,11 +76,11 @@ def read_table(file: Path, setting: str, example: str) -> Table:
         tables = [_separated(text[said.end() if said else 0 :], s) for s in (said[1] if said else SEPARATORS)]
     except csv.Error as error:
         raise UserError(f"{named} is no table: {error}") from error
-    header, rows = max(tables, key=lambda table: (_is_even(*table), len(table[0])))
+    header, rows = max(tables, key=lambda table: (_is_even(*table), len(table[0]), _fits(*table)))
     rows = {line + bool(said): row for line, row in rows.items()}
-    if len(header) < 2 or not rows:
+    if len(header) < columns or not rows:
         raise UserError(
-            f"{named} needs a header such as {example} and a row for each image, separated by commas, semicolons or "
+            f"{named} needs a header such as {example} and a row for each {noun}, separated by commas, semicolons or "
             "tabs"
         )
     for name in filter(None, header):
@@ -93,7 +95,7 @@ def read_table(file: Path, setting: str, example: str) -> Table:
 def _separated(text: str, separator: str) -> tuple[list[str], dict[int, list[str]]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     header = [name.strip() for name in next((row for row in reader if any(map(str.strip, row))), [])]
-    if len(header) < 2:
+    if not header:
         return header, {}
     rows = {reader.line_num: row for row in reader if any(map(str.strip, row))}  # noqa: B035 (it counts)
     width = max(len(header), *map(len, rows.values())) if rows else len(header)
@@ -103,7 +105,11 @@ def _separated(text: str, separator: str) -> tuple[list[str], dict[int, list[str
 
 
 def _is_even(header: Sequence[str], rows: dict[int, list[str]]) -> bool:
-    return len(header) > 1 and all(len(row) == len(header) for row in rows.values())
+    return len(header) > 1 and _fits(header, rows)
+
+
+def _fits(header: Sequence[str], rows: dict[int, list[str]]) -> bool:
+    return all(len(row) == len(header) for row in rows.values())
 
 
 def _decoded(content: bytes, named: str) -> str:

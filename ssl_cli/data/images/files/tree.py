@@ -3,7 +3,7 @@
 import functools
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,14 +40,15 @@ class Tree:
     Args:
         root: the folder.
         without: a folder in it that is left out; None: none.
+        endings: of the files that count, in small letters; None: those of images.
 
     Raises:
         UserError: from every method, if a folder cannot be read.
     """
 
-    def __init__(self, root: Path, without: Path | None = None):
+    def __init__(self, root: Path, without: Path | None = None, endings: Collection[str] | None = None):
         register_plug_ins()
-        self.root, self.suffixes = root, suffixes()
+        self.root, self.suffixes = root, suffixes() if endings is None else endings
         self.without = None if without is None else os.path.realpath(without)
         self.left_out: dict[str, dict[str, str]] = {}  # reason -> path -> name or ending
         self._listed = functools.cache(self._list)
