@@ -1,5 +1,6 @@
 """Shared by all tests: the command line as a user runs it, and small experiments without it."""
 
+import gc
 import json
 import os
 import shutil
@@ -38,6 +39,17 @@ def pytest_configure_node(node) -> None:
 def pytest_configure(config) -> None:
     if workerinput := getattr(config, "workerinput", None):
         warm.share(workerinput["shared"])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Spare the collector of garbage all that is imported, now and in each later round: it stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

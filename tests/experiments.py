@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import composition  # noqa: F401
+import read_once  # noqa: F401
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore

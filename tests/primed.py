@@ -14,8 +14,12 @@ from ssl_cli.config.jobs import slug
 from ssl_cli.config.paths import conf_dir
 from ssl_cli.config.schema import SCHEMAS
 
+FEW_PROBES = ["~probes.linear", "~probes.propagate"]
 MOST = {
-    "train": [[], ["dataset=shapes"], ["method=simclr"], ["method=simclr", "dataset=shapes"], ["method=supervised"]],
+    "train": [
+        *([], ["dataset=shapes"], ["method=simclr"], ["method=simclr", "dataset=shapes"], ["method=supervised"]),
+        *(["method=moco", "dataset=shapes"], ["method=moco", "dataset=shapes", *FEW_PROBES], FEW_PROBES),
+    ],
     "probe": [["probe=knn"], ["probe=linear"]],
 }
 

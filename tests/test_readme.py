@@ -35,6 +35,7 @@ GROUPS = [
 FEW = ["dataset.num_images=200", "dataset.storage_size=16"]
 SHORT = [
     *("trainer.max_steps=2", "trainer.batch_size=16", "probes.linear.labels=[all]", "probes.linear.penalties=[0.01]"),
+    "probes.propagate.draws=2",
 ]
 NARROW = ["backbone.widths=[4,8]"]
 CLIPS = ["dataset.num_clips=96", "dataset.storage_size=16"]

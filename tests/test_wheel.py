@@ -38,7 +38,7 @@ def test_the_wheel_brings_its_configs_and_runs_anywhere(tmp_path):
     (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
     where = run(python, "-c", "import ssl_cli; print(ssl_cli.__file__)", cwd=elsewhere)
     assert str(packages) in where
-    quick = ["trainer.max_steps=1", "trainer.batch_size=16", "probes.linear.labels=[all]"]
+    quick = ["trainer.max_steps=1", "trainer.batch_size=16", "probes.linear=null", "probes.propagate=null"]
     out = run(python, "-m", "ssl_cli", "train", "method=simclr", *quick, cwd=elsewhere)
     assert "simclr" in out and len(list(elsewhere.glob("outputs/*/*/summary.json"))) == 1
     assert "resnet18" in run(python, "-m", "ssl_cli", "train", "--help", cwd=elsewhere)

@@ -28,7 +28,7 @@ OTHERS = [  # an optimizer imports the first, which takes seconds; a report the 
     *("matplotlib.pyplot", "matplotlib.backends.backend_svg", "sklearn.manifold", "sklearn.cluster", "jinja2"),
 ]
 if FORKS:
-    CONTEXT.set_forkserver_preload([*OURS, *OTHERS, "primed"])
+    CONTEXT.set_forkserver_preload([*OURS, *OTHERS, "read_once", "primed"])
 SHARED = ("_forkserver_address", "_forkserver_authkey")  # the second from Python 3.14 on
 COMMANDS = [
     f"ssl_cli.commands.{name}" for name in ("train", "probe", "predict", "pick", "audit", "embed", "export", "views")

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 LEVELS = ((8, 4), (16, 4))  # side in pixels, steps
-LARGEST = 0.15  # change of scale, and shift in halves of a side: a crop by a tenth needs 0.11 of each
+REACH = 0.2  # change of scale, and shift in halves of a side, that is tried: a crop by a tenth has 0.11 of each
 DAMPING = 1e-3
 HOPEFUL = 0.3  # likeness after a coarse fit that is worth a finer one
 EDGES = 480  # of an image of 32 pixels, which `enough` speaks of
@@ -72,7 +72,7 @@ def _fitted(a: Tensor, b: Tensor, place: Tensor, steps: int) -> Tensor:
         found = torch.linalg.solve(normal, (weighted @ target[:, :, None])[..., 0] * scale) * scale
         gain = found[:, :1]
         change = torch.where(gain.abs() > 0.2, found[:, 2:] / gain, 0.0).nan_to_num()
-        place = (place + change).clamp(-LARGEST, LARGEST)
+        place = (place + change).clamp(-REACH, REACH)
     return place
 
 

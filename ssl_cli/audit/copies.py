@@ -11,7 +11,7 @@ from ssl_cli.audit.descriptors import candidates, described
 from ssl_cli.audit.tangents import Tangents
 from ssl_cli.probes.progress import measuring, tracked
 
-# Chosen on 10,000 train images of CIFAR-10, half of which had copies: see docs/audit.md.
+# Chosen on 10,000 train files of CIFAR-10 with planted copies: see docs/audit.md.
 MOST, LOOKS_LIKE = 24, 0.7  # pairs an image that are looked at, and their least cosine
 SHARE = 0.74  # that lies in the plane of the other
 NEAR, EQUAL = 0.9, 0.98  # correlation of the edges once one is aligned to the other; of pairs that could be equal

@@ -147,4 +147,4 @@ def keep(file: Path, findings: Sequence[Finding]) -> None:
         replace(place, as_csv(findings))
         print(f"for ssl report: {place}")
     except OSError as error:
-        print(f"note: ssl report will not show this: cannot write {place}: {error.strerror}")
+        print(f"note: `ssl report` will not show this: cannot write {place}: {error.strerror}")

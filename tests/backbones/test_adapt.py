@@ -85,7 +85,11 @@ def test_kept_norms_keep_their_statistics():
         assert buffer.equal(before[name]) == (id(buffer) not in last), name
 
 
-@pytest.mark.parametrize("make", [lambda: ConvNet(3, [8, 16]), lambda: ResNet(3), lambda: ViT(3, depth=2)])
+@pytest.mark.parametrize(
+    "make",
+    [lambda: ConvNet(3, [8, 16]), pytest.param(lambda: ResNet(3), marks=pytest.mark.slow), lambda: ViT(3, depth=2)],
+    ids=["convnet", "resnet", "vit"],
+)
 def test_lora_begins_without_effect_and_merges_into_plain_weights(make):
     pytest.importorskip("peft")
     torch.manual_seed(0)

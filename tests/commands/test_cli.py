@@ -137,7 +137,8 @@ def test_probe_on_another_data_set_makes_it_fit_and_says_so(ssl, trained):
 
 
 def test_last_is_the_latest_run_below_outputs(ssl):
-    quick = ["trainer.max_steps=1", "trainer.batch_size=64", "~probes.linear", "backbone.widths=[8,16]"]
+    quick = ["trainer.max_steps=1", "trainer.batch_size=64", "backbone.widths=[8,16]"]
+    quick += ["~probes.linear", "~probes.propagate"]
     assert ssl("train", *quick).status == 0
     assert ssl("train", *quick, "method=supervised").status == 0
     outcome = ssl("probe", "ckpt=last", "probe=knn")
@@ -178,7 +179,8 @@ def test_a_sweep_gives_each_job_a_directory_and_one_failing_job_loses_no_other(s
 
 
 def test_an_interrupted_run_resumes_to_bitwise_the_same_weights(ssl, summary):
-    settings = ["train", "trainer.epochs=6", "trainer.batch_size=32", "backbone.widths=[8,16]", "~probes.linear"]
+    settings = ["train", "trainer.epochs=6", "trainer.batch_size=32", "backbone.widths=[8,16]"]
+    settings += ["~probes.linear", "~probes.propagate"]
     settings += ["dataset=shapes", "dataset.num_images=200", "dataset.storage_size=16"]
     straight = ssl(*settings, "hydra.run.dir=straight")
     assert straight.status == 0

@@ -85,7 +85,7 @@ def test_the_average_is_written_where_that_is_what_is_measured(tmp_path):
     assert about["method"] == "mean_teacher" and about["step"] == "3"
 
 
-@pytest.mark.parametrize("arch", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("arch", ["resnet18", pytest.param("resnet50", marks=pytest.mark.slow)])
 def test_torchvision_reads_a_resnet_by_the_lines_of_the_readme(tmp_path, arch):
     settings = [
         f"backbone={arch}",

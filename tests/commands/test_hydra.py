@@ -15,7 +15,7 @@ QUICK = [
     "trainer.max_steps=1",
     "trainer.batch_size=32",
     "trainer.threads=1",
-    "~probe@probes.linear",
+    *("~probe@probes.linear", "~probe@probes.propagate"),
 ]
 PLUG_INS = importlib.util.find_spec("hydra_plugins")
 needs_joblib = pytest.mark.skipif(

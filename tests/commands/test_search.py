@@ -16,7 +16,8 @@ from ssl_cli.runs.job import Job
 pytest.importorskip("optuna", reason="hydra-optuna-sweeper is not installed")
 
 SEARCH = ["-m", "hydra/sweeper=optuna", "hydra.sweeper.sampler.seed=1"]
-QUICK = ["trainer.max_steps=2", "trainer.batch_size=32", "trainer.threads=1", "~probe@probes.linear"]
+QUICK = ["trainer.max_steps=2", "trainer.batch_size=32", "trainer.threads=1"]
+QUICK += ["~probe@probes.linear", "~probe@probes.propagate"]
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ import copy
 import functools
 import re
 
+import composition
+import experiments
 import pytest
 from experiments import CONF, composed
 from omegaconf import OmegaConf
@@ -30,6 +32,13 @@ def overrides_for(group, option):
     where = f"{group}@probes.{option}" if group == "probe" else group
     plus = "+" if group == "probe" and option not in ("knn", "linear", "propagate") else ""
     return [f"{plus}{where}={option}", *MUST_BE_SET.get("folder" if option.endswith("imagenet") else option, [])]
+
+
+@pytest.mark.parametrize("command, typed", [("train", ["method=fixmatch", "trainer.epochs=2"]), ("probe", ["ckpt=x"])])
+def test_what_tests_compose_in_little_time_is_what_hydra_composes(command, typed):
+    quickly = OmegaConf.to_yaml(composed(command, typed))
+    with composition.hydra_alone():
+        assert OmegaConf.to_yaml(experiments._composed.__wrapped__(command, tuple(typed))) == quickly
 
 
 @pytest.mark.parametrize("group, option", OPTIONS, scope="module")

@@ -25,7 +25,8 @@ from ssl_cli.runs.job import Job
 STEPS = 12  # of 4 an epoch: a checkpoint every 4
 # Norms of their own: few messages, which a busy machine is slow with; and then rank 0's statistics must go to all.
 SMALL = ["backbone.widths=[8,16,32]", "trainer.synchronise_norms=false"]
-SHORT = [*SMALL, "trainer.batch_size=256", f"trainer.max_steps={STEPS}", "trainer.log_every=1", "~probes.linear"]
+SHORT = [*SMALL, "trainer.batch_size=256", f"trainer.max_steps={STEPS}", "trainer.log_every=1"]
+SHORT += ["~probes.linear", "~probes.propagate"]
 TRACKED = ["tracker=tensorboard"] if find_spec("tensorboard") else []
 TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "0", "--rdzv-backend", "c10d"]
 

@@ -28,7 +28,7 @@ QUICK = [
     "trainer.max_steps=8",
     "trainer.batch_size=256",
     "trainer.log_every=1",
-    "~probes.linear",
+    *("~probes.linear", "~probes.propagate"),
 ]
 
 

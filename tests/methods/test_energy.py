@@ -89,7 +89,7 @@ def test_chains_go_on_where_they_were_and_some_begin_again():
 
 @pytest.mark.parametrize("name", ["ebm", "jem"])
 def test_training_lowers_the_energy_of_data_against_noise(name):
-    model = built(name, "method.data_noise=0.0")
+    model = built(name, "method.data_noise=0.0", "method.steps=5")
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], 1e-3)
     batch = task()
     pixels = batch.views[0] * 0.25 + 0.3
@@ -110,7 +110,7 @@ def test_divergence_is_one_clear_error():
     for value in (1e4, math.nan, math.inf):
         with pytest.raises(RunError, match="energy diverges.*optimizer.lr"):
             check_energies(torch.tensor(value), 1000.0)
-    model = built("ebm", "method.alpha=0.0", "method.energy_limit=50")
+    model = built("ebm", "method.alpha=0.0", "method.energy_limit=50", "method.steps=5")
     optimizer = torch.optim.SGD(model.parameters(), 3.0)
     with pytest.raises(RunError, match="method.energy_limit=50"):
         for step in range(60):
@@ -135,7 +135,7 @@ def test_samples_are_shown():
 
 
 def test_jem_uses_labels_where_there_are_some():
-    model = built("jem").double()
+    model = built("jem", "method.steps=5").double()
     batch = task()
     batch.views = [batch.views[0].double()]
 

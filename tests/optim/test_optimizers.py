@@ -241,8 +241,9 @@ def test_a_step_without_the_compiler_is_the_same_step(kind):
 
 
 def test_training_never_waits_for_the_compilers_import(ssl):
-    few = ["backbone.widths=[8,16]", "trainer.max_steps=2", "~probes.linear", "optimizer=adamw"]
+    few = ["backbone.widths=[8,16]", "trainer.max_steps=2", "~probes.linear", "~probes.propagate", "optimizer=adamw"]
     outcome = ssl("train", "method=simclr", *few, process="fresh")
     assert outcome.status == 0, outcome.err
     assert "torch" in outcome.modules
-    assert not outcome.modules & {"torch._dynamo", "torchvision", "sympy"}
+    # Nor for what a small convnet on the digits does not need.
+    assert not outcome.modules & {"torch._dynamo", "torchvision", "sympy", "sklearn"}

@@ -160,7 +160,8 @@ def test_where_images_of_a_table_are_gone_and_labels_have_changed_the_rest_has_i
 
 
 def test_a_run_is_used_from_another_directory_and_after_a_move(ssl, image_folder):
-    small = ("trainer.epochs=1", "trainer.batch_size=8", "~probes.linear", "dataset.storage_size=16")
+    small = ("trainer.epochs=1", "trainer.batch_size=8", "dataset.storage_size=16")
+    small += ("~probes.linear", "~probes.propagate")
     done = ssl("train", "dataset=folder", "dataset.root=images", *small, "hydra.run.dir=a run,1")
     assert done.status == 0, done.err
     stored = OmegaConf.load(ssl.cwd / "a run,1/config.yaml")

@@ -119,8 +119,9 @@ def hold(module: str, name: str, number: int, directory: str, seconds: float) ->
 
 
 def arguments(method: str) -> list[str]:
-    """Return the command of a run of a family in ``run``, without the slow one of the probes."""
-    return ["train", f"method={method}", *SMALL, *FAMILIES[method], "~probes.linear", "hydra.run.dir=run"]
+    """Return the command of a run of a family in ``run``, without the slow ones of the probes."""
+    quick = ["~probes.linear", "~probes.propagate", "hydra.run.dir=run"]
+    return ["train", f"method={method}", *SMALL, *FAMILIES[method], *quick]
 
 
 def ends(run: Path) -> tuple[dict[str, torch.Tensor], list[tuple]]:

@@ -5,14 +5,14 @@ import io
 import os
 import signal
 import struct
-import subprocess
-import sys
+import time
 import zlib
 
 import numpy as np
 import pytest
 from forks import generator
 from PIL import Image
+from warm import start
 
 from ssl_cli.data.images import folder
 from ssl_cli.errors import UserError
@@ -147,27 +147,30 @@ def test_a_changed_folder_is_not_read_from_its_old_cache(tmp_path):
     assert first.images[:, 0, 0, 0].tolist() == [0, 10, 20] and second.images[:, 0, 0, 0].tolist() == [0, 200, 20]
 
 
+def build(place, number):
+    """Load the images when another process is about to, too, and leave the sum of what there is."""
+    (place / f"here-{number}").touch()
+    while len(list(place.glob("here-*"))) < 2:
+        time.sleep(0.001)
+    (place / f"sum-{number}").write_text(sum_of_images(place))
+
+
+def sum_of_images(place):
+    settings = {"storage_size": 32, "channels": 1, "storage_limit": 0}
+    data = folder.load(str(place / "images"), cache_dir=str(place / "cache"), **settings)
+    return hashlib.sha256(data.images.numpy().tobytes()).hexdigest()
+
+
 def test_two_processes_that_build_one_cache_get_the_same_whole_one(tmp_path):
-    root, cache = tmp_path / "images", tmp_path / "cache"
-    root.mkdir()
+    (tmp_path / "images").mkdir()
     for i in range(300):
-        Image.fromarray(np.random.default_rng(i).integers(0, 256, (40, 40), dtype=np.uint8)).save(root / f"{i:03}.png")
-    code = (
-        "import hashlib, sys, time; from ssl_cli.data.images import folder\n"
-        "print('ready', flush=True); sys.stdin.readline()\n"
-        f"data = folder.load({str(root)!r}, cache_dir={str(cache)!r}, storage_size=32, channels=1, storage_limit=0)\n"
-        "print(hashlib.sha256(data.images.numpy().tobytes()).hexdigest())\n"
-    )
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    both = [subprocess.Popen([sys.executable, "-c", code], **pipes) for _ in range(2)]
+        pixels = np.random.default_rng(i).integers(0, 256, (40, 40), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"images/{i:03}.png")
+    both = [start(build, tmp_path, number) for number in range(2)]
     for process in both:
-        assert process.stdout.readline() == "ready\n"
-    for process in both:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    told = [process.communicate(timeout=300) for process in both]
-    assert [process.returncode for process in both] == [0, 0], told
-    sums = {out.splitlines()[-1] for out, _ in told}
-    again = folder.load(str(root), cache_dir=str(cache), storage_size=32, channels=1, storage_limit=0)
-    assert sums == {hashlib.sha256(again.images.numpy().tobytes()).hexdigest()}
-    assert sorted(file.suffix for file in cache.rglob("*") if file.is_file()) == [".json", ".npy"]  # no leftovers
+        process.join(300)
+    assert [process.exitcode for process in both] == [0, 0]
+    sums = {file.read_text() for file in tmp_path.glob("sum-*")}
+    assert len(list(tmp_path.glob("sum-*"))) == 2 and sums == {sum_of_images(tmp_path)}
+    cached = (file for file in (tmp_path / "cache").rglob("*") if file.is_file())
+    assert sorted(file.suffix for file in cached) == [".json", ".npy"]  # no leftovers

@@ -65,7 +65,7 @@ def killed_and_resumed(directory, config, state, rows, calls, number):
 
 def test_a_killed_run_goes_on_exactly(tmp_path):
     straight = unbroken("moco", tmp_path)
-    for number in range(4):
+    for number in (0, 3):  # in a write, and at a moment while another thread saves
         killed_and_resumed(tmp_path / f"killed-{number}", *straight, number)
 
 

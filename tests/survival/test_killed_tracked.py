@@ -22,7 +22,8 @@ ARGS = [
         "trainer.log_every=1",
         "trainer.eval_every=5",
     ),
-    *("~probes.linear", "hydra.run.dir=run", "tracker=[tensorboard,mlflow,wandb]", "tracker.wandb.mode=offline"),
+    *("~probes.linear", "~probes.propagate", "hydra.run.dir=run"),
+    *("tracker=[tensorboard,mlflow,wandb]", "tracker.wandb.mode=offline"),
 ]
 
 

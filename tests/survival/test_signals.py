@@ -8,11 +8,8 @@ import fcntl
 import json
 import os
 import signal
-import subprocess
-import sys
 import termios
 import time
-from pathlib import Path
 
 import pytest
 from forks import arguments, assert_same_end, hold
@@ -69,36 +66,34 @@ def test_a_run_that_is_interrupted_goes_on_exactly(straight, tmp_path, method, p
     assert json.loads((tmp_path / "run/summary.json").read_text())["state"] == "finished"
 
 
+def begin_on_terminal(name, ignored, *held):
+    """Let this process lead the session of a terminal, as the first command of a shell's does."""
+    os.setsid()
+    terminal = os.open(name, os.O_RDWR)
+    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+    for stream in range(3):
+        os.dup2(terminal, stream)
+    os.close(terminal)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    hold(*held)
+
+
 @pytest.mark.parametrize("ignored", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_terminal_that_hangs_up_ends_the_run_as_ctrl_c_does_or_is_done_without(straight, tmp_path, ignored):
     held = ("ssl_cli.training.loop", "accumulation_parts", 6, str(tmp_path), 1.0)
-    code = f"import sys; from forks import hold; from ssl_cli.cli import main; hold{held}; sys.exit(main())"
-    here = Path(__file__).parent
-
-    def on_terminal():
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
-
-    path = os.pathsep.join([str(here), str(here.parent), *filter(None, sys.path)])
     master, slave = os.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *arguments("moco")],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": path},
-        **dict.fromkeys(("stdin", "stdout", "stderr"), slave),
-        start_new_session=True,
-        preexec_fn=on_terminal,
-    )
-    os.close(slave)
+    process = start(command, arguments("moco"), tmp_path, begin_on_terminal, os.ttyname(slave), ignored, *held)
     os.set_blocking(master, False)
     seen = b""
     while not (tmp_path / "here").exists():
         with contextlib.suppress(BlockingIOError):
             seen += os.read(master, 4096)
-        assert process.poll() is None, seen
+        assert process.is_alive(), seen
         time.sleep(0.01)
+    os.close(slave)
     os.close(master)
-    assert process.wait(100) == (0 if ignored else 128 + signal.SIGHUP)
+    process.join(100)
+    assert process.exitcode == (0 if ignored else 128 + signal.SIGHUP), seen
     state = json.loads((tmp_path / "run/summary.json").read_text())["state"]
     assert state == ("finished" if ignored else "interrupted")
     assert ignored or finish(command, ["train", "resume=run"], tmp_path) == 0, (tmp_path / "err").read_text()

@@ -14,7 +14,7 @@ LONG = [
     "trainer.batch_size=128",
     "trainer.epochs=20",
     "trainer.eval_every=5",
-    "~probes.linear",
+    *("~probes.linear", "~probes.propagate"),
 ]
 PROVOKED = [
     *(["method=simsiam", "method.stop_gradient=false", f"seed={seed}"] for seed in range(4)),
@@ -35,9 +35,9 @@ def watched(run):
 
 
 def test_simsiam_collapses_without_stop_gradient_and_says_so(ssl, summary):
-    quick = ["method=simsiam", "trainer.epochs=4", "trainer.batch_size=64", "~probes.linear", "trainer.threads=1"]
+    quick = ["method=simsiam", "trainer.epochs=4", "trainer.batch_size=64", "trainer.threads=1"]
     quick += ["backbone.widths=[8,16,32]", "trainer.eval_every=2", "optimizer.lr=0.01"]
-    quick += ["dataset.test_fraction=0.55"]  # 11 steps an epoch
+    quick += ["~probes.linear", "~probes.propagate", "dataset.test_fraction=0.55"]  # 11 steps an epoch
     broken = ssl("train", *quick, "method.stop_gradient=false", "hydra.run.dir=broken")
     healthy = ssl("train", *quick, "hydra.run.dir=healthy")
     assert broken.status == healthy.status == 0, broken.err + healthy.err

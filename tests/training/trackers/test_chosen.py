@@ -20,7 +20,8 @@ MLFLOW = {"_target_": "ssl_cli.training.trackers.mlflow.MLflow", "uri": None, "e
 SERVER = {**MLFLOW, "uri": "http://lab:5000"}
 FEW = [
     *("dataset=shapes", "dataset.num_images=200", "dataset.storage_size=16", "dataset.channels=1"),
-    *("backbone.widths=[4,8]", "trainer.batch_size=16", "trainer.max_steps=3", "trainer.log_every=1", "~probes.linear"),
+    *("backbone.widths=[4,8]", "trainer.batch_size=16", "trainer.max_steps=3", "trainer.log_every=1"),
+    *("~probes.linear", "~probes.propagate"),
 ]
 
 
