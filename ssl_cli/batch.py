@@ -43,10 +43,11 @@ class Target:
     ``class``   [B'] int64 below ``classes``                the features of ``pieces`` views, concatenated
     ``bins``    [B', K, h, w] distribution over ``classes``  the feature map: one distribution a place
     ``pixels``  [B', C, H, W] normalised image              the feature map; judged where ``Task.masks`` is True
+    ``tokens``  [B', L] int64 below ``classes``             the features of each token, likewise
     ==========  ==========================================  =================================================
     """
 
-    kind: Literal["class", "bins", "pixels"]
+    kind: Literal["class", "bins", "pixels", "tokens"]
     classes: int  # pseudo-classes or bins; for pixels, the channels C
     pieces: int = 1  # views per example whose features are taken together (9 tiles, 2 patches)
     size: int | None = None  # side of the views in pixels, where it is not the image's

@@ -13,6 +13,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from ssl_cli.config.jobs import slug
+from ssl_cli.config.kinds import files, listed
 from ssl_cli.config.paths import conf_dir
 from ssl_cli.config.schema import SCHEMAS
 from ssl_cli.data.images.info import ImageInfo
@@ -23,6 +24,11 @@ from ssl_cli.training import loop
 
 CONF = conf_dir()
 SMALL = ["trainer.batch_size=64", "trainer.threads=1", "trainer.log_every=1", "trainer.precision=fp32"]
+
+
+def options(group: str, kind: str = "image") -> list[str]:
+    """Return the options of a group in conf/ that are for a kind of input."""
+    return [file.stem for file in files([CONF], group) if kind in listed(file, "_kinds_", [kind])]
 
 
 def composed(command: str, overrides: Sequence[str]) -> DictConfig:
@@ -55,7 +61,8 @@ def small(method: str, labels: str = "20/class", widths: str = "[8,16,32]") -> l
         widths: of a convolutional backbone.
     """
     keys = OmegaConf.load(CONF / "method" / f"{method}.yaml")
-    backbone = composed("train", [f"method={method}"]).backbone
+    own = [name for item in keys.get("defaults", []) for key, name in item.items() if "/backbone@" in key]
+    backbone = option("backbone", own[0]) if own else composed("train", []).backbone
     return [
         f"method={method}",
         *([f"dataset.labels={labels}"] if "mu" in keys else []),

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from command_line import CommandLine
 from pages import ROOT, read, write_files
+from written_texts import write_table
 
 from ssl_cli.cli import COMMANDS
 from ssl_cli.config.schema import TrainerConfig
@@ -31,12 +32,13 @@ GROUPS = [
     "tracker",
 ]
 
+TEXTS = {"docstrings", "texts"}  # data sets that need no download, and another network
+
 # What makes a command of a page small: a few images, a narrow network, two steps.
 FEW = ["dataset.num_images=200", "dataset.storage_size=16"]
-SHORT = [
-    *("trainer.max_steps=2", "trainer.batch_size=16", "probes.linear.labels=[all]", "probes.linear.penalties=[0.01]"),
-    "probes.propagate.draws=2",
-]
+SHORT = ["trainer.max_steps=2", "trainer.batch_size=16"]
+PROBES = ["probes.linear.labels=[all]", "probes.linear.penalties=[0.01]", "probes.propagate.draws=2"]
+KNN_ALONE = ["probes.linear=null", "probes.propagate=null"]
 NARROW = ["backbone.widths=[4,8]"]
 CLIPS = ["dataset.num_clips=96", "dataset.storage_size=16"]
 
@@ -136,18 +138,22 @@ def small(line: str, images: Path) -> tuple[list[str], int]:
         args.append("dataset.min_confidence=0")  # two steps make nobody sure
     if not {"dataset", "init"} & set(keys):
         args += ["dataset=shapes", "dataset.channels=1", *FEW]
-    if not {"backbone", "init"} & set(keys) and keys.get("dataset", "shapes") in options("dataset"):
+    if not {"backbone", "init"} & set(keys) and keys.get("dataset", "shapes") in options("dataset") - {
+        "docstrings",
+        "texts",
+    }:
         args += NARROW
     if int(keys.get("trainer.devices", 1)) > 1:
         args.append("trainer.dry_run=true")  # tests/launch starts ranks
-    if keys.get("dataset") in options("dataset") - {"folder", "digits", "shapes", "moving_shapes"}:
+    if keys.get("dataset") in options("dataset") - TEXTS - {"folder", "digits", "shapes", "moving_shapes"}:
         return [*args, "dataset.download=false", f"dataset.root={images}"], 2
-    return [*args, *SHORT], 0
+    return [*args, *SHORT, *(KNN_ALONE if "-m" in args else PROBES)], 0
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)])
 def test_the_commands_of_a_page_run_in_order(page, shell, image_folder, request):
     write_files(page, shell.cwd)
+    write_table(shell.cwd / "texts.csv")
     names = sorted(str(file.relative_to(image_folder)) for file in image_folder.rglob("*.*"))
     rows = [f"{name},{len(name) + i},{name.split('/')[0]}" for i, name in enumerate(names)]
     image_folder.with_suffix(".csv").write_text("\n".join(["file,age,label", *rows]))

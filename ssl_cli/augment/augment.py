@@ -19,7 +19,7 @@ Settings = Mapping[str, Any] | None
 
 
 class Augment:
-    """Random changes that leave what an image shows as it is.
+    """Random changes that keep the content of an image.
 
     Every image of every view draws its own parameters; the frames of a clip share theirs. The operations run in the
     order of the arguments, each equal to torchvision's, and each at its own probability: ``p``, or the number itself
@@ -55,14 +55,14 @@ class Augment:
 
     @property
     def cuts_photos(self) -> bool:
-        """Whether views are cut from whole photos: some are crops, and nothing moves the image before."""
+        """Whether views are cut from whole photos: some are crops, and no operation moves the image before the crop."""
         return self.crop.p > 0 and not self.affine.p and not self.pad_crop.p
 
     def cropped(self, scale: Sequence[float], key: str = "crop.scale") -> "Augment":
-        """Return the same recipe, always cropping boxes of an area within ``scale``, as a fraction of the image's.
+        """Return the same recipe with a crop in every view; its area lies in ``scale``, as a fraction of the image's.
 
         Raises:
-            UserError: ``scale`` is no range within (0, 1]; the message names it ``key``.
+            UserError: ``scale`` is not a range within (0, 1]; the message names it ``key``.
         """
         other = copy.copy(self)
         try:
@@ -86,13 +86,13 @@ class Augment:
         alike; only the noise of each pixel is its own.
 
         Args:
-            images: [B, C, H, W] uint8, C = 1 or 3, or clips; of `Photos` crops are cut anywhere, and where the recipe
-                cuts none, or moves images before, their centre squares are taken.
-            mean: [C] what ``normalize`` takes off, in units of [0, 1].
-            std: [C] what it divides by.
-            generator: the only source of randomness. One on the CPU spares a GPU every synchronisation.
-            views: how many.
-            size: of the views, in pixels; None keeps H x W, of photos the shorter side.
+            images: [B, C, H, W] uint8, C = 1 or 3, or clips. Crops of `Photos` come from anywhere; if the recipe has no
+                crop, or moves images before it, it takes their centre squares.
+            mean: [C] that ``normalize`` subtracts, in units of [0, 1].
+            std: [C] that it divides by.
+            generator: the only source of randomness. A generator on the CPU saves a GPU every synchronisation.
+            views: number of versions.
+            size: of the views, in pixels; None keeps H x W, or the shorter side of photos.
         """
         # Autocast would do the resampling in half precision.
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
@@ -118,7 +118,7 @@ class Augment:
             return x
         n, (height, width), a = len(x), x.shape[2:], self.affine
         angle = draw.uniform(n, -a.degrees, a.degrees, generator)
-        # Not rounded to whole pixels, as torchvision does: on an 8-pixel digit one pixel is a large step.
+        # torchvision rounds to whole pixels; this does not: on an 8-pixel digit one pixel is a large step.
         shift = draw.uniform(n, -a.translate, a.translate, generator, width=2)
         shift = shift * shift.new_tensor([width, height])
         scale = draw.uniform(n, *a.scale, generator)

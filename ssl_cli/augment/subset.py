@@ -10,8 +10,8 @@ from ssl_cli.system.transfer import send
 def apply_where(chosen: Tensor, images: Tensor, operation: Callable[..., Tensor], *parameters: Tensor) -> Tensor:
     """Return ``images`` with the ``chosen`` [B] bool rows replaced by ``operation(rows, *their parameters)``.
 
-    Consumes ``images``: it may be changed in place. ``chosen`` and ``parameters`` [B, ...] may be on another device;
-    on the CPU they cost a GPU no synchronisation.
+    It may change ``images`` in place. ``chosen`` and ``parameters`` [B, ...] may be on another device; on the CPU they
+    cost a GPU no synchronisation.
     """
     members = chosen.nonzero().squeeze(1)
     if len(members) == 0:

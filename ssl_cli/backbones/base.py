@@ -20,6 +20,7 @@ class Backbone(nn.Module, ABC):
     min_frames: int | None = None  # of clips: fewest that it takes; None: it takes no clips
     min_size: int  # of images: smallest side, in pixels, that leaves something to average
     told: tuple[str, ...] = ("in_channels", "image_size")  # what it knows of its inputs, by the names of its arguments
+    one_shape: bool = True  # whether the batches of a training are of one shape: compiling for each would not pay
     still: tuple[str, ...] = ()  # names of norms whose statistics stay, see `ssl_cli.backbones.adapt`
     origin: Origin | None = None  # of its weights, where somebody else has trained them
 

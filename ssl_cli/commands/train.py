@@ -38,6 +38,8 @@ PATHS = {  # of a data set, that must be there
     "root": "DIR with the directory of the images",
     "test_root": "DIR with the directory of the test images",
     "labels_file": "FILE.csv with the table of labels",
+    "file": "FILE.csv with the texts",
+    "tokenizer": "FILE, a tokenizer.json",
 }
 
 
@@ -88,12 +90,14 @@ def run(deferred: Deferred, config: DictConfig) -> int | Done:
         config = with_init(config)
     if config.dataset.get("pseudo_labels") is not None and run_dir is None:
         config = with_pseudo_labels(config)
+    if run_dir is None:
+        config = with_suggestions(config, typed_and_chosen()[0])
     check(config)
     if run_dir is None and config.name in BASELINES:
         raise UserError(f"name={config.name} is what results call one of the baselines; write another name")
     if run_dir is None and config.backbone.get("weights") is not None:
         config = with_weights(config)
-    places = ("root", "test_root", "labels_file", "cache_dir")
+    places = (*PATHS, "cache_dir")
     config = with_absolute_paths(config, places if run_dir else (*places, "targets"))
     if hydra_config.mode == RunMode.MULTIRUN and place.adopted():
         raise UserError("the ranks of torchrun or srun do one run together; for a sweep: ssl train -m launcher=NAME")
@@ -190,6 +194,18 @@ def typed_and_chosen() -> tuple[list[str], set[str]]:
     if HydraConfig.get().runtime.choices.get("experiment"):
         chosen |= {"dataset", "backbone", "augment"}
     return typed, chosen
+
+
+def with_suggestions(config: DictConfig, typed: Sequence[str]) -> DictConfig:
+    """Return the config with what its data set suggests of the trainer (``_trainer_``), where nobody has set it."""
+    suggested = config.dataset.get("_trainer_") or {}
+    if not suggested or HydraConfig.get().runtime.choices.get("experiment"):
+        return config
+    config, keys = config.copy(), {item.lstrip("+~").split("=")[0] for item in typed}
+    for key, value in suggested.items():
+        if f"trainer.{key}" not in keys:
+            config.trainer[key] = value
+    return config
 
 
 def with_weights(config: DictConfig) -> DictConfig:

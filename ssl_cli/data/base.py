@@ -90,6 +90,14 @@ class Data(ABC):
     def shown(self, at: Tensor) -> Any:
         """Return inputs as `ssl views` shows them: pictures [n, C, h, w] in [0, 1], or n texts."""
 
+    def called(self, i: int) -> str:
+        """Return what a table calls an input that is in no file of its own."""
+        return str(i)
+
+    def kept(self) -> dict[str, Any]:
+        """Return what a run keeps of how its inputs were made: names of JSON files and their content."""
+        return {}
+
     def pictures(self, at: Tensor) -> "list[Tensor] | None":
         """Return inputs at positions [n] as pictures for pages, [C, h, w] uint8 each; None: they are no pictures."""
         return None
@@ -118,6 +126,7 @@ class Data(ABC):
 class Raw(nn.Module, ABC):
     """Features that need no training. As a module it takes what a network takes, a changed view for example."""
 
+    one_scale: ClassVar[bool] = False  # whether probes that standardise features divide all of them by one number
     name: ClassVar[str] = "raw"  # in results: one of `ssl_cli.probes.scores.protocol.RAW`
     dim: int
 

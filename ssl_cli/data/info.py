@@ -4,6 +4,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ssl_cli.errors import UserError
@@ -21,6 +22,7 @@ class DataInfo(ABC):
 
     kind: ClassVar[str]  # image, text, ...: what a config's ``_kind_`` and ``_kinds_`` say
     noun: ClassVar[str]  # one of them, in messages
+    how_to_label: ClassVar[str] = "give them labels"  # advice where labels are missing
 
     name: str
     classes: tuple[str, ...]  # () without labels
@@ -99,6 +101,10 @@ class DataInfo(ABC):
 
     def inherited(self, node: Mapping[str, Any]) -> dict[str, Any]:
         """Return settings for a data set ``node`` with which a frozen network sees it as it saw its own."""
+        return {}
+
+    def brought(self, run: Path, node: Mapping[str, Any]) -> dict[str, Any]:
+        """Return settings for another data set ``node`` with which the backbone of a run in a directory takes it."""
         return {}
 
     def stored_as(self, node: Mapping[str, Any]) -> dict[str, Any]:

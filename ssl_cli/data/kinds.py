@@ -12,6 +12,7 @@ from ssl_cli.errors import UserError, did_you_mean
 # ``_kind_: {name: signal, _target_: my_package.SignalInfo}``.
 KINDS: dict[str, str] = {
     IMAGE: "ssl_cli.data.images.info.ImageInfo",
+    "text": "ssl_cli.data.texts.info.TextInfo",
     "clip": "ssl_cli.data.clips.info.ClipInfo",
 }
 

@@ -111,7 +111,8 @@ class Loader:
             inputs = self.inputs[send(chosen, self.inputs.device)]
         else:  # of unlike shapes; where each lies is known on the CPU
             inputs = self.inputs[chosen]
-            inputs = inputs.packed() if self._thread and inputs.device.type == "cpu" else inputs  # waits for the disk
+            waits = self._thread and inputs.device.type == "cpu" and not isinstance(inputs, Tensor)  # for the disk
+            inputs = inputs.packed() if waits else inputs
         return Batch(*(send(tensor, self.device) for tensor in (inputs, labels, chosen)))
 
     def _shuffled(self, epoch: int) -> Tensor:

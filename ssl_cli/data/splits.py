@@ -69,7 +69,7 @@ def _by_group(train: Tensor, labels: Tensor, groups: Tensor, missing: dict[str, 
     if missing.get("test") and (labels >= 0).any() and not len(found["test"]):
         raise UserError(
             "no group can be held out as test: each is the last one in train of some class; write "
-            "dataset.group_column=none if images of one group may lie in two splits, or dataset.test_fraction=0"
+            "dataset.group_column=none if those of one group may lie in two splits, or dataset.test_fraction=0"
         )
     return {"train": train[place == 0], **found}
 

@@ -24,9 +24,9 @@ def info_nce(predicted: Tensor, candidates: Tensor, own: Tensor) -> tuple[Tensor
     ``-log exp(p.z+) / sum_z exp(p.z)`` over all candidates z, the positive z+ among them.
 
     Args:
-        predicted: [M, d] what is expected.
-        candidates: [N, d] patches of all places and images.
-        own: [M] which of them the positive is.
+        predicted: [M, d] predicted vectors.
+        candidates: [N, d] vectors of patches of all places and images.
+        own: [M] index of the positive among them.
     """
     scores = predicted @ candidates.T
     return F.cross_entropy(scores, own), (scores.argmax(1) == own).to(scores.dtype).mean()
@@ -40,25 +40,25 @@ class Downward(nn.Module):
         self.conv = nn.Conv2d(dim, dim, (2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the same shape, with what was there added."""
+        """Return the same shape; the input is added (a residual connection)."""
         return x + F.relu(self.conv(F.pad(x, (1, 1, 1, 0))))
 
 
 class CPC(Method):
-    """Patches of a grid, each through the backbone; from the rows down to one, predict those further below.
+    """Each patch of a grid goes through the backbone; from the rows down to one, predict the rows further below.
 
-    Of clips they are short stretches, one a row: from those up to one, predict later ones. All other pieces of the
-    batch are negatives: of other inputs, and of other places of the same one. BatchNorm would tell the pieces of one
-    input from others, so the backbone must have none.
+    Of clips the pieces are short stretches, one a row: from those up to one, predict later ones. All other pieces of
+    the batch are negatives: of other inputs, and of other places of the same input. BatchNorm would give away which
+    pieces come from one input, so the backbone must have none.
 
     Args:
         backbone: the network for a piece; without BatchNorm.
         data: facts about the inputs.
         patch_size: of images: side of a patch, in pixels.
-        stride: of images: between patches, in pixels; less than ``patch_size``, they overlap.
+        stride: of images: between patches, in pixels; if it is below ``patch_size``, patches overlap.
         piece: of clips: frames of a stretch.
-        steps: rows below that are predicted.
-        skip: rows between the context and the first that is predicted: what overlaps is too easy.
+        steps: number of rows below to predict.
+        skip: rows between the context and the first predicted row: rows that overlap are too easy.
         dim: width of the compared vectors.
         layers: of the context network; each sees one row further up.
     """
@@ -105,7 +105,7 @@ class CPC(Method):
         for step, predictor in enumerate(self.predictors, 1):
             down = step + self.skip
             predicted = gather(predictor(c[:, :, : self.grid - down]).permute(0, 2, 3, 1).contiguous())
-            with torch.autocast(z.device.type, enabled=False):  # scores are not bounded: bf16 would tell few apart
+            with torch.autocast(z.device.type, enabled=False):  # scores are not bounded: in bf16 many would be equal
                 loss, accuracy = info_nce(
                     predicted.to(z.dtype).flatten(0, 2), candidates.flatten(0, 2), number[:, down:].flatten()
                 )

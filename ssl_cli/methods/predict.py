@@ -1,4 +1,4 @@
-"""Predict what a pretext has made up: one method for every pretext that yields pseudo-labels."""
+"""Predict pseudo-labels: one method for every pretext that makes them."""
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +22,7 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor) -> Tens
     Args:
         logits: [B, Q, h, w].
         targets: [B, Q, h, w] distributions Z over Q.
-        weights: [Q], of a place by its most probable bin: v.
+        weights: [Q], v: the weight of a place with that most probable bin.
     """
     rows = -(targets * logits.log_softmax(dim=1)).sum(dim=1)
     return (rows * weights[targets.argmax(dim=1)]).mean()
@@ -39,15 +39,27 @@ def rebalanced(counts: Tensor, smoothing: float) -> Tensor:
 
 
 def masked_square(predicted: Tensor, targets: Tensor, masks: Tensor) -> Tensor:
-    """Return the mean squared error over the hidden pixels alone: seen ones could simply be copied.
+    """Return the mean squared error over the hidden pixels alone: the network could copy visible ones.
 
     Args:
         predicted: [B, C, H, W].
         targets: [B, C, H, W].
-        masks: [B, H, W] bool, True where hidden; of each image equally many.
+        masks: [B, H, W] bool, True where hidden; equally many in each image.
     """
     hidden = masks.unsqueeze(1).to(predicted.dtype)
     return ((predicted - targets).square() * hidden).sum() / (hidden.sum() * predicted.shape[1])
+
+
+def mean_of_texts(values: Tensor, rows: Tensor, texts: int) -> Tensor:
+    """Return the mean over texts of the mean over each one's tokens: the same however a batch is divided.
+
+    Args:
+        values: [M], one a token.
+        rows: [M] int64, which text each is of.
+        texts: B.
+    """
+    counts = torch.bincount(rows, minlength=texts).to(values.dtype)
+    return (values / counts[rows]).sum() / texts
 
 
 class Predict(Method):
@@ -56,7 +68,7 @@ class Predict(Method):
     Args:
         backbone: the network to train.
         data: facts about the images.
-        target: what the pretext's pseudo-labels are.
+        target: describes the pretext's pseudo-labels.
         layers: of the head that predicts a class; 1 is linear.
         hidden_dim: width of that head's hidden layers.
         decoder_dim: width of the convolutions that predict a map of bins or pixels.
@@ -81,7 +93,9 @@ class Predict(Method):
                 f"the pretext's views are {target.size} pixels wide, this backbone needs {backbone.min_size}; write "
                 f"pretext.at_least={backbone.min_size}, a larger {data.size_key}, or fewer tiles"
             )
-        if target.kind == "class":
+        if target.kind == "tokens":
+            self.head = mlp(backbone.dim, hidden_dim, target.classes, layers, hidden_norm=False)
+        elif target.kind == "class":
             self.head = mlp(target.pieces * backbone.dim, hidden_dim, target.classes, layers)
         else:
             self.head = nn.Sequential(
@@ -95,6 +109,8 @@ class Predict(Method):
 
     def forward(self, task: Task) -> dict[str, Tensor]:
         """Take ``target.pieces`` views [B, C, h, w] of each example, and targets as `Target` describes them."""
+        if self.target.kind == "tokens":
+            return self._of_tokens(task)
         outputs = self._outputs(task)
         targets = task.targets
         if self.target.kind == "pixels":
@@ -103,15 +119,25 @@ class Predict(Method):
             accuracy = (outputs.argmax(dim=1) == targets).to(outputs.dtype).mean()
             loss = F.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing)
             return {"loss": loss, "pretext_accuracy": accuracy}
-        # How often a colour occurs is taken from the batch at hand, of all processes.
+        # The frequency of a colour comes from the current batch of all processes.
         weights = rebalanced(all_reduce_sum(targets.sum((0, 2, 3))), self.target.smoothing)
         accuracy = (outputs.argmax(dim=1) == targets.argmax(dim=1)).to(outputs.dtype).mean()
         return {"loss": soft_cross_entropy(outputs, targets, weights), "pretext_accuracy": accuracy}
 
+    def _of_tokens(self, task: Task) -> dict[str, Tensor]:
+        """Predict the tokens that are to be found, from what the backbone makes of each."""
+        rows = task.masks.nonzero()[:, 0]
+        logits = self.head(self.backbone.feature_map(task.views[0])[task.masks])
+        logits, targets = logits if logits.dtype == torch.float64 else logits.float(), task.targets[task.masks]
+        right = (logits.argmax(dim=1) == targets).to(logits.dtype)
+        losses = F.cross_entropy(logits, targets, reduction="none")
+        loss, accuracy = (mean_of_texts(values, rows, len(task.masks)) for values in (losses, right))
+        return {"loss": loss, "pretext_accuracy": accuracy}
+
     def _outputs(self, task: Task) -> Tensor:
         """Return logits [B, classes], or a map of outputs as large as the targets."""
         if self.target.kind == "class":
-            # All pieces in one pass: BatchNorm must not tell them apart.
+            # All pieces in one pass, so that BatchNorm treats them alike.
             features = self.backbone(torch.cat(task.views)).chunk(len(task.views))
             outputs = self.head(torch.cat(features, dim=1))
         else:
@@ -121,8 +147,8 @@ class Predict(Method):
         return outputs if outputs.dtype == torch.float64 else outputs.float()
 
     def pictures(self, task: Task) -> dict[str, Tensor]:
-        """Return for each image what was shown, what was predicted, and what is right."""
-        if self.target.kind == "class":
+        """Return for each image the input, the prediction and the truth."""
+        if self.target.kind in ("class", "tokens"):
             return {}
         outputs, seen = self._outputs(task), self._pixels(task.views[0])
         if self.target.kind == "pixels":

@@ -1,4 +1,4 @@
-"""Supervised classification: the reference that every label-free method is measured against."""
+"""Supervised classification: the reference for every label-free method."""
 
 from typing import ClassVar
 
@@ -22,7 +22,7 @@ class Supervised(Method):
         if len(data.classes) < 2:
             raise UserError(
                 f"method=supervised needs labels of at least two classes; {data.name} has {len(data.classes)}: "
-                "put the images into one folder a class, or choose a method that needs none (method=simclr)"
+                f"{data.how_to_label}, or choose a method that needs none (method=simclr)"
             )
         self.label_smoothing = label_smoothing
         self.classifier = nn.Linear(backbone.dim, len(data.classes))

@@ -68,7 +68,7 @@ def fit(t: OpenedCheckpoint, probes: Mapping[str, Probe], own: bool, log: Callab
             "ssl train dataset=folder dataset.root=LABELLED_DIR"
         )
     val, train = data.splits["val"], data.splits["train"]
-    with measuring("looking at val and the training images"):
+    with measuring("looking at val and train"):
         familiar = Familiar.measured(features(train[:: -(-len(train) // BANK)]), features(val))
         temperature, count = 1.0, 0
         if classifier is not None:

@@ -169,9 +169,12 @@ class Stored:
                 progress.show(done, f"{WORK}: {done:,} of {self.count:,}, {left} left")
 
     def path(self, i: int) -> str:
-        """Return what a table calls an image: its file relative to the root, or its position where it has none."""
+        """Return what a table calls an input: its file relative to the root, with the place in it.
+
+        Where it has none, a text calls itself, and the position stands for any other.
+        """
         if not self.data.files:
-            return str(i)
+            return self.data.called(i)
         return as_text(Path(os.path.relpath(self.data.files[i], self.root)).as_posix()) + self.data.within_file(i)
 
 

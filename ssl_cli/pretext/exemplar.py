@@ -1,4 +1,4 @@
-"""Which image is it? Each is a class of its own (Exemplar-CNN, Dosovitskiy et al. 2014, arXiv:1406.6909)."""
+"""Which image is it? Each image is a class of its own (Exemplar-CNN, Dosovitskiy et al. 2014, arXiv:1406.6909)."""
 
 import torch
 

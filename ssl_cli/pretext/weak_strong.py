@@ -1,4 +1,4 @@
-"""A weak and a strong view of each image: what FixMatch compares (arXiv:2001.07685, section 2.3)."""
+"""A weak and a strong view of each image, for FixMatch (arXiv:2001.07685, section 2.3)."""
 
 from dataclasses import replace
 
@@ -15,17 +15,21 @@ from ssl_cli.pretext.base import Pretext
 
 
 class WeakStrong(Pretext):
-    """The weak view is shifted a little, and mirrored where the recipe mirrors; the strong one is changed beyond that.
+    """The weak view is shifted a little, and mirrored if the recipe mirrors; the strong view has more changes.
+
+    Of texts the weak view is the text itself, and the strong one is changed by the run's recipe; the other settings are
+    for images.
 
     Args:
         augment: the run's recipe.
         data: facts about the images.
         weak: ``pad_crop``: only mirrored and shifted by whole pixels, the rim mirrored, as published; ``recipe``: the
-            run's recipe; ``shift``: shifted between pixels, black beyond the rim, as runs of older versions are.
-        shift: farthest shift of a weak view, as a fraction of the side.
-        operations: of RandAugment, on top of a weak view of its own.
+            run's recipe; ``shift``: shifted between pixels, black beyond the rim, as in runs of older versions.
+        shift: largest shift of a weak view, as a fraction of the side.
+        operations: of RandAugment, applied to another weak view.
         cutout: largest side of the blanked square, as a fraction of the image's.
-        warp: how RandAugment moves images: to the ``nearest`` pixel, as published, or ``bilinear``, as it once did.
+        warp: how RandAugment moves images: to the ``nearest`` pixel, as published, or ``bilinear``, as in older
+            versions.
 
     Raises:
         UserError: ``weak`` or ``warp`` is unknown.
@@ -49,6 +53,8 @@ class WeakStrong(Pretext):
             hint = did_you_mean(str(warp), ("nearest", "bilinear"))
             raise UserError(f"pretext.warp={warp} is unknown{hint}; write nearest or bilinear")
         self.nearest = warp == "nearest"
+        if data.kind == "text":
+            return
         moves = {
             "pad_crop": {"pad_crop": {"pad": shift, "border": "reflect"}},
             "shift": {"affine": {"translate": shift}},
@@ -64,11 +70,13 @@ class WeakStrong(Pretext):
 
     @property
     def cuts_photos(self) -> bool:
-        """Whether the weak view, from which the strong one is made, is cut from anywhere in whole images."""
-        return self.weak.cuts_photos
+        """Whether the weak view, the base of the strong one, is cut from anywhere in whole images."""
+        return self.data.kind == "image" and self.weak.cuts_photos
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> Task:
         """Return the weak and the strong view [B, C, H, W]; row i of both shows the same image."""
+        if self.data.kind == "text":
+            return Task([batch.inputs, *self.views(batch.inputs, generator)], None, batch.labels, batch.indices)
         weak, strong = self.plain.views(self.weak, batch.inputs, generator, 2, self.view_size)
         with torch.no_grad():
             frames = strong.shape[1] if strong.ndim == 5 else 1  # of clips

@@ -11,6 +11,7 @@ from torch import Tensor
 from ssl_cli.data.budget import OF_GROUPS, parse_budget
 from ssl_cli.data.labels import draw, fingerprint
 from ssl_cli.errors import UserError
+from ssl_cli.probes.frozen.features import scale
 from ssl_cli.probes.frozen.subject import FrozenModel
 from ssl_cli.probes.heads import LinearHead, RidgeHead
 from ssl_cli.probes.progress import tracked
@@ -25,7 +26,7 @@ class Split:
     features: Tensor  # [n, d] float32
     labels: Tensor  # [n] int64 in 0..C-1; -1 only where a probe does not need labels
     positions: Tensor | None = None  # [n] int64, in the data set
-    targets: dict[str, Tensor] = field(default_factory=dict)  # name -> [n] floats, NaN where not known
+    targets: dict[str, Tensor] = field(default_factory=dict)  # name -> [n] floats, NaN if not known
 
 
 @dataclass
@@ -37,23 +38,30 @@ class Features:
     test: Split
     classes: int  # C
     budget: str = "all"  # which labels ``train`` has: the budget of the run
-    label_seed: int | None = None  # that drew them, where the budget is not ``all``
+    label_seed: int | None = None  # drew the labels; None: the budget is ``all``
     source: FrozenModel | None = None  # what the features are of, for probes that look at the images again
     dataset: str = ""  # name of the data set
     noun: str = "image"  # what one of its inputs is called
-    # Of probes that need "mixed" images, without features:
+    # For probes that need "mixed" images, without features:
     labelled: Split | None = None  # the train images whose label may be used
-    rest: Tensor = field(default_factory=lambda: torch.arange(0))  # [r] positions of train images that it did not want
+    rest: Tensor = field(default_factory=lambda: torch.arange(0))  # [r] positions of the other train images
+
+    def scale(self) -> tuple[Tensor, Tensor]:
+        """Return mean and deviation [d] that the train features are standardised by, see `features.scale`."""
+        mean, std = scale(self.train.features)
+        if getattr(getattr(self.source, "network", None), "one_scale", False):
+            std = std.square().mean().sqrt().expand_as(std)
+        return mean, std
 
 
 @dataclass
 class Spread:
-    """Labels that a probe gives to the train images, for each draw of those it was given."""
+    """Labels that a probe gives to the train images, for each draw of the known labels."""
 
     labelled: Tensor  # [G, m] positions of the images that had a label
     labels: Tensor  # [G, m] int64, their labels
-    # Called when they are wanted, for that can take long: positions [n] of all train images, their labels [G, n] and
-    # the confidences [G, n] in [0, 1] of these. Those that had a label keep it, with a confidence of 1.
+    # Called only when needed, because it can take long. It returns the positions [n] of all train images, their labels
+    # [G, n] and confidences [G, n] in [0, 1]. Images that had a label keep it, with a confidence of 1.
     to_all: Callable[[], tuple[Tensor, Tensor, Tensor]]
 
 
@@ -69,8 +77,8 @@ class Result:
     chosen: dict[str, Any] = field(default_factory=dict)  # what the fit chose for this model, one value a draw
     target: str | None = None  # of a regression
     predicted: Tensor | None = None  # [n draws, test images]: class or value
-    head: LinearHead | RidgeHead | None = None  # answers for other images as the first draw did; None: nothing does
-    spread: Spread | None = None  # of a probe that labels train images
+    head: LinearHead | RidgeHead | None = None  # of the first draw, answers for other images; None: there is none
+    spread: Spread | None = None  # only from a probe that labels train images
 
     @property
     def row(self) -> dict[str, Any]:
@@ -100,7 +108,7 @@ class Probe(ABC):
     # under the run's budget; "images": nothing in train, where no label is looked at, and a label in test; "mixed":
     # likewise, but labels that may be used are there, and are -1 for all other train images.
     needs: ClassVar[Literal["labels", "targets", "images", "mixed"]] = "labels"
-    slow: ClassVar[bool] = False  # it runs the network many times, so the log names each model before its turn
+    slow: ClassVar[bool] = False  # runs the network many times: the log names each model before its turn
     notices: Sequence[str] = ()  # one line for each thing that the last run left out
 
     @abstractmethod

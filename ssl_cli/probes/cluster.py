@@ -14,8 +14,8 @@ from ssl_cli.probes.scores.metrics import confusion
 from ssl_cli.probes.scores.ties import distinct, settled
 from ssl_cli.probes.solvers.logistic import MANY
 
-WORK = 500_000_000  # distances of images to centres that a run of k-means may add up to, of many classes
-FEWEST = 5  # iterations of a run, however many images and classes there are
+WORK = 500_000_000  # most distances of images to centres in a run of k-means with many classes
+FEWEST = 5  # iterations of a run, for any number of images and classes
 
 
 def matched(clusters: Tensor, truth: Tensor, classes: int) -> Tensor:
@@ -34,14 +34,14 @@ class Cluster(Probe):
 
     Accuracy is after the best one-to-one matching of clusters to classes on test, as in Van Gansbeke et al. 2020
     (arXiv:2005.12320); NMI (arithmetic mean) and ARI are scikit-learn's. ``mean`` and ``std`` are over k-means' seeds.
-    Features of fewer values than classes get a cluster for each value: where all are equal, the accuracy is the share
-    of the largest class.
+    If features have fewer values than there are classes, each value gets a cluster: if all features are equal, the
+    accuracy is the share of the largest class.
 
     Args:
         seeds: runs of k-means, with seeds 0, 1, ...; beyond 256 classes two at most.
-        restarts: initialisations (k-means++) of each, of which the tightest counts. Beyond 256 classes each run starts
-            once, from images drawn at random (to spread them takes longer than all that follows), and stops early where
-            images and classes are many: after 5 iterations at least.
+        restarts: initialisations (k-means++) of each run; the tightest counts. Beyond 256 classes each run starts once,
+            from images drawn at random, because k-means++ takes longer than the run itself. With many images and
+            classes it stops early, after 5 iterations at least.
         normalise: scale features to unit length first.
     """
 
@@ -60,7 +60,7 @@ class Cluster(Probe):
         train, test = (s.features.cpu() for s in (features.train, features.test))
         truth, classes = features.test.labels.cpu(), features.classes
         if classes < 2 or len(train) < classes:
-            self.notices = ["cluster probe: left out, for it needs two classes and as many train images as classes"]
+            self.notices = ["cluster probe: left out, for it needs two classes and as many train inputs as classes"]
             return []
         if self.normalise:
             train, test = F.normalize(train, dim=1), F.normalize(test, dim=1)
@@ -79,7 +79,7 @@ class Cluster(Probe):
         predicted, nmi, ari = [], [], []
         for seed in tracked(range(seeds)):
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of clusters that coincide; the scores tell
+                warnings.simplefilter("ignore")  # about clusters that coincide; the scores show them
                 kmeans = KMeans(clusters, random_state=seed, **start).fit(train.numpy())
             found = kmeans.predict(test.numpy())
             nmi.append(normalized_mutual_info_score(truth, found))

@@ -23,20 +23,20 @@ from ssl_cli.system.transfer import striped
 class FineTune(Probe):
     """A copy of the backbone and a new linear classifier are trained together on augmented images.
 
-    AdamW, its learning rate falling to 0 along a cosine, lower towards the input where ``layer_decay`` is below 1
-    (arXiv:2003.10555). The raw baseline has nothing to fine-tune: its row is missing. The row of the random weights is
-    training from scratch for as long.
+    The optimizer is AdamW. Its learning rate falls to 0 along a cosine; with a ``layer_decay`` below 1 it is lower
+    towards the input (arXiv:2003.10555). The raw baseline has no row: it has nothing to fine-tune. The row of random
+    weights is training from scratch for the same number of steps.
 
     Args:
         augment: the recipe.
-        blocks: how many of the last blocks are trained (`Backbone.blocks`); None: all. The others stay as they are,
-            the statistics of their norms, too.
+        blocks: number of last blocks to train (`Backbone.blocks`); None: all. The other blocks do not change, and
+            neither do the statistics of their norms.
         layer_decay: see `layer_decayed`.
         labels: budgets: ``all``, ``10/class``, ``10%``.
         draws: random draws of each budget other than ``all``, with seeds 0, 1, ...
-        epochs: passes over the labelled images; few labels are passed over as often as it takes for 100 steps.
+        epochs: passes over the labelled images; with few labels as many as make 100 steps.
         batch_size: images a step.
-        lrs: peak learning rates, tried one after the other; the best on val is scored on test.
+        lrs: peak learning rates to try; the best on val is scored on test.
         weight_decay: of AdamW.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Numbers that frozen features tell: position, size, age. Ridge regression, beside predicting the mean."""
+"""Numbers from frozen features: position, size, age. Ridge regression, beside predicting the mean."""
 
 import hashlib
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ from ssl_cli.probes.solvers.ridge import fit_ridge
 class Regression(Probe):
     """Ridge regression of each target on standardised features, its penalty chosen on val by the squared error.
 
-    A target with a period (an angle, an hour) is predicted as a point on the circle, by two regressions of its cosine
-    and sine; errors are then the shorter way round, and R2 compares their squares with those about the circular mean.
+    A target with a period (an angle, an hour) is predicted as a point on the circle, by two regressions: of its cosine
+    and of its sine. Errors are then the shorter way round; R2 compares their squares with those from the circular mean.
 
     Args:
-        targets: names; None: all that the data has. ``label`` is the class where all class names are numbers.
+        targets: names; None: all that the data has. ``label`` is the class if all class names are numbers.
         periods: of circular targets, in their units: ``["hue:360"]``.
         labels: budgets: ``all``, or ``10%`` of the training images (targets have no classes to count by).
         draws: random draws of each budget other than ``all``, with seeds 0, 1, ...
@@ -76,7 +76,7 @@ class Regression(Probe):
                 self.notices.append(f"regression of {name}: left out, for it is {truth[0]:g} in every test image")
                 continue
             whole = Features(*splits, classes=1, budget=features.budget, label_seed=features.label_seed)
-            whole.train.labels = torch.zeros_like(whole.train.labels)  # one stratum
+            whole.train.labels = torch.zeros_like(whole.train.labels)  # one stratum for all
             for drawn in self.draws(whole, self.labels, self.count):
                 results.append(self._fitted(whole, features.test, name, *drawn))
         return results

@@ -95,13 +95,18 @@ def _facts(run: RunFiles) -> list[tuple[str, Any]]:
         ("label budget", s.get("labels")),
         ("epochs", epochs and (f"{epochs:g} of {planned}" if planned else f"{epochs:g}")),
         ("batch size", trainer.get("batch_size")),
-        ("images seen", s.get("images_seen") and f"{s['images_seen']:,}"),
+        (f"{noun_of(run)}s seen", s.get("images_seen") and f"{s['images_seen']:,}"),
         ("training time", s.get("seconds") and clock(s["seconds"])),
-        ("images per second", s.get("images_per_second") and f"{s['images_per_second']:,.0f}"),
+        (f"{noun_of(run)}s per second", s.get("images_per_second") and f"{s['images_per_second']:,.0f}"),
         ("best kNN on val", s.get("best_val_knn") and f"{100 * s['best_val_knn']:.1f} %"),
         ("seed", s.get("seed")),
         ("device", run.env.get("device")),
     ]
+
+
+def noun_of(run: RunFiles) -> str:
+    """Return what an input of a run is called."""
+    return kind_of(run.config.get("dataset") or {})
 
 
 def _state_notes(run: RunFiles) -> list[str]:
@@ -112,7 +117,7 @@ def _state_notes(run: RunFiles) -> list[str]:
         "killed": f"The run was killed before its end. To resume it: {resume}",
         "running": "The run is still running. This page shows it up to now.",
         "failed": f"The run has failed: {run.summary.get('error', 'for an unknown reason')}",
-        "collapsed": "The embedding has collapsed: different images look alike to the method.",
+        "collapsed": f"The embedding has collapsed: different {noun_of(run)}s look alike to the method.",
         "unreadable": "summary.json is missing or cannot be read, so state and results are unknown.",
     }
     return [notes[run.state]] if run.state in notes else []
@@ -134,7 +139,7 @@ class Results:
 def _results(run: RunFiles) -> Results:
     rows, notes = run.results, []
     if not rows:
-        unlabelled = "there are no labelled test images"
+        unlabelled = "there are no labelled test {noun_of(run)}s"
         why = {"finished": unlabelled, "collapsed": unlabelled, "failed": "the run has failed"}
         notes = [f"No results: {why.get(run.state, 'test is scored once, at the end')}."]
     elif not any(row.get("ci") for row in rows):
@@ -171,7 +176,7 @@ def _efficiency(run: RunFiles, directory: Path) -> tuple[Drawing | None, list[st
         return None, [f"No curve over the number of labels: {why}."] if run.results else []
     if near or run.method == REFERENCE:
         return drawing, []
-    note = "No supervised run on these images is nearby, so none is drawn beside this one. To add one: "
+    note = "No supervised run on this data is nearby, so none is drawn beside this one. To add one: "
     return drawing, [note + supervised_command(run)]
 
 
@@ -185,7 +190,7 @@ def _learned(
     run: RunFiles, directory: Path, tell: Callable[[str], None], root: str | None, trusted: list[str]
 ) -> Learned:
     from ssl_cli.report import audit_page, pick_page
-    from ssl_cli.report.figures import learned
+    from ssl_cli.report.figures import learned, texts
     from ssl_cli.report.figures.inspection import inspect_run
 
     try:
@@ -195,11 +200,14 @@ def _learned(
         return Learned(notes=why, audited_notes=audit_page.of_run(run, None)[1])
     maps, notes = learned.feature_maps(seen, directory, tell)
     points, thumbnails = learned.page_points(seen, maps)
-    found = learned.neighbours(seen, directory)
-    views, picked = learned.views(seen, directory), pick_page.of_run(run, seen)
+    if hasattr(seen.data, "texts"):
+        found, views = [texts.neighbours(seen), texts.class_words(seen)], texts.views(seen)
+    else:
+        found, views = [learned.neighbours(seen, directory)], learned.views(seen, directory)
+    picked = pick_page.of_run(run, seen)
     notes += [] if views else [f"No neighbours and no views: {seen.data.noun}s are no pictures; see `ssl views`."]
     audited = audit_page.of_run(run, seen)
-    return Learned([*maps, found], views, seen.data.classes, points, thumbnails, notes, *picked, *audited)
+    return Learned([*maps, *found], views, seen.data.classes, points, thumbnails, notes, *picked, *audited)
 
 
 def _confusion(run: RunFiles, directory: Path, classes: tuple[str, ...]) -> tuple[Drawing | None, list[str]]:
@@ -214,7 +222,10 @@ def _confusion(run: RunFiles, directory: Path, classes: tuple[str, ...]) -> tupl
     names = classes if len(classes) >= known else tuple(map(str, range(known)))
     share = confusion.matrix(predicted, truth, len(names))
     worst = confusion.mixed_up(share, names)
-    caption = f"A row shows what the test images of one class are predicted as, in %; {len(truth):,} images, by {key}. "
+    noun = noun_of(run)
+    caption = (
+        f"A row shows what the test {noun}s of one class are predicted as, in %; {len(truth):,} {noun}s, by {key}. "
+    )
     caption += f"Most frequent errors: {'; '.join(worst)}." if worst else "There are no errors."
     return confusion.draw(share, names, directory, caption), []
 

@@ -68,6 +68,9 @@ def initialised(config: DictConfig, typed: Sequence[str], chosen: Sequence[str])
     if taken:
         for key, value in info.inherited(config.dataset).items():
             config.dataset[key] = value
+    if "dataset" in chosen:
+        for key, value in info.brought(file.parent.parent, config.dataset).items():
+            config.dataset[key] = value
     if config.name == saved.name or "name" not in {_key(item) for item in typed}:
         config.name = f"{config.name} from {saved.name}"
     config.init = str(file)

@@ -86,7 +86,7 @@ def own_images(node: dict[str, Any], info: DataInfo, run: Path) -> tuple[Data, s
         other = command("ssl", "probe", ckpt=run, **dataset_settings(node, info.name))
         raise UserError(
             f"the {data.noun}s of {data.name} are not those that the run was trained on (their names, labels or "
-            "number), so its test split could hold images that it has seen; bring them back, and name their place with "
+            "number), so its test split could hold some that it has seen; bring them back, and name their place with "
             f"dataset.root=DIR, or measure these as other {data.noun}s: {other}"
         )
     check_same_files(data, root, kept, test_root)

@@ -16,7 +16,7 @@ from ssl_cli.methods.base import Method
 from ssl_cli.pretext.base import Pretext
 
 
-def labelled_per_batch(batch_size: int, parts: int, mu: int) -> int:
+def labelled_per_batch(batch_size: int, parts: int, mu: int, noun: str = "image") -> int:
     """Return how many images of a batch are labelled where ``mu`` times as many are not.
 
     Raises:
@@ -26,8 +26,8 @@ def labelled_per_batch(batch_size: int, parts: int, mu: int) -> int:
     if batch_size % unit:
         fitting = max(unit, round(batch_size / unit) * unit)
         raise UserError(
-            f"trainer.batch_size={batch_size} cannot hold {mu} unlabelled images for each labelled one (method.mu={mu})"
-            f"{f' in each of {parts} parts' if parts > 1 else ''}; write trainer.batch_size={fitting}"
+            f"trainer.batch_size={batch_size} cannot hold {mu} unlabelled {noun}s for each labelled one "
+            f"(method.mu={mu}){f' in each of {parts} parts' if parts > 1 else ''}; write trainer.batch_size={fitting}"
         )
     return batch_size // (1 + mu)
 

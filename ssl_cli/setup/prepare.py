@@ -201,7 +201,7 @@ def build_loader(
         raise UserError(f"{config.name} learns from no label; leave {KEY} away, or write method=supervised")
     mixed = {}
     if method.learns_from == "mixed":
-        count = labelled_per_batch(trainer.batch_size, trainer.accumulate * world_size(), method.mu)
+        count = labelled_per_batch(trainer.batch_size, trainer.accumulate * world_size(), method.mu, data.noun)
         mixed = {"labelled": labelled, "labelled_per_batch": count}
     return Loader(
         resident(data.cut_from, device),

@@ -42,7 +42,7 @@ class Compiled:
     """
 
     def __init__(self, method: nn.Module, pretext: Pretext, device: torch.device):
-        parts = [part for part in method.modules() if isinstance(part, Backbone)]
+        parts = [part for part in method.modules() if isinstance(part, Backbone) and part.one_shape]
         self.networks = [(part, torch.compile(part.forward, dynamic=False)) for part in parts]
         self.recipes = [part for part in vars(pretext).values() if isinstance(part, Augment) and device.type != "cpu"]
         self.colours = fused(torch.compile(recolour, dynamic=False))

@@ -277,9 +277,10 @@ def conclude(t: Training) -> None:
 def show(t: Training) -> None:
     """Show epoch, loss, learning rate, inputs per second, time left and the latest kNN accuracy on val."""
     e, state, since = t.e, t.state, t.since
+    unit = {"image": "img"}.get(e.data.noun, f"{e.data.noun}s")
     line = (
         f"epoch {state.step / e.steps_per_epoch:.4g}/{e.total_steps / e.steps_per_epoch:g}  loss {since.loss:.3f}  "
-        f"lr {since.lr:.2e}  {since.rate:,.0f} {e.data.noun}s/s  {clock(t.progress.left(state.step))} left"
+        f"lr {since.lr:.2e}  {since.rate:,.0f} {unit}/s  {clock(t.progress.left(state.step))} left"
     )
     t.progress.show(state.step, line + (f"  val kNN {100 * state.last_knn:.1f}" if state.last_knn >= 0 else ""))
 

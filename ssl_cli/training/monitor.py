@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ssl_cli.backbones.base import evaluating
 from ssl_cli.batch import Batch
@@ -28,6 +28,12 @@ COLLAPSE = (
 )
 
 
+SAME = (
+    "both views of each {noun} are one and the same, for the recipe changes nothing and the network has no dropout: "
+    "comparing them teaches nothing, and the embedding can collapse; write another augment, or a backbone.dropout"
+)
+
+
 def evaluate(
     e: Experiment, run: RunDir, state: TrainingState, metrics: Metrics, finished: bool
 ) -> tuple[float | None, str | None]:
@@ -47,6 +53,9 @@ def evaluate(
     metrics.write({"step": state.step, "epoch": round(state.step / e.steps_per_epoch, 4), "val_knn": knn, **report})
     for name, images in monitor_pictures(e).items():
         metrics.picture(state.step, f"plots/{name}", save_grid(run.path / "plots" / f"{name}.png", images))
+    if report.get("same_views") and not state.warned:
+        state.warned = True
+        return knn, SAME.format(noun=e.data.noun)
     was_collapsed, state.collapsed = state.collapsed, report.get("collapsed", False)
     # Once can be the first steps of a healthy run; twice in a row, or at the end, is not.
     if not state.collapsed or state.warned or not (was_collapsed or finished):
@@ -77,7 +86,7 @@ def monitor_collapse(e: Experiment) -> dict[str, Any]:
 
     Returns:
         ``feature_*`` of the backbone's features and, where the method has an embedding, ``embedding_*`` of it and
-        ``collapsed``, judged by the embedding.
+        ``collapsed``, judged by the embedding; ``same_views`` where both views of an input always are the same.
     """
     at = e.data.splits["val"] if len(e.data.splits["val"]) else e.data.splits["train"]
     at = at[:: max(1, -(-len(at) // WATCHED))]
@@ -95,8 +104,15 @@ def monitor_collapse(e: Experiment) -> dict[str, Any]:
         report[f"{name}_alignment"] = diagnostics.alignment(z1, z2)
         report[f"{name}_uniformity"] = diagnostics.uniformity(z)
     if "embedding" in spaces:
+        if torch.equal(*views) and getattr(e.pretext, "augment2", None) is None and not drops(e.method.backbone):
+            report["same_views"] = True
         report["collapsed"] = diagnostics.collapsed(report["embedding_std"], report["embedding_rank"])
     return report
+
+
+def drops(network: nn.Module) -> bool:
+    """Return whether two passes over one input differ in training, by dropout."""
+    return any(isinstance(part, nn.modules.dropout._DropoutNd) and part.p > 0 for part in network.modules())
 
 
 def monitor_pseudo_labels(e: Experiment) -> dict[str, float]:

@@ -108,8 +108,8 @@ def check_resumable(state: dict, experiment: Any) -> None:
     for key, (before, now) in experiment.info.differing(state["data"]).items():
         if not (key == "name" and config.dataset.get("root") is not None):
             raise UserError(
-                f"the data changed since the run started: {key} was {before}, is {now}; bring the same images "
-                "back, or start a new run"
+                f"the data changed since the run started: {key} was {before}, is {now}; bring the same "
+                f"{experiment.data.noun}s back, or start a new run"
             )
     if state["progress"]["step"] > experiment.total_steps:
         raise UserError(

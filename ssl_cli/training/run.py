@@ -70,6 +70,8 @@ def execute(job: Job, created: Callable[[Path], None] = lambda path: None) -> in
             env = {"device": str(experiment.device), "ranks": world_size(), "launch": job.launched}
             run_dir.write("env.json", {**environment(), **env})
             run_dir.write("labels.json", budget_record(experiment))
+            for name, content in experiment.data.kept().items():
+                run_dir.write(name, content)
         else:
             run_dir.log(f"resumed at step {resumed['progress']['step'] if resumed else 0}")
             tell_of_changes(run_dir, config)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from experiments import CONF, option
+from experiments import option, options
 from omegaconf import OmegaConf
 
 from ssl_cli.augment.augment import Augment
@@ -11,7 +11,7 @@ from ssl_cli.augment.recipe import Blur
 from ssl_cli.config.build import instantiate
 from ssl_cli.errors import UserError
 
-RECIPES = sorted(path.stem for path in (CONF / "augment").glob("*.yaml"))
+RECIPES = options("augment")
 
 
 def recipe(name: str, *overrides: str) -> Augment:

@@ -1,10 +1,11 @@
-"""Ranks learn what one does: for every method in conf/method the gradients of two gloo processes (of a few: four), mean
+"""Ranks learn what one does: for every method in conf/method the gradients of two gloo processes (slow: four), mean
 over ranks, equal those of one process on the same global batch, to 1e-7 of the largest entry in float64.
 
 BatchNorm is defined per rank unless it is synchronised, so both sides use the synchronised one. Two rounds are run, so
 that queues, centres and banks that the first round filled take part in the second.
 """
 
+import functools
 import os
 import socket
 import unittest.mock
@@ -18,10 +19,14 @@ import torch.distributed as dist
 from experiments import METHODS, SMALL, composed, small
 from omegaconf import OmegaConf
 from warm import start
+from written_texts import sentences
 
 from ssl_cli.batch import Batch, Task
+from ssl_cli.config.kinds import kind_of
 from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.data.loader import Loader
+from ssl_cli.data.texts import vocabulary
+from ssl_cli.data.texts.info import TextInfo
 from ssl_cli.distributed.collectives import gather, rank_rows
 from ssl_cli.distributed.norms import SyncedBatchNorm, synchronise_norms
 from ssl_cli.runs.directory import RunDir
@@ -33,17 +38,33 @@ from ssl_cli.training.metrics import Metrics
 FEW = ["swav", "moco", "fixmatch"]  # for four ranks, which take their time
 BATCH = 32
 INFO = ImageInfo("noise", 1, 16, tuple("0123456789"), 1024, 1024, 512, (0.5,), (0.25,))
+TEXTS = "texts: "  # before the name of a method that learns from texts
+ON_TEXTS = [f"{TEXTS}{method}" for method in ("simclr", "predict", "fixmatch")]
+
+
+@functools.cache
+def texts() -> tuple[torch.Tensor, TextInfo]:
+    """Return 64 texts as tokens, and the facts about them."""
+    rows = [text for text, _ in sentences(2 * BATCH)]
+    words = vocabulary.train(rows, 320, 16)
+    info = TextInfo("texts", tuple("0123456789"), 2 * BATCH, 2 * BATCH, BATCH, words.tokenizer, 16)
+    return words.encode(rows)[:], info
+
+
+def info_of(config):
+    return texts()[1] if kind_of(config.dataset) == "text" else INFO
 
 
 def global_task(config, round_: int) -> Task:
     generator = torch.Generator().manual_seed(round_)
     images = torch.randint(0, 256, (BATCH, 1, 16, 16), generator=generator, dtype=torch.uint8)
     indices = torch.arange(BATCH) + BATCH * round_
+    images = texts()[0][indices] if kind_of(config.dataset) == "text" else images
     labels = indices % 10
     if "mu" in config.method:  # labelled images first, as the loader has them
         labels[BATCH // (1 + config.method.mu) :] = -1
     batch = Batch(images, labels, indices)
-    return build_pretext(config, INFO)(batch, generator)
+    return build_pretext(config, info_of(config))(batch, generator)
 
 
 def own_task(task: Task, rank: int, world: int, mixed: bool) -> Task:
@@ -52,7 +73,8 @@ def own_task(task: Task, rank: int, world: int, mixed: bool) -> Task:
         # Of mixed batches every world-th image, so that each rank's rows begin with its share of the labelled ones.
         return (rows[rank::world] if mixed else rows.chunk(world)[rank]).flatten(0, 1)
 
-    views = [own(view).double() for view in task.views]
+    views = [own(view) for view in task.views]
+    views = [view.double() if view.is_floating_point() else view for view in views]
     targets, masks = (None if t is None else own(t) for t in (task.targets, task.masks))
     if targets is not None and targets.is_floating_point():
         targets = targets.double()
@@ -61,7 +83,7 @@ def own_task(task: Task, rank: int, world: int, mixed: bool) -> Task:
 
 def gradients(config, rank: int = 0, world: int = 1) -> dict[str, torch.Tensor]:
     """Return the parameter gradients and buffers after two rounds."""
-    method = synchronise_norms(build_method(config, INFO).double().train())
+    method = synchronise_norms(build_method(config, info_of(config)).double().train())
     for round_ in range(2):
         method.zero_grad()
         method.start_epoch(round_)
@@ -119,6 +141,11 @@ def loop(path: Path) -> dict[str, torch.Tensor]:
 
 def config_of(name: str):
     """Return the config of a method, with few enough clusters that k-means has enough images in the second round."""
+    if name.startswith(TEXTS):  # without dropout, which is drawn on each rank
+        method = name.removeprefix(TEXTS)
+        network = ["backbone.dim=16", "backbone.depth=1", "backbone.heads=2", "backbone.dropout=0.0"]
+        pretext = ["pretext=masked_tokens"] if method == "predict" else []
+        return composed("train", [f"method={method}", "dataset=texts", "dataset.file=t.csv", *network, *pretext])
     return composed("train", [*small(name), *(["method.clusters=10"] if name == "deepcluster" else [])])
 
 
@@ -135,7 +162,7 @@ def train(world: int, names: list[str], path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def two_ranks(made_once):
-    path = made_once("two_ranks", partial(train, 2, METHODS))
+    path = made_once("two_ranks", partial(train, 2, [*METHODS, *ON_TEXTS]))
     return [torch.load(path / f"{rank}.pt") for rank in range(2)]
 
 
@@ -145,11 +172,12 @@ def four_ranks(made_once):
     return [torch.load(path / f"{rank}.pt") for rank in range(4)]
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [*METHODS, *ON_TEXTS])
 def test_two_ranks_give_the_gradients_and_state_of_one(two_ranks, name):
     assert_as_one(name, two_ranks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FEW)
 def test_four_ranks_give_the_gradients_and_state_of_one(four_ranks, name):
     assert_as_one(name, four_ranks)
@@ -167,17 +195,17 @@ def assert_as_one(name: str, found: list[dict]) -> None:
             )
 
 
-def test_the_loop_gives_the_losses_and_weights_of_one_process(two_ranks, four_ranks, tmp_path):
+@pytest.mark.parametrize("ranks", ["two_ranks", pytest.param("four_ranks", marks=pytest.mark.slow)])
+def test_the_loop_gives_the_losses_and_weights_of_one_process(ranks, request, tmp_path):
     """The whole loop: loader, accumulation, DDP, optimizer, averaged metrics."""
     expected = loop(tmp_path / "run")
     assert len(expected["loss"]) == 4 and expected["loss"][0] != expected["loss"][1]
-    for found in (two_ranks, four_ranks):
-        for ranks in found:
-            assert ranks["loop"].keys() == expected.keys()
-            for key, value in expected.items():  # losses are averaged and written in float32
-                tolerance = 1e-6 if key == "loss" else 1e-8
-                scale = value.abs().max().item()
-                torch.testing.assert_close(ranks["loop"][key], value, rtol=0, atol=tolerance * scale + 1e-12)
+    for rank in request.getfixturevalue(ranks):
+        assert rank["loop"].keys() == expected.keys()
+        for key, value in expected.items():  # losses are averaged and written in float32
+            tolerance = 1e-6 if key == "loss" else 1e-8
+            scale = value.abs().max().item()
+            torch.testing.assert_close(rank["loop"][key], value, rtol=0, atol=tolerance * scale + 1e-12)
 
 
 @pytest.mark.parametrize(("world", "parts"), [(2, 1), (4, 1), (2, 2), (2, 4), (4, 2)])

@@ -2,16 +2,16 @@
 
 import pytest
 import torch
-from experiments import CONF, composed, tensors, train
+from experiments import CONF, composed, options, tensors, train
 from omegaconf import OmegaConf
 
 from ssl_cli.runs import checkpoint
 from ssl_cli.setup.prepare import prepare
 
 PRETEXTS = [
-    file.stem
-    for file in sorted((CONF / "pretext").glob("*.yaml"))
-    if "pseudo_labels" in OmegaConf.load(file).get("_gives_", [])
+    name
+    for name in options("pretext")
+    if "pseudo_labels" in OmegaConf.load(CONF / "pretext" / f"{name}.yaml").get("_gives_", [])
 ]
 SHAPES = ["dataset=shapes", "dataset.num_images=280", "method=predict", "backbone.widths=[8,16,32]"]
 
@@ -51,7 +51,7 @@ def test_the_task_is_as_its_target_says_and_the_generator_decides(overrides):
 
 
 def test_it_is_learned_and_resumes_bitwise(overrides, tmp_path):
-    overrides = [*overrides, "trainer.max_steps=4", "trainer.eval_every=100"]
+    overrides = [*overrides, "trainer.max_steps=4", "trainer.eval_every=100", "trainer.batch_size=32"]
     train(tmp_path / "straight", overrides)
     train(tmp_path / "stopped", overrides, stop_after=2)
     train(tmp_path / "stopped", overrides)

@@ -192,7 +192,7 @@ def test_without_validation_labels_a_single_penalty_is_needed():
     f.val = Split(f.val.features[:0], f.val.labels[:0])
     probe = Linear()
     assert rows(probe, f) == []
-    assert "no labelled image" in probe.notices[0]
+    assert "which has no label" in probe.notices[0]
     (row,) = rows(Linear(labels=["all"], penalties=[0.01]), f)
     assert row["mean"] > 0.5
 

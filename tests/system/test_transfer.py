@@ -4,7 +4,7 @@ import contextlib
 
 import pytest
 import torch
-from experiments import CONF, composed
+from experiments import composed, options
 from photo_folder import photos
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -55,7 +55,7 @@ def test_a_copy_that_waits_is_found():
     assert len(waits.found) == 1
 
 
-PRETEXTS = sorted(p.stem for p in (CONF / "pretext").glob("*.yaml") if not p.stem.startswith("_"))
+PRETEXTS = options("pretext")
 
 
 @pytest.mark.parametrize("whole", [False, True])

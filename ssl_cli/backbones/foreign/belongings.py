@@ -1,4 +1,4 @@
-"""What belongs to weights of the images that they are shown: normalisation, size."""
+"""What belongs to weights of the inputs that they are shown: normalisation, size, tokenizer."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ def of_images(origin: Origin, node: Mapping[str, Any], by_experiment: bool = Fal
         node: the data set's settings as composed.
         by_experiment: whether an experiment may have set some of them: then only what nobody has set is brought.
     """
-    brought = {"mean": origin.mean, "std": origin.std, "storage_size": origin.size}
+    brought = {"mean": origin.mean, "std": origin.std, "storage_size": origin.size, **origin.inputs}
     return {
         key: list(value) if isinstance(value, tuple) else value
         for key, value in brought.items()

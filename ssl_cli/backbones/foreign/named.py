@@ -11,13 +11,15 @@ from ssl_cli.backbones.foreign import fetch
 from ssl_cli.errors import UserError, did_you_mean
 
 TIMM = "ssl_cli.backbones.timm.Timm"
+SENTENCE_ENCODER = "ssl_cli.backbones.text.sentence_encoder.SentenceEncoder"
 TAKE_WEIGHTS = (
-    *(TIMM, "ssl_cli.backbones.resnet.ResNet", "ssl_cli.backbones.vit.ViT"),
+    *(TIMM, "ssl_cli.backbones.resnet.ResNet", "ssl_cli.backbones.vit.ViT", SENTENCE_ENCODER),
     *("ssl_cli.backbones.video.resnet.VideoResNet", "ssl_cli.backbones.video.frames.PerFrame"),
 )
 PUBLISHED = "pretrained"  # the weights that timm or torchvision has for the network
 ENDINGS = (".safetensors", ".pt", ".pth", ".bin", ".tar", ".ckpt")
 MISSING = "backbone=timm needs timm: pip install 'ssl-cli[timm]'"
+MISSING_TRANSFORMERS = "backbone=sentence_encoder needs transformers: pip install 'ssl-cli[text]'"
 
 
 def check_named(node: Mapping[str, Any]) -> None:
@@ -29,11 +31,16 @@ def check_named(node: Mapping[str, Any]) -> None:
     target, weights = node.get("_target_"), node.get("weights")
     if target == TIMM and importlib.util.find_spec("timm") is None:
         raise UserError(MISSING)
+    if target == SENTENCE_ENCODER and importlib.util.find_spec("transformers") is None:
+        raise UserError(MISSING_TRANSFORMERS)
     if weights is None or target not in TAKE_WEIGHTS:
         return
     if file_named(str(weights)) is not None:
         return
-    if looks_like_a_path(str(weights)):
+    if target == SENTENCE_ENCODER and re.fullmatch(r"[\w.-]+/[\w.-]+", str(weights)):
+        _check_on_hub(str(weights))
+        return
+    if looks_like_a_path(str(weights)) or target == SENTENCE_ENCODER:
         raise UserError(
             f"backbone.weights={weights} does not exist; write the path of a file of weights, or of a directory"
         )
@@ -83,6 +90,14 @@ def _hub_tags(name: str) -> list[str]:
     """Return those of a network's weights that lie on the hub, as ``name.tag``, the default first."""
     entry = rf"['\"]({re.escape(name)}(?:\.\w+)?)['\"]: *_\w*cfg\((?:[^)]|\)(?!,?\n))*?hf_hub_id=['\"]timm/"
     return [found for text in _sources() for found in re.findall(entry, text)]
+
+
+def _check_on_hub(repository: str) -> None:
+    """Raise ``UserError`` where a repository is not in the hub's cache and the hub does not answer."""
+    if fetch.cached(repository, "config.json", "main") is None and (
+        fetch.offline() or not fetch.reachable(fetch.hub_endpoint())
+    ):
+        raise fetch.unreachable(repository, "config.json")
 
 
 def _check_within_reach(name: str) -> None:

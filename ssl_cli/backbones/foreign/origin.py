@@ -32,6 +32,7 @@ class Origin:
     size: int | None = None  # side of the images that they were trained on, in pixels
     interpolation: str | None = None  # by which these were resized: bilinear, bicubic, ...
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the backbone, that they need: {"stem": "imagenet"}
+    inputs: Mapping[str, Any] = field(default_factory=dict)  # of a data set, likewise: {"tokenizer": "DIR"}
 
     @property
     def path(self) -> Path:
@@ -56,7 +57,8 @@ class Origin:
         licence = self.licence or "not stated; ask whoever published them"
         licence += f", that of the network's published weights{_ASSUMED}" if self.assumed and self.licence else ""
         licence += ": NOT for commercial use, and neither is what is trained from them" if self.non_commercial else ""
-        return [("weights", taken), ("their licence", licence), ("trained with", self._kept(info))]
+        kept = [("trained with", self._kept(info))] if info.kind == "image" else []
+        return [("weights", taken), ("their licence", licence), *kept]
 
     def _kept(self, info: DataInfo) -> str:
         """Return what of the images is as the weights were trained, and what is not."""
@@ -117,7 +119,7 @@ _KINDS = {
     **dict.fromkeys(("tensors", "size"), int),
     **dict.fromkeys(("left", "mean", "std"), tuple),
     "assumed": bool,
-    "settings": Mapping,
+    **dict.fromkeys(("settings", "inputs"), Mapping),
 }
 
 

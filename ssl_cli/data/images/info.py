@@ -22,6 +22,7 @@ class ImageInfo(DataInfo):
 
     kind: ClassVar[str] = "image"
     noun: ClassVar[str] = "image"
+    how_to_label: ClassVar[str] = "put the images into one folder a class"
 
     name: str
     channels: int  # 1 or 3

@@ -24,22 +24,20 @@ TOLERANCE = 1e-4  # largest difference of a feature, as a share of the largest f
 PADDED = "Conv2dSame"  # timm's convolution with TensorFlow's padding, which depends on the size
 
 
-def folded(network: nn.Module, shape: torch.Size, device: torch.device | str) -> nn.Module:
+def folded(network: nn.Module, like: Tensor) -> nn.Module:
     """Return a network with the same features up to rounding, in less time; or ``network`` itself.
 
     The network itself comes back on a GPU, if no convolution has a BatchNorm behind it, if its code depends on the
     images, and if a trial on made-up images gives other features.
 
     Args:
-        network: in evaluation mode, on ``device``; it stays as it is. The result shares weights with it: use it before
-            they change.
-        shape: (C, H, W) of the images.
-        device: of the network.
+        network: in evaluation mode; it stays as it is. The result shares weights with it: use it before they change.
+        like: inputs, on the device of the network.
     """
-    usable = torch.device(device).type == "cpu" and torch.backends.mkldnn.is_available()
+    usable = like.device.type == "cpu" and like.ndim == 4 and torch.backends.mkldnn.is_available()
     if not usable or not isinstance(network, Backbone) or not any(isinstance(p, _BatchNorm) for p in network.modules()):
         return network
-    x = torch.randn(1, *shape, generator=torch.Generator().manual_seed(0))  # no image: the choice is the same for all
+    x = torch.randn(1, *like.shape[1:], generator=torch.Generator().manual_seed(0))  # no image: one choice for all
     with torch.no_grad(), torch.autocast("cpu", enabled=False):
         try:
             traced = fx.GraphModule(network, _Tracer().trace(network))

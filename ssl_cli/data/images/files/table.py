@@ -76,7 +76,7 @@ def read_table(file: Path, setting: str, example: str, noun: str = "image", colu
         tables = [_separated(text[said.end() if said else 0 :], s) for s in (said[1] if said else SEPARATORS)]
     except csv.Error as error:
         raise UserError(f"{named} is no table: {error}") from error
-    header, rows = max(tables, key=lambda table: (_is_even(*table), len(table[0])))
+    header, rows = max(tables, key=lambda table: (_is_even(*table), len(table[0]), _fits(*table)))
     rows = {line + bool(said): row for line, row in rows.items()}
     if len(header) < columns or not rows:
         raise UserError(
@@ -105,7 +105,11 @@ def _separated(text: str, separator: str) -> tuple[list[str], dict[int, list[str
 
 
 def _is_even(header: Sequence[str], rows: dict[int, list[str]]) -> bool:
-    return len(header) > 1 and all(len(row) == len(header) for row in rows.values())
+    return len(header) > 1 and _fits(header, rows)
+
+
+def _fits(header: Sequence[str], rows: dict[int, list[str]]) -> bool:
+    return all(len(row) == len(header) for row in rows.values())
 
 
 def _decoded(content: bytes, named: str) -> str:

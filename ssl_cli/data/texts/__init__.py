@@ -1,0 +1,1 @@
+"""Text data sets: where texts come from, and what they become."""

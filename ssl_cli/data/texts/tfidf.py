@@ -1,0 +1,54 @@
+"""TF-IDF as features: the baseline that any representation of texts has to beat."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ssl_cli.data.base import Raw
+from ssl_cli.data.texts.vocabulary import Vocabulary
+
+MOST = 10_000  # words and pairs of words that count, those that most texts have
+LEAST = 1_000
+NUMBERS = 1 << 26  # features times texts, at most: 256 MB
+
+
+class TfIdf(Raw):
+    """How often words and pairs of words occur in a text, by how few others have them (Spärck Jones 1972).
+
+    ``(1 + ln count) (1 + ln((1 + n) / (1 + texts with it)))``, of unit length; of what at least two texts have.
+
+    Args:
+        texts: of the training split: what counts, and how much, is found in these alone.
+        vocabulary: makes texts of what a network takes.
+        count: texts that features will be wanted of, at most; of many fewer words count.
+    """
+
+    name: ClassVar[str] = "tfidf"
+    one_scale: ClassVar[bool] = True  # a rare word is not to count as much as a frequent one
+
+    def __init__(self, texts: Sequence[str], vocabulary: Vocabulary, count: int):
+        super().__init__()
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        most = max(LEAST, min(MOST, NUMBERS // max(1, count)))
+        settings = {"ngram_range": (1, 2), "max_features": most, "sublinear_tf": True, "dtype": np.float32}
+        settings |= {"min_df": 2 if len(texts) >= 50 else 1, "token_pattern": r"(?u)\b\w+\b"}
+        self.vocabulary = vocabulary
+        self.words = TfidfVectorizer(**settings).fit([*texts, "a"])  # no text at all would be an error
+        self.dim = len(self.words.vocabulary_)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return features [B, dim] of tokens [B, L]."""
+        return self._of(self.vocabulary.decode(tokens.tolist())).to(tokens.device)
+
+    def of(self, inputs: Any, positions: Tensor) -> Tensor:
+        """Return the features [n, dim] of stored texts, whole, however much of them a network sees."""
+        return self._of([inputs.texts[i] for i in positions.tolist()])
+
+    def _of(self, texts: Sequence[str]) -> Tensor:
+        if not texts:
+            return torch.empty(0, self.dim)
+        return torch.from_numpy(self.words.transform(texts).toarray())
