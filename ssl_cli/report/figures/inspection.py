@@ -69,17 +69,17 @@ def inspect_run(run: Path, root: str | None, trusted: list[str], tell: Callable[
     config, info = rebuilt.config, rebuilt.info
     node = OmegaConf.to_container(config.dataset, resolve=True)
     node = stored_node(node, run, root)
-    tell(f"images of {info.name}")
+    tell(f"{info.noun}s of {info.name}")
     with blaming_config(run / "checkpoints"):
         data, pretext = load(node, info.seen_own), build_pretext(config, info)
     if split_fingerprint(data) != info.splits:
-        raise UserError(f"the images of {info.name} are not those that the run was trained on")
+        raise UserError(f"the {info.noun}s of {info.name} are not those that the run was trained on")
     device = choose_device("auto")
     backbone = rebuilt.method.to(device).measured.requires_grad_(False)
 
     split, at = shown_images(data)
     bank = sample(data.splits["train"], BANK, seed=1)
-    tell(f"features of {len(at)} {split} and {len(bank)} train images")
+    tell(f"features of {len(at)} {split} and {len(bank)} train {info.noun}s")
     features, keys = (extract(backbone, data.inputs, p, info, device) for p in (at, bank))
     neighbours = nearest(at[:QUERIES], features[:QUERIES], bank, keys, NEIGHBOURS)
     step, root = rebuilt.state["progress"]["step"], node.get("root")
