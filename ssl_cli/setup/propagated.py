@@ -82,8 +82,8 @@ def propagated(node: DictConfig, data: Data, labelled: Tensor, kept: Any = None)
     result = read_json(there.file.with_name("result.json")) or {}
     if result.get("splits") != split_fingerprint(data):
         raise UserError(
-            f"{KEY}={node.pseudo_labels} has labels of {result.get('dataset')} with other {data.noun}s, human labels or "
-            f"splits than this {data.name}; leave it away, or name a run on these {data.noun}s"
+            f"{KEY}={node.pseudo_labels} has labels of {result.get('dataset')} with other {data.noun}s, human labels "
+            f"or splits than this {data.name}; leave it away, or name a run on these {data.noun}s"
         )
     try:
         with np.load(there.file, allow_pickle=False) as stored:

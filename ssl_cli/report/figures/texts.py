@@ -75,8 +75,8 @@ def known_by(texts: Sequence[str], labels: Sequence[int], classes: int) -> list[
         classes: C.
 
     Returns:
-        C lists of words that at least 3 texts of the class have, and not all texts, by the z-score of their log odds ratio with a prior
-        of all texts (Monroe et al. 2008, equation 22).
+        C lists of words that at least 3 texts of the class have, and not all texts, by the z-score of their log odds
+        ratio with a prior of all texts (Monroe et al. 2008, equation 22).
     """
     counts, totals = [Counter() for _ in range(classes)], [0] * classes
     for text, label in zip(texts, labels, strict=True):
