@@ -33,7 +33,7 @@ def main(args: Sequence[str]) -> int:
     options = parser.parse_args(args)
     if options.root is not None and not Path(options.root).exists():
         raise UserError(
-            f"--root {options.root} does not exist; write the directory of the run's images or clips, or its file of texts"
+            f"--root {options.root} is not a directory, nor a file of texts; write where the run's data are now"
         )
     path = directory_of(options.run)
 
