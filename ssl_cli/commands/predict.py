@@ -70,7 +70,7 @@ def run(config: DictConfig) -> int:
         print(line)
     print(f"predictions: {out}")
     if score and (found := score.result()) is None:
-        print(f"not scored: no image that {config.against} has a class of could be read")
+        print(f"not scored: no {noun} that {config.against} has a class of could be read")
     elif score:
         for line in lines(found, config.against, least):
             print(line)
