@@ -84,11 +84,11 @@ def own_images(node: dict[str, Any], info: DataInfo, run: Path) -> tuple[Data, s
         return data, ""
     if kept is None or root is None or not data.files or data.classes != info.classes:
         other = command("ssl", "probe", ckpt=run, **dataset_settings(node, info.name))
+        place = "file=FILE" if node.get("file") else "root=DIR"
         raise UserError(
             f"the {data.noun}s of {data.name} are not those that the run was trained on (their names, labels or "
             "number), so its test split could hold some that it has seen; bring them back, and name their place with "
-            f"dataset.{'file=FILE' if node.get('file') else 'root=DIR'}, "
-            f"or measure these as other {data.noun}s: {other}"
+            f"dataset.{place}, or measure these as other {data.noun}s: {other}"
         )
     check_same_files(data, root, kept, test_root)
     row = {_below(root, test_root, file): i for i, file in enumerate(data.files)}
