@@ -27,6 +27,7 @@ class Data(ABC):
     noun: ClassVar[str]  # one of them, in messages
     alike: ClassVar[str] = "exactly"  # in how far exact copies are alike
 
+    called_by_content: ClassVar[bool] = False  # see `called`
     how_to_test: ClassVar[str] = "dataset.test_fraction"  # what gives a data set labelled test inputs
     labelled_like_it: ClassVar[dict[str, str]] = {}  # settings of a data set of the user's own, with labels
 

@@ -21,4 +21,4 @@ class Exemplar(Pretext):
 
     def answers(self, task: Task) -> list[str]:
         """Return the image's place in the data set."""
-        return [f"image {index:,}" for index in task.targets.tolist()]
+        return [f"{self.data.noun} {index:,}" for index in task.targets.tolist()]

@@ -218,7 +218,7 @@ def check_budgets(labels: Sequence[str]) -> list[str]:
     for budget in labels:
         if parse_budget(budget)[0] in OF_GROUPS:
             raise UserError(
-                f"probe.labels={budget}: a probe draws images; write 10% or 4/class, or for groups "
+                f"probe.labels={budget}: a probe draws inputs one by one; write 10% or 4/class, or for groups "
                 f"dataset.labels={budget}"
             )
     return [str(budget) for budget in labels]

@@ -73,7 +73,7 @@ class Cluster(Probe):
             seeds = min(seeds, 2)
             start = {"n_init": 1, "init": "random", "max_iter": min(300, max(FEWEST, WORK // (len(train) * classes)))}
             self.notices.append(
-                f"cluster probe: {seeds} run{'s' * (seeds > 1)} from images at random, "
+                f"cluster probe: {seeds} run{'s' * (seeds > 1)} from {features.noun}s at random, "
                 f"of {start['max_iter']} iterations at most, because there are {classes} classes"
             )
         predicted, nmi, ari = [], [], []

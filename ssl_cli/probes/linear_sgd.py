@@ -59,7 +59,7 @@ class LinearSGD(Probe):
             self.notices = ["linear_sgd probe: left out, because its rate is chosen on val, which has no label"]
             return []
         if features.source is None:
-            raise UserError("the linear_sgd probe needs a model to show augmented images to")
+            raise UserError("the linear_sgd probe needs a model to show augmented inputs to")
         results = []
         for budget, draws, how in self.draws(features, self.labels, self.count):
             fitted = [self._fitted(features, drawn) for drawn in tracked(draws)]

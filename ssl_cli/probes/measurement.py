@@ -97,7 +97,7 @@ class Measurement:
     def write_pseudo_labels(self, file: Path) -> None:
         """Write the labels that the model gives the train images, if it gives any; see `write_labels`."""
         found, budgets = None, {}
-        with measuring("labels of train images"):
+        with measuring("labels of the train split"):
             for budget, spread in tracked(self.spread.items()):
                 found, labels, confidence = spread.to_all()
                 budgets[budget] = {"labelled": spread.labelled, "confidence": confidence}

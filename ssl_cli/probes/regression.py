@@ -46,7 +46,7 @@ class Regression(Probe):
     ):
         for budget in labels:
             if parse_budget(budget)[0] not in ("all", "fraction"):
-                raise UserError(f"probe.labels={budget}: a regression has no classes; write a share of the images, 10%")
+                raise UserError(f"probe.labels={budget}: a regression has no classes; write a share, 10%")
         names = targets if targets is None or isinstance(targets, (list, tuple)) else [targets]
         self.targets = None if names is None else [str(name) for name in names]
         self.periods = dict(_period(text) for text in periods)
@@ -69,11 +69,15 @@ class Regression(Probe):
             sizes = [len(split.features) for split in splits]
             if sizes[0] < 2 or not sizes[2] or (len(self.penalties) > 1 and not sizes[1]):
                 where = ", ".join(f"{n} in {s}" for n, s in zip(sizes, ("train", "val", "test"), strict=True))
-                self.notices.append(f"regression of {name}: left out, because too few images have it ({where})")
+                self.notices.append(
+                    f"regression of {name}: left out, because too few {features.noun}s have it ({where})"
+                )
                 continue
             truth = splits[2].targets[name]
             if (truth == truth[0]).all():  # R2 compares with the spread of the test images
-                self.notices.append(f"regression of {name}: left out, because it is {truth[0]:g} in every test image")
+                self.notices.append(
+                    f"regression of {name}: left out, because it is {truth[0]:g} in every test {features.noun}"
+                )
                 continue
             whole = Features(*splits, classes=1, budget=features.budget, label_seed=features.label_seed)
             whole.train.labels = torch.zeros_like(whole.train.labels)  # one stratum for all

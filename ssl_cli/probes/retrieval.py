@@ -111,10 +111,12 @@ class Retrieval(Probe):
         alone = torch.bincount(test.labels, minlength=features.classes)[test.labels] < 2
         queries = torch.nonzero(~alone).flatten()
         if not len(queries):
-            self.notices = ["retrieval probe: left out, because no class has two test images"]
+            self.notices = [f"retrieval probe: left out, because no class has two test {features.noun}s"]
             return []
         if alone.any():
-            self.notices = [f"retrieval probe: {int(alone.sum())} test images alone in their class are no queries"]
+            self.notices = [
+                f"retrieval probe: {int(alone.sum())} test {features.noun}s alone in their class are no queries"
+            ]
         queries = queries[:: -(-len(queries) // self.queries)]
         precision, found = ranked(test.features, test.labels, queries, self.ks)
         values = torch.cat([precision.double()[:, None], found.double()], 1).cpu()  # [q, 1 + len(ks)]
