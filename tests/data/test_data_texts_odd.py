@@ -25,6 +25,13 @@ def test_json_may_hold_lists_where_no_text_is_expected(tmp_path):
         load(file=str(file))
 
 
+def test_where_no_column_of_labels_is_found_the_others_are_named(tmp_path):
+    (tmp_path / "a.csv").write_text("review,mood\none two,good\nthree,bad\n")
+    note = load(file=str(tmp_path / "a.csv")).note
+    assert note.endswith("; no labels: if they are in one of mood, write dataset.label_column=NAME")
+    assert "no labels" not in load(file=str(tmp_path / "a.csv"), label_column="none").note
+
+
 def test_of_a_folder_the_empty_files_are_left_out_and_counted(tmp_path):
     for name, content in {"a/1.txt": "one", "a/2.txt": " \n", "b/3.TXT": "zwei \xfc".encode("cp1252")}.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -90,6 +90,11 @@ def _of_file(
     lines = [line for line, text in cells["text"].items() if text]
     unlabelled = {line for line, split in splits.items() if split == "unlabelled"}
     empty = len(table.rows) - len(lines)
+    without = f"; {empty:,} row{'s' * (empty != 1)} without text left out" if empty else ""
+    rest = [name for name in table.header if name and name not in used.values()]
+    hint = ""
+    if used["label"] is None and label_column is None and rest:
+        hint = f"; no labels: if they are in one of {few(rest)}, write dataset.label_column=NAME"
     said = ", ".join(f"{kind}s in column {name}" for kind, name in used.items() if name is not None)
     return _assembled(
         path.stem,
@@ -99,7 +104,7 @@ def _of_file(
         if used["split"]
         else [],
         [cells["group"].get(line) or None for line in lines] if used["group"] else [],
-        note=f"{len(table.rows):,} rows, {said}" + (f"; {empty:,} rows without text left out" if empty else ""),
+        note=f"{len(table.rows):,} rows, {said}{without}{hint}",
         where=[f"line {line}" for line in lines],
     )
 
