@@ -28,7 +28,7 @@ def test_json_may_hold_lists_where_no_text_is_expected(tmp_path):
 def test_where_no_column_of_labels_is_found_the_others_are_named(tmp_path):
     (tmp_path / "a.csv").write_text("review,mood\none two,good\nthree,bad\n")
     note = load(file=str(tmp_path / "a.csv")).note
-    assert note.endswith("; no labels: if they are in one of mood, write dataset.label_column=NAME")
+    assert note.endswith("; no labels; dataset.label_column=NAME names their column, of mood")
     assert "no labels" not in load(file=str(tmp_path / "a.csv"), label_column="none").note
 
 

@@ -94,7 +94,7 @@ def _of_file(
     rest = [name for name in table.header if name and name not in used.values()]
     hint = ""
     if used["label"] is None and label_column is None and rest:
-        hint = f"; no labels: if they are in one of {few(rest)}, write dataset.label_column=NAME"
+        hint = f"; no labels; dataset.label_column=NAME names their column, of {few(rest)}"
     said = ", ".join(f"{kind}s in column {name}" for kind, name in used.items() if name is not None)
     return _assembled(
         path.stem,
