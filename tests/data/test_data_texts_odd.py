@@ -47,3 +47,8 @@ def test_what_is_no_text_is_refused_by_name(tmp_path, content):
     for place in ({"root": str(tmp_path)}, {"file": str(tmp_path / "1.txt")}):
         with pytest.raises(UserError, match=r"1\.txt is a binary file or in UTF-16"):
             load(**place)
+
+
+def test_a_folder_in_the_place_of_a_file_is_told_its_key(tmp_path):
+    with pytest.raises(UserError, match=r"is a folder; write dataset\.root="):
+        load(file=str(tmp_path))
