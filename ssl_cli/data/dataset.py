@@ -74,5 +74,6 @@ def check_kind(node: Mapping[str, Any], info: DataInfo) -> None:
     kind = kind_of(node)
     if kind != info.kind:
         raise UserError(
-            f"the model was trained on {info.noun}s ({info.name}), and this data set has {kind}s; write a dataset=NAME of {info.noun}s"
+            f"the model was trained on {info.noun}s ({info.name}), and this data set has {kind}s; write a dataset=NAME "
+            f"of {info.noun}s"
         )
