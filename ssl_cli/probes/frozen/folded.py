@@ -37,7 +37,7 @@ def folded(network: nn.Module, like: Tensor) -> nn.Module:
     usable = like.device.type == "cpu" and like.ndim == 4 and torch.backends.mkldnn.is_available()
     if not usable or not isinstance(network, Backbone) or not any(isinstance(p, _BatchNorm) for p in network.modules()):
         return network
-    x = torch.randn(1, *like.shape[1:], generator=torch.Generator().manual_seed(0))  # no image: one choice for all
+    x = torch.randn(1, *like.shape[1:], generator=torch.Generator().manual_seed(0))  # one choice for all data
     with torch.no_grad(), torch.autocast("cpu", enabled=False):
         try:
             traced = fx.GraphModule(network, _Tracer().trace(network))
