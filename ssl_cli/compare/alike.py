@@ -7,6 +7,7 @@ from ssl_cli.compare.cells import Column, Row
 from ssl_cli.compare.entries import Entry
 from ssl_cli.compare.groups import Group
 from ssl_cli.config.chosen import dataset_settings
+from ssl_cli.config.kinds import kind_of
 from ssl_cli.config.words import command
 from ssl_cli.errors import UserError
 
@@ -18,6 +19,12 @@ def check_data(entries: Sequence[Entry]) -> None:
     """Raise ``UserError`` at the first run that was measured on other images or splits than the first one."""
     first = entries[0]
     for e in entries:
+        kind, other = kind_of(first.data or {}), kind_of(e.data or {})
+        if kind != other:
+            raise UserError(
+                f"{first.path} was measured on {kind}s, {e.path} on {other}s: these cannot be compared; compare the "
+                "runs of each data set separately"
+            )
         if e.dataset != first.dataset:
             again = command("ssl", "probe", "ckpt=RUN", **dataset_settings(first.data, first.dataset))
             raise UserError(
