@@ -93,7 +93,7 @@ def _measured(row: dict[str, Any]) -> list[str]:
 def training(part: dict[str, Any]) -> str:
     """Return the section on the run."""
     summary = part["summary"]
-    text = f"## SimCLR for {part['seconds'] / 60:.1f} minutes\n\n```sh\nssl {part['command']}\n```\n\n"
+    text = f"## SimCLR for {part['seconds'] / 60:.1f} minutes\n\n```text\nssl {part['command']}\n```\n\n"
     text += f"{summary.get('epochs', 0):g} epochs in {summary.get('seconds', 0):.0f} s of training, "
     text += f"{summary.get('images_per_second', 0):,.0f} images a second with evaluations, data waited for "
     text += (

@@ -18,19 +18,19 @@ from ssl_cli.system.signals import exit_status, interruptible
 COMMANDS = {
     "train": "train a representation (or resume a run), then measure it on the test split",
     "probe": "measure a trained run or checkpoint on a downstream task",
-    "pick": "choose the images to label next, as a table or as tasks of Label Studio",
-    "predict": "write a class, its probability and how unlike it is for each image to a table",
-    "embed": "write the features of images to a file",
+    "pick": "choose what to label next, as a table or as tasks of Label Studio",
+    "predict": "write a class, its probability and how unlike it is for each input to a table",
+    "embed": "write the features of a data set to a file",
     "export": "write the model to files that work without ssl: safetensors, timm, ONNX",
     "audit": "list what is wrong with images: copies, leaks, odd ones, labels that do not fit",
-    "views": "draw what a pretext makes of images, before any training",
+    "views": "show what a pretext makes of the data, before any training",
     "runs": "list the runs there are",
     "compare": "put runs, or groups of them, beside each other, with the noise of their differences",
     "report": "write one page with all there is to see of a run or a sweep",
     "check": "verify that a run is whole and resumes exactly; changes nothing",
 }
 HELP = """\
-ssl {version}: learn from images with few labels or none, and measure honestly what was learned.
+ssl {version}: learn from images, texts or video with few labels or none, and measure honestly what was learned.
 
 usage: ssl COMMAND [GROUP=OPTION] [KEY=VALUE] [FLAGS]
 

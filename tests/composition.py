@@ -50,9 +50,10 @@ def copy_quickly() -> None:
 
     def of_metadata(self, memo):
         copied = object.__new__(type(self))
-        caches = {key: copy.deepcopy(value, memo) for key, value in self.resolver_cache.items()}
-        fresh = {"flags": None if self.flags is None else {**self.flags}, "resolver_cache": defaultdict(dict, caches)}
-        copied.__dict__.update(self.__dict__, **fresh)
+        copied.__dict__.update(self.__dict__)
+        copied.flags = None if self.flags is None else {**self.flags}
+        caches = copy.deepcopy({**self.resolver_cache}, memo) if self.resolver_cache else {}
+        copied.resolver_cache = defaultdict(dict, caches)
         return copied
 
     def of_value(self, memo):  # the parent is kept, as by OmegaConf
@@ -64,7 +65,7 @@ def copy_quickly() -> None:
         copied = of_value(self, memo)
 
         def child(node):
-            node = copy.deepcopy(node, memo)
+            node = node.__deepcopy__(memo)
             node.__dict__["_parent"] = copied
             return node
 

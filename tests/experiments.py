@@ -61,7 +61,8 @@ def small(method: str, labels: str = "20/class", widths: str = "[8,16,32]") -> l
         widths: of a convolutional backbone.
     """
     keys = OmegaConf.load(CONF / "method" / f"{method}.yaml")
-    backbone = composed("train", [f"method={method}"]).backbone
+    own = [name for item in keys.get("defaults", []) for key, name in item.items() if "/backbone@" in key]
+    backbone = option("backbone", own[0]) if own else composed("train", []).backbone
     return [
         f"method={method}",
         *([f"dataset.labels={labels}"] if "mu" in keys else []),

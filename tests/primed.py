@@ -18,6 +18,7 @@ FEW_PROBES = ["~probes.linear", "~probes.propagate"]
 MOST = {
     "train": [
         *([], ["dataset=shapes"], ["method=simclr"], ["method=simclr", "dataset=shapes"], ["method=supervised"]),
+        *(["method=supervised", "dataset=shapes"], ["method=simclr", "dataset=folder"]),
         *(["method=moco", "dataset=shapes"], ["method=moco", "dataset=shapes", *FEW_PROBES], FEW_PROBES),
     ],
     "probe": [["probe=knn"], ["probe=linear"]],

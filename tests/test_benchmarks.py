@@ -1,13 +1,12 @@
 """The benchmarks' own arithmetic: turns, ratios, the page; what they measure is not asserted here."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from benchmarks import page
-from benchmarks.__main__ import ROWS
+from benchmarks.__main__ import ROWS, main
 from benchmarks.harness import Variant, median, ratio, take_turns
 from benchmarks.peers import Missing, python_with
 
@@ -76,8 +75,9 @@ def test_the_committed_page_is_of_rows_that_there_are():
     assert named <= set(ROWS) and len(named) >= 10
 
 
-def test_an_unknown_row_is_refused(tmp_path):
-    command = [sys.executable, "-m", "benchmarks", "knnn"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2 and "invalid choice" in done.stderr
-    assert all(name in done.stderr for name in ROWS)
+def test_an_unknown_row_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "knnn"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and "invalid choice" in said and all(name in said for name in ROWS)

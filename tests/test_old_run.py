@@ -20,6 +20,7 @@ from ssl_cli.cli import main
 from ssl_cli.config.moved import MOVED, with_new_names
 from ssl_cli.config.stored import _own_targets, check_targets
 from ssl_cli.errors import UserError
+from ssl_cli.report.figures import embedding
 from ssl_cli.runs import checkpoint
 from ssl_cli.runs.directory import RunDir
 
@@ -66,7 +67,8 @@ def test_it_is_whole_and_resumes_exactly(run, capsys):
     assert "2 steps from step 38, twice, are bitwise equal" in capsys.readouterr().out
 
 
-def test_it_is_compared_and_reported(run, capsys):
+def test_it_is_compared_and_reported(run, monkeypatch, capsys):
+    monkeypatch.setattr(embedding, "tsne", lambda features: embedding.pca(features)[0])  # which takes seconds
     assert main(["compare", "run", "--to", "json"]) == 0
     assert {line["name"] for line in json.loads(capsys.readouterr().out)["rows"]} >= {"raw pixels", "supervised"}
     assert main(["report", "run"]) == 0

@@ -36,11 +36,11 @@ TEXTS = {"docstrings", "texts"}  # data sets that need no download, and another 
 
 # What makes a command of a page small: a few images, a narrow network, two steps.
 FEW = ["dataset.num_images=200", "dataset.storage_size=16"]
-SHORT = [
-    *("trainer.max_steps=2", "trainer.batch_size=16", "probes.linear.labels=[all]", "probes.linear.penalties=[0.01]"),
-    "probes.propagate.draws=2",
-]
+SHORT = ["trainer.max_steps=2", "trainer.batch_size=16"]
+PROBES = ["probes.linear.labels=[all]", "probes.linear.penalties=[0.01]", "probes.propagate.draws=2"]
+KNN_ALONE = ["probes.linear=null", "probes.propagate=null"]
 NARROW = ["backbone.widths=[4,8]"]
+CLIPS = ["dataset.num_clips=96", "dataset.storage_size=16"]
 
 # What comes out of a page's commands as the page says: words that they print, and files below the directory.
 PRINTED = {
@@ -124,6 +124,8 @@ def small(line: str, images: Path) -> tuple[list[str], int]:
         args += ["probe.draws=2", "probe.penalties=[0.01]"]
     if keys.get("dataset") == "shapes":
         args += FEW
+    if keys.get("dataset") == "moving_shapes":
+        args += CLIPS
     if args[0] == "pick":
         args.append("n=3")
     if args[0] != "train":
@@ -143,9 +145,9 @@ def small(line: str, images: Path) -> tuple[list[str], int]:
         args += NARROW
     if int(keys.get("trainer.devices", 1)) > 1:
         args.append("trainer.dry_run=true")  # tests/launch starts ranks
-    if keys.get("dataset") in options("dataset") - TEXTS - {"folder", "digits", "shapes"}:
+    if keys.get("dataset") in options("dataset") - TEXTS - {"folder", "digits", "shapes", "moving_shapes"}:
         return [*args, "dataset.download=false", f"dataset.root={images}"], 2
-    return [*args, *SHORT], 0
+    return [*args, *SHORT, *(KNN_ALONE if "-m" in args else PROBES)], 0
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)])

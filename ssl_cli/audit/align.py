@@ -9,7 +9,7 @@ from torch import Tensor
 LEVELS = ((8, 4), (16, 4))  # side in pixels, steps
 REACH = 0.2  # change of scale, and shift in halves of a side, that is tried: a crop by a tenth has 0.11 of each
 DAMPING = 1e-3
-HOPEFUL = 0.3  # likeness after a coarse fit that is worth a finer one
+HOPEFUL, CLEAR = 0.3, 0.95  # likeness after a coarse fit that is worth a finer one, and that needs no other
 EDGES = 480  # of an image of 32 pixels, which `enough` speaks of
 
 
@@ -19,14 +19,26 @@ def likeness(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     The first is the correlation of their edges in all colours, the second the root of the mean square of the edges that
     are not explained by those of the other image.
 
-    Edges tell a copy from another picture of the same sky, whose brightness correlates as well. ``b`` is moved and
-    scaled along both axes to fit ``a`` (Gauss-Newton on the brightness, from coarse to fine, as Lucas & Kanade 1981); a
-    gain and an offset of the brightness cost nothing. What lies outside of ``b`` is not compared.
+    Edges tell a copy from another picture of the same sky, whose brightness correlates as well. One image is moved and
+    scaled along both axes to fit the other (Gauss-Newton on the brightness, from coarse to fine, as Lucas & Kanade
+    1981), and where that is no clear success, the other one. A gain and an offset of the brightness cost nothing. What
+    lies outside of the image that is moved is not compared.
 
     Args:
         a: [P, C, S, S] float.
         b: likewise.
     """
+    alike, unlike = _moved_onto(a, b)
+    rows = ((alike >= HOPEFUL) & (alike < CLEAR)).nonzero().flatten()
+    if len(rows):
+        more, less = _moved_onto(b[rows], a[rows])
+        better = more > alike[rows]
+        alike[rows[better]], unlike[rows[better]] = more[better], less[better]
+    return alike, unlike
+
+
+def _moved_onto(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what `likeness` returns, where ``b`` is moved."""
     place = torch.zeros(len(a), 4)  # change of scale, then shift, each across and down
     alike, unlike, rows = torch.zeros(len(a)), torch.zeros(len(a)), torch.arange(len(a))
     for side, steps in LEVELS:

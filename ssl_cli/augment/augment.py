@@ -11,7 +11,7 @@ from torch import Tensor
 from ssl_cli.augment import colour, draw, geometry
 from ssl_cli.augment.boxes import crop_resize_each
 from ssl_cli.augment.recipe import Affine, Blur, Crop, Jitter, PadCrop, Solarize, parse
-from ssl_cli.augment.subset import apply_where
+from ssl_cli.augment.subset import apply_where, each
 from ssl_cli.errors import UserError
 from ssl_cli.photos import Photos
 
@@ -19,11 +19,12 @@ Settings = Mapping[str, Any] | None
 
 
 class Augment:
-    """Random changes that leave what an image shows as it is.
+    """Random changes that keep the content of an image.
 
-    Every image of every view draws its own parameters. The operations run in the order of the arguments, each equal
-    to torchvision's, and each at its own probability: ``p``, or the number itself for ``flip``, ``vertical_flip`` and
-    ``grey``. Settings and their units are in conf/augment/none.yaml; None or 0 leaves an operation out.
+    Every image of every view draws its own parameters; the frames of a clip share theirs. The operations run in the
+    order of the arguments, each equal to torchvision's, and each at its own probability: ``p``, or the number itself
+    for ``flip``, ``vertical_flip`` and ``grey``. Settings and their units are in conf/augment/none.yaml; None or 0
+    leaves an operation out.
     """
 
     def __init__(
@@ -54,14 +55,14 @@ class Augment:
 
     @property
     def cuts_photos(self) -> bool:
-        """Whether views are cut from whole photos: some are crops, and nothing moves the image before."""
+        """Whether views are cut from whole photos: some are crops, and no operation moves the image before the crop."""
         return self.crop.p > 0 and not self.affine.p and not self.pad_crop.p
 
     def cropped(self, scale: Sequence[float], key: str = "crop.scale") -> "Augment":
-        """Return the same recipe, always cropping boxes of an area within ``scale``, as a fraction of the image's.
+        """Return the same recipe with a crop in every view; its area lies in ``scale``, as a fraction of the image's.
 
         Raises:
-            UserError: ``scale`` is no range within (0, 1]; the message names it ``key``.
+            UserError: ``scale`` is not a range within (0, 1]; the message names it ``key``.
         """
         other = copy.copy(self)
         try:
@@ -81,14 +82,17 @@ class Augment:
     ) -> list[Tensor]:
         """Return ``views`` independent versions of the images, each [B, C, size, size] float, normalised.
 
+        Of clips [B, T, C, H, W] they are [B, T, C, size, size]: each clip draws once, and all of its frames are changed
+        alike; only the noise of each pixel is its own.
+
         Args:
-            images: [B, C, H, W] uint8, C = 1 or 3; of `Photos` crops are cut anywhere, and where the recipe cuts none,
-                or moves images before, their centre squares are taken.
-            mean: [C] what ``normalize`` takes off, in units of [0, 1].
-            std: [C] what it divides by.
-            generator: the only source of randomness. One on the CPU spares a GPU every synchronisation.
-            views: how many.
-            size: of the views, in pixels; None keeps H x W, of photos the shorter side.
+            images: [B, C, H, W] uint8, C = 1 or 3, or clips. Crops of `Photos` come from anywhere; if the recipe has no
+                crop, or moves images before it, it takes their centre squares.
+            mean: [C] that ``normalize`` subtracts, in units of [0, 1].
+            std: [C] that it divides by.
+            generator: the only source of randomness. A generator on the CPU saves a GPU every synchronisation.
+            views: number of versions.
+            size: of the views, in pixels; None keeps H x W, or the shorter side of photos.
         """
         # Autocast would do the resampling in half precision.
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
@@ -97,20 +101,24 @@ class Augment:
                 x = self._cut(images.repeat(views), (size, size), generator)
             else:
                 images = images.squares() if isinstance(images, Photos) else images
-                x = images.float().div_(255).repeat(views, 1, 1, 1)
+                x = images.float().div_(255).repeat(views, *[1] * (images.ndim - 1))
+                x = x.flatten(1, -3)  # frames move as channels of one image do
                 x = self._warp(x, generator)
                 x = self._shift(x, generator)
                 x = self._reframe(x, (size, size) if size else tuple(x.shape[2:]), generator)
-            x = self._recolour(x, generator)
-            x = self._degrade(x, generator)
-            return list(colour.normalize(x, mean, std).contiguous().split(len(images)))
+            frames = images.shape[1] if isinstance(images, Tensor) and images.ndim == 5 else None
+            x = x if frames is None else x.unflatten(1, (frames, -1)).flatten(0, 1)
+            x = self._recolour(x, generator, frames or 1)
+            x = self._degrade(x, generator, frames or 1)
+            x = colour.normalize(x, mean, std).contiguous()
+            return list((x if frames is None else x.unflatten(0, (-1, frames))).split(len(images)))
 
     def _warp(self, x: Tensor, generator: torch.Generator) -> Tensor:
         if not self.affine.p:
             return x
         n, (height, width), a = len(x), x.shape[2:], self.affine
         angle = draw.uniform(n, -a.degrees, a.degrees, generator)
-        # Not rounded to whole pixels, as torchvision does: on an 8-pixel digit one pixel is a large step.
+        # torchvision rounds to whole pixels; this does not: on an 8-pixel digit one pixel is a large step.
         shift = draw.uniform(n, -a.translate, a.translate, generator, width=2)
         shift = shift * shift.new_tensor([width, height])
         scale = draw.uniform(n, *a.scale, generator)
@@ -149,8 +157,8 @@ class Augment:
         boxes = torch.where(draw.chance(n, self.crop.p, generator).unsqueeze(1), boxes, square)
         return crop_resize_each(photos, boxes, size, flip, upside_down, self.crop.interpolation == "bicubic")
 
-    def _recolour(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        n, rgb, j = len(x), x.shape[1] == 3, self.jitter
+    def _recolour(self, x: Tensor, generator: torch.Generator, frames: int) -> Tensor:
+        n, rgb, j = len(x) // frames, x.shape[1] == 3, self.jitter
         ranges = [
             (colour.brightness, max(0.0, 1 - j.brightness), 1 + j.brightness),
             (colour.contrast, max(0.0, 1 - j.contrast), 1 + j.contrast),
@@ -164,21 +172,23 @@ class Augment:
             order[~draw.chance(n, j.p, generator)] = -1
         if self.grey and rgb:
             grey = draw.chance(n, self.grey, generator)
+        operations = [(op, each(frames, parameter)) for op, parameter in operations]
+        order, grey = each(frames, order), each(frames, grey)
         if self.fused is not None:
             return self.fused(x, operations, order, grey)
         if order is not None:
             x = colour.color_jitter(x, operations, order)
         return x if grey is None else apply_where(grey, x, colour.grayscale)
 
-    def _degrade(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        n = len(x)
+    def _degrade(self, x: Tensor, generator: torch.Generator, frames: int) -> Tensor:
+        n = len(x) // frames
         if self.blur.p:
-            sigma = draw.uniform(n, *self.blur.sigma, generator)
+            sigma = each(frames, draw.uniform(n, *self.blur.sigma, generator))
             kernel = self.blur.width(x.shape[3])
-            chosen = draw.chance(n, self.blur.p, generator)
+            chosen = each(frames, draw.chance(n, self.blur.p, generator))
             x = apply_where(chosen, x, lambda rows, s: colour.gaussian_blur(rows, s, kernel), sigma)
         if self.solarize.p:
-            chosen = draw.chance(n, self.solarize.p, generator)
+            chosen = each(frames, draw.chance(n, self.solarize.p, generator))
             x = apply_where(chosen, x, lambda rows: colour.solarize(rows, self.solarize.threshold))
         if self.noise:
             x = colour.gaussian_noise(x, self.noise, generator)

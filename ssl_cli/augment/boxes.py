@@ -1,4 +1,4 @@
-"""Boxes cut out of images of unlike shapes, and resized: of each image only its box is read."""
+"""Boxes cut out of images of different shapes, and resized; only the box of each image is read."""
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +9,7 @@ from ssl_cli.augment.subset import apply_where
 from ssl_cli.photos import Photos
 from ssl_cli.system.transfer import send
 
-TOGETHER = 64  # boxes that a GPU works on at once
+TOGETHER = 64  # boxes that a GPU handles at once
 
 
 def crop_resize_each(
@@ -24,10 +24,10 @@ def crop_resize_each(
 
     Args:
         photos: B photos.
-        boxes: [B, 4] top, left, height and width in whole pixels, inside of the photo.
+        boxes: [B, 4] top, left, height and width in whole pixels, inside the photo.
         out_size: height and width of the result, in pixels.
-        flip: [B] bool, whether it is mirrored left to right.
-        vertical_flip: [B] bool, whether it is upside down.
+        flip: [B] bool, whether to mirror left to right.
+        vertical_flip: [B] bool, whether to mirror upside down.
         bicubic: instead of bilinear.
     """
     how = one_by_one if photos.device.type == "cpu" else alike_together
@@ -37,7 +37,7 @@ def crop_resize_each(
 def one_by_one(
     photos: Photos, boxes: Tensor, out_size: tuple[int, int], flip: Tensor, vertical_flip: Tensor, bicubic: bool
 ) -> Tensor:
-    """Cut and resize box after box: a third of the time that products of matrices take on a CPU."""
+    """Cut and resize box after box: on a CPU a third of the time of matrix products."""
     out = torch.empty(len(photos), photos.channels, *out_size)
     mode = "bicubic" if bicubic else "bilinear"
     for i, (top, left, height, width) in enumerate(boxes.long().tolist()):
@@ -50,7 +50,7 @@ def one_by_one(
 def alike_together(
     photos: Photos, boxes: Tensor, out_size: tuple[int, int], flip: Tensor, vertical_flip: Tensor, bicubic: bool
 ) -> Tensor:
-    """Cut and resize boxes of about one size in a few large steps: a GPU would wait for one by one."""
+    """Cut and resize boxes of similar size in a few large steps: one by one, a GPU would wait."""
     out = torch.empty(len(photos), photos.channels, *out_size, device=photos.device)
     boxes = boxes.cpu()
     for rows in boxes[:, 2:].prod(1).argsort().split(TOGETHER):
@@ -62,7 +62,7 @@ def alike_together(
 
 
 def _read(photos: Photos, boxes: Tensor) -> Tensor:
-    """Return boxes [B, 4] int64 as [B, C, h, w] uint8, h and w those of the largest; what a box lacks is arbitrary."""
+    """Return boxes [B, 4] int64 as [B, C, h, w] uint8, h and w of the largest; the rest of each row is arbitrary."""
     planes = photos.heights * photos.widths
     start, plane, line, top, left, height, width = (
         send(v, photos.device).view(-1, 1, 1, 1) for v in (photos.starts, planes, photos.widths, *boxes.unbind(1))

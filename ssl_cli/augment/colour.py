@@ -20,7 +20,7 @@ GREY_WEIGHTS = (0.2989, 0.587, 0.114)  # ITU-R 601-2 luma, as torchvision and Pi
 
 
 def to_input(images: Tensor, mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor) -> Tensor:
-    """Turn stored images [B, C, H, W] uint8 into what a backbone sees without augmentation: the evaluation view."""
+    """Turn stored images [B, C, H, W] uint8 into the backbone's input without augmentation: the evaluation view."""
     return normalize(images.float().div_(255), mean, std)
 
 
@@ -50,9 +50,9 @@ def hue(images: Tensor, shift: Tensor) -> Tensor:
     """Turn the hue by ``shift`` [B] in [-0.5, 0.5] full circles in HSV space (``adjust_hue``)."""
     if images.shape[1] == 1:
         return images.clone()
-    # HSV, with the hue h in sixths of a circle, 0 = red. The shift leaves value and chroma as they are, so there is
-    # no need to convert there and back: a pure hue has the closed form clamp(|h - 3| - 1, 2 - |h - 2|, 2 - |h - 4|).
-    # Red is the lowest channel plus that share of the chroma; green and blue are the highest less what lacks.
+    # HSV, with the hue h in sixths of a circle, 0 = red. The shift does not change value and chroma, so no conversion
+    # there and back is needed: a pure hue has the closed form clamp(|h - 3| - 1, 2 - |h - 2|, 2 - |h - 4|).
+    # Red is the lowest channel plus that share of the chroma; green and blue are the highest less the missing share.
     red, green, blue = images.split(1, dim=1)
     value = torch.maximum(torch.maximum(red, green), blue)
     lowest = torch.minimum(torch.minimum(red, green), blue)
@@ -62,7 +62,7 @@ def hue(images: Tensor, shift: Tensor) -> Tensor:
     h.div_(chroma.clamp_min(1e-12))  # a grey pixel has chroma 0: there any hue gives the same colour
     h.add_(_column(shift * 6, images))
     h.sub_((h / 6).floor_(), alpha=6)  # into [0, 6); a third of the cost of remainder_
-    if torch.compiler.is_compiling():  # it plans memory itself, and does not take views to write to
+    if torch.compiler.is_compiling():  # the compiler plans memory itself and cannot write to views
         shares = ((h - 3).abs() - 1, (h - 2).abs() - 1, (h - 4).abs() - 1)
         red, green, blue = (chroma * share.clamp(0, 1) for share in shares)
         return torch.cat([lowest + red, value - green, value - blue], dim=1)
@@ -78,8 +78,8 @@ def color_jitter(images: Tensor, operations: Sequence[tuple[Callable, Tensor]], 
     """Apply K operations to each image in an order of its own (``ColorJitter``).
 
     ``operations`` are pairs (function of this module, its parameter [B]); ``order`` [B, K] int64 holds a permutation
-    of 0..K-1 per image, or -1 throughout for an image to leave alone. Each operation still runs on many images at
-    once: those that have it in the same place.
+    of 0..K-1 per image, or only -1 for an image that does not change. Each operation still runs on many images at once:
+    those with it in the same place.
     """
     images = images.clone(memory_format=torch.contiguous_format)
     for place in order.unbind(1):
@@ -101,8 +101,8 @@ def solarize(images: Tensor, threshold: float) -> Tensor:
 def gaussian_blur(images: Tensor, sigma: Tensor, kernel: int) -> Tensor:
     """Blur with standard deviations ``sigma`` [B] > 0 in pixels, reflecting at the border (v2 ``gaussian_blur``).
 
-    ``kernel`` is the odd width in pixels at which the Gaussian is cut off. Raises UserError where the image is too
-    small for it to be reflected.
+    ``kernel`` is the odd width in pixels at which the Gaussian is cut off. Raises UserError if the image is too small
+    to reflect so many pixels.
     """
     batch, channels, height, width = images.shape
     reach = kernel // 2

@@ -40,7 +40,7 @@ def crop_boxes(
 
     The area is uniform in ``scale``, a fraction of the image's, and the aspect ratio width / height log-uniform in
     ``ratio``. A box that does not fit is drawn again; after ``attempts`` the largest centred box within ``ratio``
-    takes its place. Here all attempts are drawn at once and the first that fits is taken.
+    replaces it. Here all attempts are drawn at once, and the first that fits counts.
 
     Args:
         n: images.
@@ -49,7 +49,7 @@ def crop_boxes(
         scale: lowest and highest share of the area.
         ratio: lowest and highest aspect ratio.
         generator: the only source of randomness.
-        attempts: boxes that are drawn of each image.
+        attempts: boxes to draw for each image.
     """
     exact = torch.stack([torch.as_tensor(side).expand(n) for side in (height, width)]).double()  # [2, n], on the CPU
     height, width = exact.to(generator.device, torch.float32).unsqueeze(2)

@@ -1,8 +1,8 @@
-"""The colours of a batch changed in a few kernels of a GPU, made by torch's compiler.
+"""Colour changes of a batch in a few GPU kernels, made by torch's compiler.
 
-`colour.color_jitter` gathers the images that have an operation in the same place, which on a GPU is many small kernels
-and copies. Here every operation runs on every image, and what it makes is kept where the image drew it: more
-arithmetic, that a compiler puts into few passes over the memory.
+`colour.color_jitter` gathers the images that have an operation in the same place: on a GPU many small kernels and
+copies. Here every operation runs on every image, and an image keeps the result if it drew that operation. This is more
+arithmetic, but the compiler needs only few passes over the memory.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,13 +15,13 @@ from ssl_cli.system.transfer import send
 
 
 def recolour(images: Tensor, operations: tuple[Callable, ...], factors: Tensor, order: Tensor, grey: Tensor) -> Tensor:
-    """Apply the operations to each image in its own order, then take the colour away where asked.
+    """Apply the operations to each image in its own order, then make chosen images grey.
 
     Args:
         images: [B, C, H, W] in [0, 1].
         operations: K functions of `ssl_cli.augment.colour`.
         factors: [K, B] their parameters.
-        order: [P, B] integers: which operation an image has in each place; none of 0..K-1: no operation.
+        order: [P, B] integers: an image's operation in each place; a number outside 0..K-1: no operation.
         grey: [B] bool.
     """
     for place in order:
@@ -32,7 +32,7 @@ def recolour(images: Tensor, operations: tuple[Callable, ...], factors: Tensor, 
 
 
 def fused(run: Callable = recolour) -> Callable[[Tensor, Sequence, Tensor | None, Tensor | None], Tensor]:
-    """Return what `Augment` may call in place of its own: (images, operations with parameters, order, grey) to images.
+    """Return a replacement for `Augment`'s own function: (images, operations with parameters, order, grey) to images.
 
     Args:
         run: `recolour`, compiled or as it is.
@@ -44,7 +44,7 @@ def fused(run: Callable = recolour) -> Callable[[Tensor, Sequence, Tensor | None
         grey = torch.zeros(n, dtype=torch.bool) if grey is None else grey
         if not order.shape[1]:
             operations = ()
-        # One copy to the device: every number fits into a float32.
+        # One copy to the device: a float32 holds each of these numbers.
         rows = [*(parameter for _, parameter in operations), *order.mT.float(), grey.float()]
         numbers = send(torch.stack([row.cpu() for row in rows]), images.device, images.dtype)
         k, places = len(operations), order.shape[1]

@@ -15,12 +15,12 @@ def crop_resize(
     vertical_flip: Tensor | None = None,
     bicubic: bool = False,
 ) -> Tensor:
-    """Resize one box of each image to ``out_size`` (height, width), antialiased, and mirror where asked.
+    """Resize one box of each image to ``out_size`` (height, width), antialiased, and mirror chosen images.
 
     ``boxes`` [B, 4] are top, left, height and width in pixels; ``flip`` and ``vertical_flip`` [B] bool mirror the
     result left to right and upside down. Equals torchvision's ``resized_crop(antialias=True)`` to 1e-5; ``bicubic``
-    overshoots at edges, and what leaves [0, 1] is cut off, as in images of bytes. Resizing is linear and separable, so
-    the whole batch is two matrix products, however much the boxes differ.
+    overshoots at edges, and values are clipped to [0, 1], as in images of bytes. Resizing is linear and separable, so
+    the whole batch is two matrix products, even if the boxes differ much.
     """
     boxes = send(boxes, images.device, images.dtype)
     top, left, height, width = boxes.unbind(1)
@@ -31,10 +31,10 @@ def crop_resize(
 
 
 def shift(images: Tensor, down: Tensor, right: Tensor, black: bool = False) -> Tensor:
-    """Return each image as if seen through a frame that moved by whole pixels, ``down`` and ``right`` [B] int64.
+    """Return each image through a frame that moves by whole pixels, ``down`` and ``right`` [B] int64.
 
-    Beyond its rim an image goes on mirrored, without its outermost row twice (numpy's ``reflect``), or ``black``. What
-    it shows are pixels of the image, bit for bit. A mirrored shift reaches at most the side less one.
+    Beyond its rim an image continues mirrored, without its outermost row twice (numpy's ``reflect``), or ``black``. All
+    other pixels are the image's, bit for bit. A mirrored shift is at most the side less one.
     """
     for dim, by in ((2, down), (3, right)):
         side = images.shape[dim]
@@ -57,7 +57,7 @@ def affine(images: Tensor, angle: Tensor, translate: Tensor, scale: Tensor, shea
     angle, translate, scale, shear = (send(v, images.device, images.dtype) for v in (angle, translate, scale, shear))
     rotation, (shear_x, shear_y) = torch.deg2rad(angle), torch.deg2rad(shear).unbind(1)
 
-    # Forward map: translate . rotate . scale . shear; its inverse says where each output pixel comes from.
+    # Forward map: translate . rotate . scale . shear; its inverse gives the source of each output pixel.
     a = torch.cos(rotation - shear_y) / torch.cos(shear_y)
     b = -a * torch.tan(shear_x) - torch.sin(rotation)
     c = torch.sin(rotation - shear_y) / torch.cos(shear_y)
@@ -69,7 +69,7 @@ def affine(images: Tensor, angle: Tensor, translate: Tensor, scale: Tensor, shea
     target = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).view(1, -1, 2) - translate.unsqueeze(1)
     source = target @ inverse.mT / constant((width / 2, height / 2), images)  # in [-1, 1] across the image
 
-    # As in torchvision, an extra channel of ones says how much of each output pixel came from inside.
+    # As in torchvision, an extra channel of ones shows how much of each output pixel comes from inside.
     inside = images.new_ones(images.shape[0], 1, height, width)
     grid = source.view(-1, height, width, 2)
     sampled = F.grid_sample(torch.cat([images, inside], 1), grid, padding_mode="zeros", align_corners=False)
@@ -80,7 +80,7 @@ def affine(images: Tensor, angle: Tensor, translate: Tensor, scale: Tensor, shea
 def separable(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Apply per-image weights down the rows [B, H', H] and along the columns [B, W', W]: [B, C, H', W']."""
     batch, channels, height, width = images.shape
-    # With the channels between height and width both are plain batched products; the result is a view turned back.
+    # With the channels between height and width both are plain batched products; the result is a permuted view.
     wide = images.transpose(1, 2).reshape(batch, height * channels, width) @ columns.mT
     return (rows @ wide.view(batch, height, -1)).view(batch, len(rows[0]), channels, -1).transpose(1, 2)
 
@@ -90,10 +90,10 @@ def _resize_weights(
 ) -> Tensor:
     """Return [B, out, size]: how much each input pixel counts in each output pixel, for the boxes start, length [B].
 
-    Where ``flip`` [B] bool is True the output runs the other way.
+    If ``flip`` [B] bool is True, the output is reversed.
 
-    A triangle filter (or Keys' cubic, a = -1/2) as wide as an output pixel, and at least as an input pixel; the box is
-    a wall, as if it had been cut out first.
+    A triangle filter (or Keys' cubic, a = -1/2) as wide as an output pixel, and at least as an input pixel. It reads
+    nothing outside the box, as if the box were cut out first.
     """
     start, length = start.view(-1, 1, 1), length.view(-1, 1, 1)
     step = length / out  # input pixels per output pixel
@@ -109,7 +109,7 @@ def _resize_weights(
 
 
 def _cubic(x: Tensor) -> Tensor:
-    """Return Keys' kernel (1981) at a = -1/2, which Pillow, torch and TensorFlow resize with; ``x`` >= 0."""
+    """Return Keys' kernel (1981) at a = -1/2, as used by Pillow, torch and TensorFlow to resize; ``x`` >= 0."""
     near = (1.5 * x - 2.5) * x * x + 1
     far = ((-0.5 * x + 2.5) * x - 4) * x + 2
     return torch.where(x < 1, near, torch.where(x < 2, far, 0.0))

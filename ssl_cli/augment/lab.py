@@ -8,7 +8,7 @@ from ssl_cli.system.transfer import constant
 TO_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
 FROM_XYZ = torch.linalg.inv(torch.tensor(TO_XYZ, dtype=torch.float64)).tolist()
 WHITE = (0.95047, 1.0, 1.08883)
-EPSILON, KAPPA = 0.008856, 7.787  # where the cube root is continued by a line
+EPSILON, KAPPA = 0.008856, 7.787  # below EPSILON a line of slope KAPPA replaces the cube root
 
 
 def rgb_to_lab(images: Tensor) -> Tensor:
@@ -22,7 +22,7 @@ def rgb_to_lab(images: Tensor) -> Tensor:
 
 
 def lab_to_rgb(lab: Tensor) -> Tensor:
-    """Return RGB [B, 3, H, W]; colours that sRGB does not have are clipped to [0, 1]."""
+    """Return RGB [B, 3, H, W]; colours outside sRGB are clipped to [0, 1]."""
     lightness, a, b = lab.unbind(1)
     y = (lightness + 16) / 116
     f = torch.stack([y + a / 500, y, y - b / 200], dim=1)

@@ -1,7 +1,7 @@
 """RandAugment (Cubuk et al. 2019, arXiv:1909.13719) with random magnitudes, as FixMatch uses it, on whole batches.
 
 Each image draws its own operations and magnitudes; each operation runs once a round, on the images that drew it. It
-equals torchvision's function of that name; those that move images are also there as Pillow has them.
+equals torchvision's function of that name. Operations that move images also exist in Pillow's version.
 """
 
 import math
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_cli.augment import colour, draw, geometry
-from ssl_cli.augment.subset import apply_where
+from ssl_cli.augment.subset import apply_where, each
 from ssl_cli.system.transfer import constant, send
 
 SMOOTH = ((1, 1, 1), (1, 5, 1), (1, 1, 1))  # Pillow's, in thirteenths
@@ -32,7 +32,7 @@ def equalize(images: Tensor) -> Tensor:
     levels = images.mul(LEVELS - 1).round_().long().flatten(2)
     counts = torch.zeros(*levels.shape[:2], LEVELS, dtype=torch.long, device=images.device)
     counts.scatter_add_(2, levels, torch.ones_like(levels))
-    # Pillow's step leaves out the brightest level that occurs; a channel with fewer than two levels stays.
+    # Pillow's step leaves out the brightest level that occurs; a channel with fewer than two levels does not change.
     brightest = (counts > 0).long().mul(torch.arange(1, LEVELS + 1, device=images.device)).amax(2) - 1
     step = (counts.sum(2) - counts.gather(2, brightest.unsqueeze(2)).squeeze(2)) // (LEVELS - 1)
     before = counts.cumsum(2) - counts
@@ -42,13 +42,13 @@ def equalize(images: Tensor) -> Tensor:
 
 
 def posterize(images: Tensor, bits: Tensor) -> Tensor:
-    """Keep the ``bits`` [B] highest of the 8 bits of each value (``posterize``)."""
+    """Keep the highest ``bits`` [B] of the 8 bits of each value (``posterize``)."""
     unit = 2 ** (8 - send(bits, images.device, images.dtype).round()).view(-1, 1, 1, 1)
     return (images.mul(LEVELS - 1).round_() / unit).floor_().mul_(unit).div_(LEVELS - 1)
 
 
 def sharpness(images: Tensor, factor: Tensor) -> Tensor:
-    """Blend with a smoothed image: 0 is smooth, 1 the image, more is sharper (``adjust_sharpness``); the rim stays."""
+    """Blend with a smoothed image: 0 is smooth, 1 the image, more is sharper (``adjust_sharpness``); not the rim."""
     channels, (height, width) = images.shape[1], images.shape[2:]
     if min(height, width) <= 2:
         return images.clone()
@@ -97,10 +97,10 @@ OPERATIONS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], float, float]] =
 def _nearest(images: Tensor, a=1.0, b=0.0, c=0.0, d=0.0, e=1.0, f=0.0) -> Tensor:  # noqa: ANN001
     """Take pixel (x, y) of images [B, C, H, W] from (a x + b y + c, d x + e y + f), as Pillow's ``transform`` does.
 
-    Each coefficient is a number or [B]; pixels are as they are, black where there is none.
+    Each coefficient is a number or [B]; pixels keep their values; outside the image they are black.
     """
     n, (height, width), device = len(images), images.shape[2:], images.device
-    exact = torch.float32 if device.type == "mps" else torch.float64  # which has no other
+    exact = torch.float32 if device.type == "mps" else torch.float64  # MPS has no float64
     a, b, c, d, e, f = (
         send(torch.as_tensor(v, dtype=torch.float64).expand(n), device, exact).view(n, 1, 1) for v in (a, b, c, d, e, f)
     )
@@ -121,7 +121,7 @@ def _turn(images: Tensor, degrees: Tensor) -> Tensor:
     return _nearest(images, cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y)
 
 
-# As FixMatch's code and TorchSSL's move images: by Pillow, which takes the nearest pixel and shears from the corner.
+# As in FixMatch's and TorchSSL's code: Pillow takes the nearest pixel and shears from the corner.
 AS_PUBLISHED: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], float, float]] = OPERATIONS | {
     "rotate": (_turn, -30.0, 30.0),
     "shear_x": (lambda images, m: _nearest(images, b=m), -0.3, 0.3),
@@ -131,32 +131,37 @@ AS_PUBLISHED: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], float, float]]
 }
 
 
-def randaugment(images: Tensor, operations: int, generator: torch.Generator, nearest: bool = False) -> Tensor:
-    """Return images [B, C, H, W] in [0, 1], each changed by so many operations, drawn with their magnitudes.
+def randaugment(
+    images: Tensor, operations: int, generator: torch.Generator, nearest: bool = False, frames: int = 1
+) -> Tensor:
+    """Return images [B, C, H, W] in [0, 1], each changed by random operations of random magnitudes.
 
     Args:
-        images: they stay as they are.
+        images: they do not change.
         operations: per image.
         generator: the only source of randomness.
         nearest: move images as published; False: bilinearly about the centre, with grey beyond the rim.
+        frames: that follow each other in ``images`` and are of one clip, which draws once.
     """
-    images, n = images.clone(), len(images)
+    images, n = images.clone(), len(images) // frames
     pool = AS_PUBLISHED if nearest else OPERATIONS
     for _ in range(operations):
-        chosen = torch.randint(len(pool), (n,), generator=generator, device=generator.device)
-        share = draw.uniform(n, 0, 1, generator)
+        chosen = each(frames, torch.randint(len(pool), (n,), generator=generator, device=generator.device))
+        share = each(frames, draw.uniform(n, 0, 1, generator))
         for number, (operation, low, high) in enumerate(pool.values()):
             images = apply_where(chosen == number, images, operation, low + share * (high - low))
     return images
 
 
-def cutout(images: Tensor, side: float, generator: torch.Generator, fill: float = 0.5) -> Tensor:
+def cutout(images: Tensor, side: float, generator: torch.Generator, fill: float = 0.5, frames: int = 1) -> Tensor:
     """Blank a square of random size up to ``side`` (a fraction of the image's) around a random pixel of each image.
 
-    DeVries and Taylor 2017 (arXiv:1708.04552); the random size is FixMatch's. The square may reach over the rim.
+    DeVries and Taylor 2017 (arXiv:1708.04552); the random size is FixMatch's. The square may extend beyond the rim.
+    ``frames`` that follow each other have the same square.
     """
-    n, (height, width) = len(images), images.shape[2:]
-    size, y, x = (send(draw.uniform(n, 0, 1, generator), images.device).view(-1, 1) for _ in range(3))
+    n, (height, width) = len(images) // frames, images.shape[2:]
+    drawn = (each(frames, draw.uniform(n, 0, 1, generator)) for _ in range(3))
+    size, y, x = (send(values, images.device).view(-1, 1) for values in drawn)
     reach = size * side / 2
     rows = ((torch.arange(height, device=images.device) + 0.5) / height - y).abs() < reach
     columns = ((torch.arange(width, device=images.device) + 0.5) / width - x).abs() < reach

@@ -27,7 +27,7 @@ class Crop:
 
 @dataclass
 class PadCrop:
-    """A border on all sides, then a box of the old size at a place in whole pixels: a shift that keeps pixels exact."""
+    """A border on all sides, then a box of the old size at whole pixels: a shift that keeps pixels exact."""
 
     pad: float = 0.125
     border: str = "reflect"
@@ -93,10 +93,10 @@ class Solarize:
 
 
 def parse(operation: type[T], name: str, settings: Mapping[str, Any] | None) -> T:
-    """Return the operation with these settings; None is one that never happens.
+    """Return the operation with these settings; None: it never happens.
 
     Raises:
-        UserError: a key that the operation does not have, or a range that is none.
+        UserError: the operation does not have a key, or a range is not valid.
     """
     settings = {"p": 0.0} if settings is None else settings
     known = [field.name for field in fields(operation)]

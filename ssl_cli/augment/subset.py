@@ -1,4 +1,4 @@
-"""An operation on part of a batch."""
+"""An operation on part of a batch, or alike on all frames of a clip."""
 
 from collections.abc import Callable
 
@@ -10,8 +10,8 @@ from ssl_cli.system.transfer import send
 def apply_where(chosen: Tensor, images: Tensor, operation: Callable[..., Tensor], *parameters: Tensor) -> Tensor:
     """Return ``images`` with the ``chosen`` [B] bool rows replaced by ``operation(rows, *their parameters)``.
 
-    Consumes ``images``: it may be changed in place. ``chosen`` and ``parameters`` [B, ...] may be on another device;
-    on the CPU they cost a GPU no synchronisation.
+    It may change ``images`` in place. ``chosen`` and ``parameters`` [B, ...] may be on another device; on the CPU they
+    cost a GPU no synchronisation.
     """
     members = chosen.nonzero().squeeze(1)
     if len(members) == 0:
@@ -21,3 +21,8 @@ def apply_where(chosen: Tensor, images: Tensor, operation: Callable[..., Tensor]
     rows = send(members, images.device)
     changed = operation(images.index_select(0, rows), *(p.index_select(0, members) for p in parameters))
     return images.index_copy_(0, rows, changed)
+
+
+def each(frames: int, drawn: Tensor | None) -> Tensor | None:
+    """Return what each of n clips has drawn [n, ...] for each of its frames [n * frames, ...]; None stays None."""
+    return drawn if frames == 1 or drawn is None else drawn.repeat_interleave(frames, dim=0)

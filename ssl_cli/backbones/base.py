@@ -17,6 +17,7 @@ class Backbone(nn.Module, ABC):
 
     dim: int  # width of the features
     in_channels: int  # of images: their colour channels
+    min_frames: int | None = None  # of clips: fewest that it takes; None: it takes no clips
     min_size: int  # of images: smallest side, in pixels, that leaves something to average
     told: tuple[str, ...] = ("in_channels", "image_size")  # what it knows of its inputs, by the names of its arguments
     one_shape: bool = True  # whether the batches of a training are of one shape: compiling for each would not pay

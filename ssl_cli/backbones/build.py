@@ -35,14 +35,22 @@ def build_backbone(node: Mapping[str, Any], info: DataInfo, seed: int, *, pretra
     """
     torch.manual_seed(seed)
     node = {key: value for key, value in node.items() if key not in KEYS}
-    ordinary = {} if pretrained else {key: value for key, value in ORDINARY.items() if key in node}
-    told = info.for_network(lambda name: _asks_for(node["_target_"], name))
-    backbone: Backbone = instantiate({**node, **ordinary}, **told)
+    told = info.for_network(lambda name: asks_for(node["_target_"], name))
+    backbone: Backbone = instantiate(node if pretrained else _ordinary(node), **told)
     info.check_backbone(backbone)
     return backbone
 
 
-def _asks_for(target: str, name: str) -> bool:
+def _ordinary(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings, also of a backbone within one, with those of weights that are random, and nothing else."""
+    return {
+        key: ORDINARY[key] if key in ORDINARY else _ordinary(value) if isinstance(value, Mapping) else value
+        for key, value in node.items()
+    }
+
+
+def asks_for(target: str, name: str) -> bool:
+    """Return whether the constructor of a class, as a config names it, has such a parameter."""
     with contextlib.suppress(Exception):  # what cannot be found is said where it is built
         return name in inspect.signature(get_object(target)).parameters
     return False
@@ -57,6 +65,7 @@ def called_with(node: Mapping[str, Any], backbone: Backbone) -> tuple[str, dict[
     """
     settings = {key: value for key, value in without_annotations(node).items() if key not in KEYS}
     target = settings.pop("_target_")
+    settings.pop("_recursive_", None)  # how it is built of a config
     settings |= {"weights": None} if "weights" in settings else {}
     told = {name: getattr(backbone, name) for name in backbone.told if hasattr(backbone, name)}
     return target, {**told, **settings}

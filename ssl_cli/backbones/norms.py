@@ -62,11 +62,11 @@ def check_splits(module: nn.Module, images: int, processes: int) -> None:
     if splits > 1 and processes > 1:
         raise UserError(
             f"backbone.split_norms={splits} is for one process, and {processes} train together; write "
-            "backbone.split_norms=1 trainer.synchronise_norms=false, and each normalises its own images"
+            "backbone.split_norms=1 trainer.synchronise_norms=false, and each normalises its own share"
         )
     if images % splits or images < 2 * splits:
         raise UserError(
-            f"backbone.split_norms={splits} cannot cut the {images} images of a batch (or of a part of it) into equal "
+            f"backbone.split_norms={splits} cannot cut the {images} inputs of a batch (or of a part of it) into equal "
             f"parts of at least 2; write trainer.batch_size={max(2, round(images / splits)) * splits} or a smaller "
             "backbone.split_norms"
         )

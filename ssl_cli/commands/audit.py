@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ssl_cli.audit.finding import FAIL_ON, Finding, as_csv, counts, fails
 from ssl_cli.config.compose import run_app
+from ssl_cli.config.kinds import IMAGE, kind_of
 from ssl_cli.data.budget import parse_budget
 from ssl_cli.errors import UserError, did_you_mean
 from ssl_cli.runs.catalog import checkpoint_file, run_of, unused_path
@@ -30,12 +31,9 @@ def run(config: DictConfig) -> int:
 
     from ssl_cli.audit.images import Images
     from ssl_cli.audit.run import audit
-    from ssl_cli.data.images.base import ImageData
     from ssl_cli.data.images.files.decode import pixels_allowed
 
     data, node, features, own = opened(file, config, list(HydraConfig.get().overrides.task))
-    if not isinstance(data, ImageData):
-        raise UserError(f"ssl audit looks at images, and {data.name} has none; write dataset=folder or another NAME")
     images = Images.of(data, node.get("root"))
     with pixels_allowed(node.get("max_pixels")):
         findings = audit(images, config.few, config.near, features, config.neighbours)
@@ -52,6 +50,10 @@ def check(config: DictConfig, directory: Path) -> None:
         raise UserError(f"fail_on={config.fail_on} is not one of {', '.join(FAIL_ON)}{near}")
     if config.dataset is not None:
         parse_budget(str(config.dataset.labels))
+        if (kind := kind_of(config.dataset)) != IMAGE:
+            raise UserError(
+                f"ssl audit is for {IMAGE}s, and this data set has {kind}s; write dataset=folder or another"
+            )
     elif config.ckpt is None:
         raise UserError(
             "no images are named; write dataset=folder dataset.root=DIR, another dataset=NAME, or ckpt=RUN for a "
@@ -68,6 +70,7 @@ def opened(file: Path | None, config: DictConfig, typed: Sequence[str]) -> tuple
     """
     from ssl_cli.data.base import split_fingerprint
     from ssl_cli.data.dataset import load, load_fitting
+    from ssl_cli.data.kinds import check_image
     from ssl_cli.probes.frozen.cache import FeatureCache
     from ssl_cli.probes.frozen.subject import FrozenModel
     from ssl_cli.probes.progress import measuring
@@ -83,6 +86,7 @@ def opened(file: Path | None, config: DictConfig, typed: Sequence[str]) -> tuple
         print(f"{data.name}: {data.note}" if data.note else data.name)
         return data, node, None, False
     rebuilt, device = open_model(file, config)
+    check_image(rebuilt.info, "ssl audit")
     if node is None:
         trained = with_images(file, rebuilt, device, config, typed)
         data, node, note = trained.data, trained.node, trained.note

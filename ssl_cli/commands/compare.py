@@ -29,9 +29,9 @@ usage: ssl compare RUN... | SWEEP_DIR [--by KEYS] [--over KEYS] [--against NAME]
 
 One line is the mean over its runs; baselines (the pixels, random weights) come first. Each difference has an interval,
 the union of those that the runs allow: Student's t over runs (paired where both lines are of the same seeds), t over
-draws of the labels, and a paired bootstrap over the test images (from predictions.npz). If it contains 0, the
+draws of the labels, and a paired bootstrap over the test split (from predictions.npz). If it contains 0, the
 difference is within noise. The command leaves out runs that are not finished, and names them. It refuses runs on
-different images or splits, or measured by different protocols, and says how to make them alike.
+different data or splits, or measured by different protocols, and says how to make them alike.
 
 examples
   ssl compare outputs/DATE/TIME-sweep

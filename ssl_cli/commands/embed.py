@@ -102,7 +102,9 @@ def embedded(trained: Any, split: str, layer: int | None) -> "dict[str, np.ndarr
     root = Path(str(trained.node.get("root"))).expanduser()
     return {
         "position": at.numpy(),
-        "path": np.array([relative(data.files[i], root) for i in at.tolist()] if data.files else [""] * len(at)),
+        "path": np.array(
+            [relative(data.files[i], root) + data.within_file(i) for i in at.tolist()] if data.files else [""] * len(at)
+        ),
         "label": np.array([data.classes[y] if y >= 0 else "" for y in data.labels[at].tolist()]),
         "split": where,
         "features": features.numpy(),

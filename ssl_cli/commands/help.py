@@ -19,13 +19,14 @@ FAMILIES = {  # of conf/experiment: a pattern of names, and what they are
 HELP = {
     "train": """\
 the settings people change most
-  seed=0                     of initial weights, order of images and augmentation
+  seed=0                     of initial weights, order of inputs and augmentation
   trainer.epochs=60          passes over the train split; or trainer.max_steps=N
-  trainer.batch_size=256     images a step
+  trainer.batch_size=256     inputs a step
   trainer.device=auto        auto, cpu, cuda or mps
   trainer.max_time=2h        save and stop, resumable, when the time is up
   trainer.dry_run=true       print the plan, train and write nothing
-  dataset.root=DIR           where the images are
+  dataset.root=DIR           where the images, clips or files of text are
+  dataset.file=FILE          a table of texts (dataset=texts)
   dataset.labels_file=FILE   a table of their labels (CSV; dataset=folder)
   dataset.labels=all         the labels that may be used: all, 10% or 4/class
   optimizer.lr=0.002         peak learning rate
@@ -50,7 +51,7 @@ examples
 """,
     "views": """\
 the settings people change most
-  dataset.root=DIR           where the images are (with dataset=folder)
+  dataset.root=DIR           where the images are (with dataset=folder), or the clips or texts
   images=8                   how many are drawn
   augment.jitter.hue=0.2     any key of the recipe
   hydra.run.dir=DIR          where to write; default outputs/DATE/TIME-views-PRETEXT-DATASET
@@ -66,7 +67,7 @@ the settings people change most
   ckpt=RUN                   a run directory, a checkpoint file, `last` or `best` (see ssl runs --help)
   probe=linear               the downstream task
   dataset=NAME               another data set than the run's own
-  dataset.root=DIR           where its images are; without dataset=NAME: where the run's own images are now
+  dataset.root=DIR           where its files are; without dataset=NAME: where the run's own are now
   dataset.labels=all         the labels that may be used (beside dataset=NAME)
   probe.labels=[1/class,all] label budgets
   probe.draws=10             draws of few labels
@@ -87,7 +88,7 @@ examples
 the settings people change most
   ckpt=RUN                   a run directory, a checkpoint file, `last` or `best` (see ssl runs --help)
   dataset=NAME               another data set than the run's own
-  dataset.root=DIR           where its images are; without dataset=NAME: where the run's own images are now
+  dataset.root=DIR           where its files are; without dataset=NAME: where the run's own are now
   out=FILE                   FILE.npz, FILE.csv or FILE.parquet; default RUN/embeddings/DATASET.npz
   split=all                  all, train, val or test
   layer=null                 block of the backbone, from 1 at the input; null: its end
@@ -100,15 +101,15 @@ examples
     "pick": """\
 the settings people change most
   ckpt=RUN                   a run directory, a checkpoint file, `last` or `best` (see ssl runs --help)
-  n=20                       images to pick; the first 10 of 20 are the 10
+  n=20                       inputs to pick; the first 10 of 20 are the 10
   strategy=typical           typical (for few labels), coverage, uncertain (for many), random
-  out=FILE.csv               default RUN/picked/STRATEGY-N.csv; FILE.html shows the images
+  out=FILE.csv               default RUN/picked/STRATEGY-N.csv; FILE.html shows them
   to=label_studio            tasks with guesses, out=FILE.json, and the interface, FILE.xml
   seed=0                     another choice of the same kind
-  dataset.root=DIR           where the run's own images are now
+  dataset.root=DIR           where the run's own files are now
   (all of them, with values: ssl pick --cfg job ckpt=RUN)
 
-Never picked: images of val and test, and those with a label. Fill in the column `label`, then train with
+Never picked: those of val and test, and those with a label. Fill in the column `label`, then train with
 dataset.labels_file=FILE.csv.
 
 examples
@@ -144,9 +145,9 @@ the settings people change most
   dataset.root=DIR           where they are; without dataset=NAME: where the run's own images are now
   out=FILE                   FILE.csv, FILE.parquet or FILE.jsonl; default RUN/predicted/DATASET.csv
   probe=linear               fitted on the run's labels; default: the method's own classifier, if it has one
-  min_probability=0.9        leave images whose class is less probable to a person
-  split=all                  of the run's own images: all, train, val or test
-  root=DIR                   where the run's own images are now, beside dataset=NAME
+  min_probability=0.9        leave those whose class is less probable to a person
+  split=all                  of the run's own data: all, train, val or test
+  root=DIR                   where the run's own files are now, beside dataset=NAME
   (all of them, with values: ssl predict --cfg job ckpt=RUN)
 
 An interrupted prediction goes on where it stopped: type the same command again.

@@ -102,7 +102,7 @@ def write(
     print(f"{len(picked):,} of {len(pool.free):,} {noun}s without a label in train of {trained.data.name}")
     for what, file in zip((f"{noun}s to label", "look", "interface"), files, strict=False):
         print(f"{what}: {file}")
-    if trained.data.files and config.dataset is None and config.to == "csv":
+    if trained.data.files and "labels_file" in trained.node and config.dataset is None and config.to == "csv":
         run = run_of(trained.file) or trained.file
         then = command("ssl", "train", "method=frozen", init=run, **{"dataset.labels_file": out})
         print(f"fill in the column label, then: {then}")

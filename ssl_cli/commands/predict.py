@@ -45,7 +45,8 @@ def run(config: DictConfig) -> int:
     if config.against is not None:
         if not predictor.classes:
             raise UserError(f"against={config.against} scores classes, and {file} has learned none; leave it away")
-        score = Score(known_classes(config.against, source.paths(), source.root), predictor.classes)
+        known = known_classes(config.against, source.names(), source.root, noun, source.by_content)
+        score = Score(known, predictor.classes)
     with Part(
         out, {"predictor": key, **source.identity(), "columns": columns(bool(predictor.classes), targets)}
     ) as part:
@@ -70,9 +71,9 @@ def run(config: DictConfig) -> int:
         print(line)
     print(f"predictions: {out}")
     if score and (found := score.result()) is None:
-        print(f"not scored: no image that {config.against} has a class of could be read")
+        print(f"not scored: no {noun} that {config.against} has a class of could be read")
     elif score:
-        for line in lines(found, config.against, least):
+        for line in lines(found, config.against, least, noun):
             print(line)
         write_json(score_file(out), {"against": config.against, **found})
         print(f"score: {score_file(out)}")

@@ -8,11 +8,11 @@ from ssl_cli.errors import UserError
 from ssl_cli.runs.catalog import find_run, find_runs, is_run
 
 HELP = """\
-usage: ssl report RUN | SWEEP_DIR [--root DIR] [--trust MODULE]
+usage: ssl report RUN | SWEEP_DIR [--root PATH] [--trust MODULE]
 
   RUN              a run directory, or `last` or `best` (see `ssl runs --help`)
   SWEEP_DIR        the directory of a sweep, or any other that holds runs: they are compared
-  --root DIR       where the images are now, if they have moved
+  --root PATH      where the images, clips or texts are now, if they have moved: the directory, or the file of texts
   --trust MODULE   a module of yours outside ssl that the run's config may name; may be repeated
 
 Writes RUN/report/index.html, one file that needs no network, and beside it each figure as PNG and SVG. Made again, the
@@ -28,11 +28,13 @@ def main(args: Sequence[str]) -> int:
     """Write the report. Returns the exit status."""
     parser = Parser("report", HELP)
     parser.add_argument("run", metavar="RUN")
-    parser.add_argument("--root", metavar="DIR")
+    parser.add_argument("--root", metavar="PATH")
     parser.add_argument("--trust", action="append", default=[], metavar="MODULE")
     options = parser.parse_args(args)
-    if options.root is not None and not Path(options.root).is_dir():
-        raise UserError(f"--root {options.root} is not a directory; write the one that holds the images")
+    if options.root is not None and not Path(options.root).exists():
+        raise UserError(
+            f"--root {options.root} is not a directory, nor a file of texts; write where the run's data are now"
+        )
     path = directory_of(options.run)
 
     from ssl_cli.report.write import write_report

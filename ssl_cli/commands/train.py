@@ -35,8 +35,8 @@ from ssl_cli.training.resume import longer, resumed_config
 from ssl_cli.training.trackers.chosen import chosen as trackers
 
 PATHS = {  # of a data set, that must be there
-    "root": "DIR with the directory of the images",
-    "test_root": "DIR with the directory of the test images",
+    "root": "DIR with the directory of the files",
+    "test_root": "DIR with the directory of the test files",
     "labels_file": "FILE.csv with the table of labels",
     "file": "FILE.csv with the texts",
     "tokenizer": "FILE, a tokenizer.json",

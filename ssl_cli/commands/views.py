@@ -77,15 +77,18 @@ def picture(columns: dict[str, Any], answers: list[str]) -> Any:
     font = ImageFont.load_default(FONT)
     rows = len(next(iter(columns.values())))
     beside = max((round(font.getlength(text)) + 3 * GAP for text in answers), default=-GAP)
-    canvas = Image.new("RGB", (len(columns) * (SIDE + GAP) + beside, HEAD + rows * (SIDE + GAP) - GAP), "white")
+    widths = [round(SIDE * images.shape[3] / images.shape[2]) for images in columns.values()]  # a strip is wide
+    canvas = Image.new("RGB", (sum(widths) + len(widths) * GAP + beside, HEAD + rows * (SIDE + GAP) - GAP), "white")
     draw = ImageDraw.Draw(canvas)
-    for x, (heading, images) in enumerate(columns.items()):
-        draw.text((x * (SIDE + GAP) + SIDE // 2, HEAD // 2), heading, fill="black", font=font, anchor="mm")
+    left = 0
+    for width, (heading, images) in zip(widths, columns.items(), strict=True):
+        draw.text((left + width // 2, HEAD // 2), heading, fill="black", font=font, anchor="mm")
         for y, image in enumerate(images):
             pixels = image.mul(255).round().byte().expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
-            tile = Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.NEAREST)
-            canvas.paste(tile, (x * (SIDE + GAP), HEAD + y * (SIDE + GAP)))
+            tile = Image.fromarray(pixels).resize((width, SIDE), Image.Resampling.NEAREST)
+            canvas.paste(tile, (left, HEAD + y * (SIDE + GAP)))
+        left += width + GAP
     for y, text in enumerate(answers):
         middle = HEAD + y * (SIDE + GAP) + SIDE // 2
-        draw.text((len(columns) * (SIDE + GAP) + GAP, middle), text, fill="black", font=font, anchor="lm")
+        draw.text((left + GAP, middle), text, fill="black", font=font, anchor="lm")
     return canvas

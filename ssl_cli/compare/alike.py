@@ -33,11 +33,11 @@ def check_data(entries: Sequence[Entry]) -> None:
             cause = (
                 f"{differing[0]} is {known[0].config[differing[0]]} there, {e.config[differing[0]]} here"
                 if differing
-                else "the settings are the same, so the images or their labels changed"
+                else "the settings are the same, so the data or their labels changed"
             )
             raise UserError(
-                f"{known[0].path} and {e.path} have different splits of {e.dataset}, so other test images: {cause}; "
-                "train or probe both with the same dataset settings and images"
+                f"{known[0].path} and {e.path} have different splits of {e.dataset}, so other test splits: {cause}; "
+                "train or probe both with the same dataset settings and files"
             )
 
 

@@ -13,6 +13,7 @@ from ssl_cli.compare.groups import Group, grouped
 from ssl_cli.compare.metrics import LOWER
 from ssl_cli.compare.options import Options
 from ssl_cli.compare.result import Comparison, Line, Network, Score
+from ssl_cli.config.kinds import kind_of
 from ssl_cli.data.budget import parse_budget
 from ssl_cli.errors import UserError, did_you_mean
 
@@ -43,7 +44,8 @@ def compare(paths: Sequence[Path], options: Options | None = None) -> Comparison
         _add_differences(lines, reference, options.level)
     dataset = next((e.dataset for e in entries if e.dataset), "")
     name = reference.name if reference else None
-    return Comparison(dataset, columns, lines, name, why, options.level, left_out + unscored, notices)
+    noun = kind_of(entries[0].data or {})
+    return Comparison(dataset, columns, lines, name, why, options.level, left_out + unscored, notices, noun)
 
 
 def _measured(paths: Sequence[Path]) -> tuple[list[Entry], list[tuple[str, str]]]:

@@ -20,7 +20,7 @@ MEANT = {
     "init": "RUN (a run directory, a checkpoint file, `last` or `best`)",
     "ckpt": "RUN (a run directory, a checkpoint file, `last` or `best`)",
     "backbone.name": "NAME (a network of timm, such as resnet50)",
-    "dataset.root": "DIR (the directory of your images)",
+    "dataset.root": "DIR (the directory of your files)",
 }
 
 

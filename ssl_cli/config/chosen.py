@@ -9,7 +9,10 @@ from ssl_cli.config.moved import with_new_names
 from ssl_cli.config.paths import conf_dir
 from ssl_cli.system import plain_yaml
 
-FILES = ("root", "test_root", "labels_file", "file_column", "label_column", "split_column", "group_column")
+FILES = (
+    *("root", "test_root", "labels_file", "file"),
+    *("text_column", "file_column", "label_column", "split_column", "group_column"),
+)
 
 
 def dataset_settings(node: Mapping[str, Any] | None, name: str = "") -> dict[str, Any]:
@@ -37,7 +40,7 @@ def moved_root(node: Mapping[str, Any] | None, env: Mapping[str, Any]) -> dict[s
         env: the run's ``env.json``; ``{}``: unknown.
     """
     node = dict(node or {})
-    for key in ("root", "test_root", "labels_file", "targets"):
+    for key in ("root", "test_root", "labels_file", "targets", "file", "tokenizer"):
         path, start = node.get(key), env.get("directory")
         if isinstance(path, str) and isinstance(start, str) and not Path(path).expanduser().exists():
             there = Path(start, path)

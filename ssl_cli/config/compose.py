@@ -113,7 +113,7 @@ def own_places(command: str, settings: Sequence[str]) -> list[str]:
     if "dataset" in keys:
         return list(settings)
     if command in OWN_IMAGES:
-        return [re.sub(r"^\+*dataset\.(root|test_root|labels_file)=", r"\1=", item) for item in settings]
+        return [re.sub(r"^\+*dataset\.(root|test_root|labels_file|file)=", r"\1=", item) for item in settings]
     places = tuple(f"{key}=" for key in schema.PLACES)
     of_a_run = command == "train" and not keys.isdisjoint(("resume", "init"))
     return [f"++{item}" if of_a_run and item.startswith(places) else item for item in settings]

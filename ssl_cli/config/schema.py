@@ -119,6 +119,7 @@ class OnImages:
     root: str | None = setting(None, text=True)
     test_root: str | None = setting(None, text=True)
     labels_file: str | None = setting(None, text=True)
+    file: str | None = setting(None, text=True)
     augment: Any = None
     backbone: Any = None
     trainer: DeviceConfig = field(default_factory=DeviceConfig)
@@ -223,7 +224,7 @@ CHOICES = {
 
 # Where a data set's images are and how they are kept: other values of these are the same images.
 KEPT_IN = ("dataset.root", "dataset.test_root", "dataset.cache_dir", "dataset.storage_limit", "dataset.download")
-PLACES = (*KEPT_IN, "dataset.labels_file")  # another table may be a copy, or have other labels
+PLACES = (*KEPT_IN, "dataset.labels_file", "dataset.file")  # another table may be a copy, or have other labels
 
 
 def _settings(key: str, value: bool) -> tuple[str, ...]:

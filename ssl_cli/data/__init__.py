@@ -1,1 +1,1 @@
-"""Data sets: where images come from, which are for what, and which labels may be seen."""
+"""Data sets: the sources of images, their splits, and the labels that methods may see."""

@@ -27,6 +27,7 @@ class Data(ABC):
     noun: ClassVar[str]  # one of them, in messages
     alike: ClassVar[str] = "exactly"  # in how far exact copies are alike
 
+    called_by_content: ClassVar[bool] = False  # see `called`
     how_to_test: ClassVar[str] = "dataset.test_fraction"  # what gives a data set labelled test inputs
     labelled_like_it: ClassVar[dict[str, str]] = {}  # settings of a data set of the user's own, with labels
 
@@ -111,6 +112,10 @@ class Data(ABC):
     def labelled(self) -> bool:
         """Whether any training input has a human label."""
         return bool((self.labels[self.splits["train"]] >= 0).any())
+
+    def within_file(self, i: int) -> str:
+        """Return what tells an input from others of its file, to be written behind the name; "" where it is alone."""
+        return ""
 
     def known_by(self, at: Tensor) -> bytes:
         """Return what tells the inputs at positions [n] from others, for `split_fingerprint`."""

@@ -1,6 +1,6 @@
 """The text of a label budget: ``all``, ``10%``, ``4/class``, or over groups ``10%groups``, ``4groups/class``.
 
-Imports no torch, so that a config is checked early.
+Imports no torch, so a config can be checked early.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Test inputs that are in train, too: what is right about them tells nothing of new ones."""
+"""Test inputs that are also in train: right answers for them say nothing about new inputs."""
 
 import hashlib
 from typing import Any
@@ -8,12 +8,12 @@ from torch import Tensor
 
 from ssl_cli.data.base import Data
 
-STRIP = 256  # bytes in the middle of an input that are compared first: of a mapped file one page an input is read
+STRIP = 256  # bytes in the middle of an input, compared first: this reads one page an input of a mapped file
 CHUNK = 4096  # inputs at a time
 
 
 def copied(data: Data) -> Tensor:
-    """Return [n] bool: which inputs of the test split have the same content, as stored, as one of train."""
+    """Return [n] bool: whether a test input has the same stored content as one in train."""
     train, test = data.splits["train"], data.splits["test"]
     contents = data.contents()
     strip = _middle(contents)
@@ -26,7 +26,7 @@ def copied(data: Data) -> Tensor:
 
 
 def described(data: Data) -> str:
-    """Return how many test inputs are in train, for the plan of a run; "" where there is no test split."""
+    """Return the number of test inputs in train, in words for the plan of a run; "" without a test split."""
     count, total = int(copied(data).sum()), len(data.splits["test"])
     if not total:
         return ""
@@ -35,14 +35,14 @@ def described(data: Data) -> str:
 
 
 def _middle(contents: Any) -> Tensor:
-    if not isinstance(contents, Tensor):  # whole images, of unlike lengths
+    if not isinstance(contents, Tensor):  # whole images, of different lengths
         return contents.strips(STRIP)
     start = max(0, contents.shape[1] - STRIP) // 2
     return contents[:, start : start + STRIP]
 
 
 def _numbers(strip: Tensor, rows: Tensor) -> Tensor:
-    """Return a number for each of the rows: equal for equal bytes in the middle, rarely for others."""
+    """Return a number for each row: equal for equal bytes in the middle, rarely for different ones."""
     weights = torch.randint(-(2**62), 2**62, (strip.shape[1],), generator=torch.Generator().manual_seed(0))
     return torch.cat([(strip[chunk].long() * weights).sum(1) for chunk in rows.split(CHUNK)])
 

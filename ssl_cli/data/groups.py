@@ -1,4 +1,4 @@
-"""Groups of images (of one patient, video or site) that are not torn apart."""
+"""Groups of images (of one patient, video or site) that stay in one split."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,27 +8,26 @@ from torch import Tensor
 
 
 def numbered(groups: Tensor) -> Tensor:
-    """Return the groups [n] int64 as numbers 0..G-1; an image of no group (-1) is one of its own."""
+    """Return the groups [n] int64 as numbers 0..G-1; an image without a group (-1) gets its own."""
     alone = groups.max() + 1 + torch.arange(len(groups))
     return torch.where(groups < 0, alone, groups).unique(return_inverse=True)[1]
 
 
 def hold_out(labels: Tensor, groups: Tensor, fractions: Sequence[float], seed: int) -> Tensor:
-    """Choose whole groups for splits that together have a share of each class, as nearly as the groups allow.
+    """Choose whole groups for splits with a share of each class, as nearly as the groups allow.
 
-    The groups come in a random order; one is taken if that brings the counts of the classes, and of all labelled
-    images, nearer to the share, and leaves an image of each class behind. A split that no group brings nearer gets the
-    one that fits best.
+    The groups come in a random order. A split takes a group if this brings its counts of the classes, and of all
+    labelled images, nearer to the share, and train keeps an image of each class. If no group does, the split takes the
+    group that fits best.
 
     Args:
         labels: [n] int64; -1 = no label.
-        groups: [n] int64; -1 = of no group.
+        groups: [n] int64; -1 = no group.
         fractions: of the labelled images, one a split, each in [0, 1).
         seed: of the order.
 
     Returns:
-        [n] int64: 0 for an image that stays, 1 for one of the first split, and so on; unlabelled images go with their
-        group.
+        [n] int64: 0 for an image that stays, 1 for the first split, and so on; unlabelled images follow their group.
     """
     ids = numbered(groups)
     contents = [Counter() for _ in range(int(ids.max()) + 1)]  # class -> labelled images, of each group
@@ -44,7 +43,7 @@ def hold_out(labels: Tensor, groups: Tensor, fractions: Sequence[float], seed: i
         have: Counter = Counter()
 
         def nearer(group: int, have: Counter = have, fraction: float = fraction) -> float:
-            """Return by how much the split comes nearer to what it should have."""
+            """Return by how much the split comes nearer to its share."""
             short = {y: fraction * sizes[y] - have[y] for y in contents[group]}
             gains = {y: (short[y] ** 2 - (short[y] - count) ** 2) / sizes[y] for y, count in contents[group].items()}
             return sum(gains.values()) + (len(sizes) - 2) * gains[None]  # the total matters as all classes together
@@ -64,5 +63,5 @@ def hold_out(labels: Tensor, groups: Tensor, fractions: Sequence[float], seed: i
 
 
 def _spare(group: int, contents: Sequence[Counter], left: Counter, place: Sequence[int]) -> bool:
-    """Return whether a group is in no split yet, and not the last one of a class."""
+    """Return whether a group is in no split yet, and not the last group of a class."""
     return place[group] == 0 and all(left[label] > count for label, count in contents[group].items())

@@ -10,7 +10,11 @@ from ssl_cli.errors import UserError, did_you_mean
 
 # Kind -> its class, imported when it is needed. A kind of your own is named in the YAML of its data sets:
 # ``_kind_: {name: signal, _target_: my_package.SignalInfo}``.
-KINDS: dict[str, str] = {IMAGE: "ssl_cli.data.images.info.ImageInfo", "text": "ssl_cli.data.texts.info.TextInfo"}
+KINDS: dict[str, str] = {
+    IMAGE: "ssl_cli.data.images.info.ImageInfo",
+    "text": "ssl_cli.data.texts.info.TextInfo",
+    "clip": "ssl_cli.data.clips.info.ClipInfo",
+}
 
 
 def info_class(node: Mapping[str, Any]) -> type[DataInfo]:

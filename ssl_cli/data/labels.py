@@ -1,4 +1,4 @@
-"""Label budgets: which few images keep their label, the same for every method that is compared."""
+"""Label budgets: the few images that keep their label, the same for every compared method."""
 
 import hashlib
 from collections.abc import Sequence
@@ -21,27 +21,27 @@ def draw(
 ) -> Tensor:
     """Choose the images that keep their label, stratified by class.
 
-    One seed fixes one order of each class, and every budget takes the first images of it: ``1/class`` is contained in
-    ``4/class``. A percentage keeps ``round(p n)`` of a class of ``n`` images, at least one.
+    One seed fixes one order of each class, and every budget takes the first images of it: ``4/class`` contains
+    ``1/class``. A percentage keeps ``round(p n)`` of a class of ``n`` images, at least one.
 
-    A budget of groups takes, in one order of all groups, the first of those that a class is in, so many for each class;
-    all labels of a group that is taken are kept. Of groups that each have all classes ``10%groups`` is a tenth; it may
-    be more, where classes are in unlike groups.
+    A budget of groups goes through all groups in one order. For each class it takes the first groups with an image of
+    the class, and keeps all labels of these groups. If each group has all classes, ``10%groups`` is a tenth of the
+    groups; if classes are in different groups it may be more.
 
     Args:
         labels: [N] int64; -1 = no label, never drawn.
         budget: ``all``, ``10%``, ``4/class``, ``10%groups`` or ``4groups/class``.
         seed: of the draw.
         classes: names of the classes, for the error's text.
-        groups: [N] int64, -1 = of no group, which counts as one of its own; None: there are none.
-        noun: what an input is called in the error's text.
+        groups: [N] int64; an image without a group (-1) counts as a group of its own; None: there are none.
+        noun: name of an input in the error's text.
 
     Returns:
         Sorted positions into ``labels``, int64.
 
     Raises:
-        UserError: if the budget is malformed, there are no labels to draw from, a class is smaller than it, or it is of
-            groups and there are none.
+        UserError: the budget is malformed, there are no labels to draw from, a class is smaller than the budget, or the
+            budget is of groups and there are none.
     """
     kind, amount = parse_budget(budget)
     if kind == "all":
@@ -80,5 +80,5 @@ def draw(
 
 
 def fingerprint(positions: Tensor) -> str:
-    """Return 12 hex digits that tell whether two runs kept the same labels."""
+    """Return 12 hex digits that are equal for two runs with the same labels."""
     return hashlib.sha256(positions.cpu().numpy().astype("<i8").tobytes()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""Batches by step number: the same seed and step give the same batch, whatever came before."""
+"""Batches by step number: the same seed and step always give the same batch."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -14,7 +14,7 @@ LARGE = 4 << 30  # bytes of inputs that are probably on a disk and not in memory
 
 
 def mix(seed: int, *keys: int) -> int:
-    """Return a 63-bit seed that depends on every key (the SplitMix64 finaliser, once a key)."""
+    """Return a 63-bit seed that depends on every key (the SplitMix64 finaliser, once per key)."""
     state = seed & 0xFFFFFFFFFFFFFFFF
     for key in keys:
         state = (state + (key + 1) * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
@@ -25,30 +25,29 @@ def mix(seed: int, *keys: int) -> int:
 
 
 class Loader:
-    """Gathers shuffled batches from stored inputs; stateless, so that a resumed run sees what an unbroken one sees.
+    """Gathers shuffled batches from stored inputs; stateless, so a resumed run sees the same as an uninterrupted one.
 
-    An epoch is ``steps_per_epoch`` batches. Where that is more inputs than there are positions (few labels), the
-    positions are gone through again, each time in a new order; where it is less, the rest of an epoch's order is left
-    out (the last, incomplete batch).
+    An epoch is ``steps_per_epoch`` batches. If these are more inputs than positions (few labels), the positions repeat,
+    each time in a new order. If they are fewer, the rest of an epoch's order is left out (the last, incomplete batch).
 
-    Where labelled inputs are given apart, each batch begins with ``labelled_per_batch`` of them, and the labels of the
-    rest are hidden; each of the two streams is gone through in an order of its own.
+    With separate labelled inputs, each batch begins with ``labelled_per_batch`` of them, and the labels of the rest are
+    hidden; each of the two streams has its own order.
 
-    Of several ranks each gets its own rows of the same batch.
+    With several ranks, each gets its own rows of the same batch.
 
     Args:
-        inputs: as `Data.cut_from` has them, in memory or memory-mapped.
-        labels: [N] int64, already without those that the method must not see.
+        inputs: as in `Data.cut_from`, in memory or memory-mapped.
+        labels: [N] int64; -1 for labels that the method must not see.
         positions: [n] the inputs to learn from.
         batch_size: inputs a batch, of all ranks together.
         steps_per_epoch: batches an epoch.
         seed: of the order.
         device: where batches go.
         labelled: [m] the inputs that begin each batch, with their labels; None: all inputs come from ``positions``.
-        labelled_per_batch: how many of them.
-        parts: that a batch will be worked through in: no part's inputs depend on the number of ranks.
-        ahead: read the next batch on a second thread while the model works; None: where reading may have to wait, for
-            a disk or for the way to a GPU (not where the images are on it).
+        labelled_per_batch: number of them.
+        parts: number of parts of a batch: the inputs of a part do not depend on the number of ranks.
+        ahead: read the next batch on a second thread while the model works; None: if reading may wait for a disk or for
+            a copy to the GPU (not if the images are on it).
     """
 
     def __init__(
@@ -68,27 +67,27 @@ class Loader:
     ):
         self.inputs, self.labels, self.positions = inputs, labels, positions
         self.batch_size, self.steps_per_epoch = batch_size, steps_per_epoch
-        if device.type == "cuda" and device.index is None:  # a thread has a current device of its own
+        if device.type == "cuda" and device.index is None:  # each thread has its own current device
             device = torch.device("cuda", torch.cuda.current_device())
         self.seed, self.device = seed, device
         self.labelled, self.labelled_per_batch = labelled, labelled_per_batch
         self.parts = parts
-        self.weights: Tensor | None = None  # [N] how often each image is drawn; None: each once
+        self.weights: Tensor | None = None  # [N] how often to draw each image; None: each once
         self._epoch, self._order, self._labelled_order = -1, positions, positions[:0]
-        if ahead is None:  # rows on the GPU are only asked for: a thread would take the interpreter for nothing
+        if ahead is None:  # rows on the GPU need no wait: a thread would only block the interpreter
             ahead = inputs.nbytes > LARGE if device.type == "cpu" else inputs.device != device
         self._thread = ThreadPoolExecutor(1) if ahead else None
         self._next: tuple[int, Future] | None = None
 
     def batch(self, step: int) -> Batch:
-        """Return the batch of a step, counted from 0 over all epochs. What goes wrong in the thread is raised here."""
+        """Return the batch of a step, counted from 0 over all epochs. It raises errors of the thread, too."""
         if self._thread is None:
             return self._read(step)
         known, self._next = self._next, None
-        batch = known[1].result() if known else None  # also where it is another's: one thread at a time reads
+        batch = known[1].result() if known else None  # wait also for another step's: one thread at a time reads
         if known is None or known[0] != step:
             batch = self._read(step)
-        if (step + 1) % self.steps_per_epoch:  # not past the epoch, at whose end the weights may change
+        if (step + 1) % self.steps_per_epoch:  # not beyond the epoch: the weights may change at its end
             self._next = step + 1, self._thread.submit(self._read, step + 1)
         return batch
 
@@ -109,7 +108,7 @@ class Loader:
         chosen, labels = rank_rows(chosen, self.parts), rank_rows(labels, self.parts)
         if isinstance(self.inputs, Tensor):
             inputs = self.inputs[send(chosen, self.inputs.device)]
-        else:  # of unlike shapes; where each lies is known on the CPU
+        else:  # of different shapes; the CPU knows their places
             inputs = self.inputs[chosen]
             waits = self._thread and inputs.device.type == "cpu" and not isinstance(inputs, Tensor)  # for the disk
             inputs = inputs.packed() if waits else inputs
@@ -125,6 +124,6 @@ class Loader:
 
 
 def _rounds(positions: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Return at least ``count`` positions: all of them in a random order, again and again."""
+    """Return at least ``count`` positions: all of them in random order, repeated in new orders."""
     rounds = -(-count // len(positions))
     return torch.cat([positions[torch.randperm(len(positions), generator=generator)] for _ in range(rounds)])

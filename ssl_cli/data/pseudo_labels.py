@@ -1,4 +1,4 @@
-"""Labels that a probe has spread to the train images of a run: which file has those of a label budget. Light."""
+"""Labels that a probe has spread to the train images of a run: find the file for a label budget. Light."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,23 +16,23 @@ PROBE = "propagate"
 
 @dataclass(frozen=True)
 class Found:
-    """Where the labels are that were spread from one draw of a budget."""
+    """The place of labels that were spread from one draw of a budget."""
 
     file: Path
-    budget: str  # as the file has it
-    draw: int  # its row of those arrays that have one a draw
+    budget: str  # as written in the file
+    draw: int  # its row in arrays with one row a draw
 
 
 def find_pseudo_labels(reference: str, labels: str, label_seed: int) -> Found:
-    """Return the newest labels in a run that were spread from those of a budget.
+    """Return the newest labels in a run that were spread from the labels of a budget.
 
     Args:
         reference: a run, ``last`` or ``best``, the directory of a probe's result, or the file itself.
         labels: the budget.
-        label_seed: that draws it.
+        label_seed: the seed that draws it.
 
     Raises:
-        UserError: there are none; the message says what there is, and what makes them.
+        UserError: there are none; the message says which labels there are, and which command makes these.
     """
     path, wanted, there = find_run(reference, KEY), parse_budget(labels), []
     if path.is_file():  # the file itself, or a checkpoint of the run
@@ -40,7 +40,7 @@ def find_pseudo_labels(reference: str, labels: str, label_seed: int) -> Found:
     files = [path / FILE] if (path / FILE).is_file() else sorted(path.glob(f"probes/*/{FILE}"), reverse=True)
     for file in files:
         for row in _spread_rows(file):
-            seeds = row["settings"].get("label_seeds")  # of all labels there are none
+            seeds = row["settings"].get("label_seeds")  # a budget of all labels has none
             if parse_budget(row["labels"]) == wanted and label_seed in (seeds or [label_seed]):
                 return Found(file, row["labels"], seeds.index(label_seed) if seeds else 0)
             there.append(row["labels"] + (f" (seeds {', '.join(map(str, seeds))})" if seeds else ""))
@@ -52,14 +52,14 @@ def find_pseudo_labels(reference: str, labels: str, label_seed: int) -> Found:
 
 
 def _spread_rows(file: Path) -> list[dict[str, Any]]:
-    """Return the rows of ``result.json`` that a file of labels belongs to, one for each budget."""
+    """Return the rows of ``result.json`` for a file of labels, one for each budget."""
     result = read_json(file.with_name("result.json")) or {}
     rows = result.get("results")
     return [row for row in (rows if isinstance(rows, list) else []) if _is_spread(row, result.get("method"))]
 
 
 def _is_spread(row: Any, model: Any) -> bool:
-    """Return whether something is a row of label spreading by a model, as a probe writes it."""
+    """Return whether a value is a probe's row of label spreading by a model."""
     if not isinstance(row, dict) or row.get("probe") != PROBE or row.get("model") != model:
         return False
     settings = row.get("settings")

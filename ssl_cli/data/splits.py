@@ -1,4 +1,4 @@
-"""Train, val and test: carved from the training images, by a seed, where the source does not define them."""
+"""Train, val and test: carved from the training images, by a seed, if the source does not define them."""
 
 import torch
 from torch import Tensor
@@ -15,9 +15,9 @@ def complete(
     seed: int,
     groups: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """Add the splits that are missing, stratified by class.
+    """Add missing splits, stratified by class.
 
-    ``test_fraction`` and ``val_fraction`` are shares of the labelled images that ``train`` has at first. Every class
+    ``test_fraction`` and ``val_fraction`` are shares of the labelled images in the initial ``train``. Every class
     keeps an image in ``train``. Unlabelled images (-1) stay in ``train``; without any label nothing is carved.
 
     Args:
@@ -26,14 +26,14 @@ def complete(
         val_fraction: in [0, 1).
         test_fraction: in [0, 1).
         seed: of the choice.
-        groups: [N] int64; a group is carved as a whole (see `groups.hold_out`), its unlabelled images are then in no
-            split; -1 = of no group; None: there are no groups.
+        groups: [N] int64; a group is carved as a whole (see `groups.hold_out`), and its unlabelled images are then in
+            no split; -1 = no group; None: there are no groups.
 
     Returns:
         ``train``, ``val`` and ``test``: disjoint, sorted positions, int64.
 
     Raises:
-        UserError: if the fractions leave nothing to train on, or no group can be spared for test.
+        UserError: the fractions leave nothing to train on, or train needs all groups.
     """
     missing = {"test": test_fraction, "val": val_fraction}
     missing = {name: fraction for name, fraction in missing.items() if name not in splits}
@@ -63,7 +63,7 @@ def complete(
 
 
 def _by_group(train: Tensor, labels: Tensor, groups: Tensor, missing: dict[str, float], seed: int) -> dict[str, Tensor]:
-    """Return ``train`` and the splits that are missing, carved from it by whole groups."""
+    """Return ``train`` and the missing splits, carved from it by whole groups."""
     place = hold_out(labels, groups, list(missing.values()), seed)
     found = {name: train[(place == number) & (labels >= 0)] for number, name in enumerate(missing, 1)}
     if missing.get("test") and (labels >= 0).any() and not len(found["test"]):
@@ -75,9 +75,9 @@ def _by_group(train: Tensor, labels: Tensor, groups: Tensor, missing: dict[str, 
 
 
 def _apportion(sizes: list[int], fraction: float, room: list[int]) -> list[int]:
-    """Share ``round(fraction * sum(sizes))`` out over the classes, by largest remainder and at most ``room`` each.
+    """Distribute ``round(fraction * sum(sizes))`` over the classes, by largest remainder and at most ``room`` each.
 
-    Rounding each class by itself would carve nothing at all from many classes of four images.
+    Rounding class by class would carve nothing from many classes of four images.
     """
     exact = [fraction * size for size in sizes]
     counts = [min(int(share), limit) for share, limit in zip(exact, room, strict=True)]

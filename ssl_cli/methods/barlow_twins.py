@@ -12,7 +12,7 @@ from ssl_cli.methods.shared.heads import mlp
 
 
 def cross_correlation(z1: Tensor, z2: Tensor, eps: float = 1e-5) -> Tensor:
-    r"""Correlation of every dimension of one view with every one of the other (equation 2 of the paper).
+    r"""Correlation of every dimension of one view with every dimension of the other (equation 2 of the paper).
 
     Each dimension is centred and divided by its deviation over the batch, per view. As in the published code the
     deviation is the biased one of a BatchNorm, :math:`\sqrt{Var + eps}`; the paper has no ``eps``.
@@ -43,8 +43,8 @@ def barlow_twins(z1: Tensor, z2: Tensor, off_diagonal: float, eps: float = 1e-5)
     Args:
         z1: [N, D] embeddings of the first views.
         z2: [N, D] embeddings of the second views.
-        off_diagonal: lambda >= 0. There are D - 1 times as many terms off the diagonal as on it, so that the same
-            balance at another D is another lambda.
+        off_diagonal: lambda >= 0. There are D - 1 times as many terms off the diagonal as on it, so another D needs
+            another lambda for the same balance.
         eps: see `cross_correlation`.
 
     Returns:
@@ -86,5 +86,5 @@ class BarlowTwins(Method):
         return {"loss": self.scale * barlow_twins(z1, z2, self.off_diagonal)}
 
     def embed(self, features: Tensor) -> Tensor:
-        """Return what the loss compares: [B, out_dim]."""
+        """Return the embeddings that the loss compares: [B, out_dim]."""
         return self.projector(features)

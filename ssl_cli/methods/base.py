@@ -1,4 +1,4 @@
-"""What every method is: a backbone that will be kept, whatever the method adds to it, and one loss."""
+"""The base of every method: a backbone to keep, the method's own parts, and one loss."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar, Literal
@@ -14,16 +14,16 @@ from ssl_cli.optim.groups import param_groups
 class Method(nn.Module, ABC):
     """A model and its objective. Concrete methods are final: they never subclass each other.
 
-    ``forward`` is the whole training step up to the loss, because only what passes through it is synchronised between
+    ``forward`` is the whole training step up to the loss: only what passes through it is synchronised between
     processes.
     """
 
-    # "images": all train images, and no label is ever seen; "labels": only the images that have a label; "mixed": each
-    # batch (and each of its parts) begins with labelled images, then come ``mu`` times as many whose label is hidden.
+    # "images": all train images, and never a label; "labels": only images with a label; "mixed": each batch (and each
+    # of its parts) begins with labelled images, followed by ``mu`` times as many with a hidden label.
     learns_from: ClassVar[Literal["images", "labels", "mixed"]] = "images"
-    trains: ClassVar[bool] = True  # False: a run has no steps, and the backbone stays as it was given
-    resizes: ClassVar[bool] = True  # whether views may be of another size in each step (`trainer.progressive`)
-    mu: int = 0  # unlabelled images per labelled one, where both are learned from
+    trains: ClassVar[bool] = True  # False: a run has no steps, and the backbone does not change
+    resizes: ClassVar[bool] = True  # whether the size of views may change between steps (`trainer.progressive`)
+    mu: int = 0  # unlabelled images per labelled one, if the method learns from both
 
     def __init__(self, backbone: Backbone, data: DataInfo):
         super().__init__()
@@ -39,7 +39,7 @@ class Method(nn.Module, ABC):
         return param_groups(self, self.constant_lr())
 
     def constant_lr(self) -> list[nn.Module]:
-        """Return the parts whose learning rate stays at its peak, without warm-up or decay: SimSiam's predictor."""
+        """Return the parts that train at the peak learning rate, without warm-up or decay: SimSiam's predictor."""
         return []
 
     def after_step(self, progress: float) -> None:  # noqa: B027 (most methods have nothing to do here)
@@ -49,22 +49,22 @@ class Method(nn.Module, ABC):
         """Raise ``UserError`` if the method cannot work with ``images`` in each (part of a) batch of all processes."""
 
     def start_epoch(self, epoch: int) -> None:  # noqa: B027
-        """Prepare what is made once an epoch (cluster assignments), before its first step; ``epoch`` counts from 0."""
+        """Prepare an epoch before its first step (cluster assignments); ``epoch`` counts from 0."""
 
     def sampling_weights(self) -> Tensor | None:
-        """Return how often each image of the data set [N] is to be drawn in this epoch; None: each once."""
+        """Return how often to draw each image of the data set [N] in this epoch; None: each once."""
         return None
 
     def embed(self, features: Tensor) -> Tensor | None:
-        """Return the embedding [B, d] that the loss compares, of features [B, dim]; None where there is none.
+        """Return the embedding [B, d] that the loss compares, of features [B, dim]; None if there is none.
 
-        It is what is watched for collapse.
+        The run watches it for collapse.
         """
         return None
 
     @property
     def measured(self) -> Backbone:
-        """The network that is kept and probed: ``backbone``, or of methods that evaluate their average, that."""
+        """The network to keep and probe: ``backbone``, or its average if the method evaluates that."""
         return self.backbone
 
     def predict(self, features: Tensor) -> Tensor | None:
@@ -72,15 +72,16 @@ class Method(nn.Module, ABC):
         return None
 
     def pseudo_labels(self, features: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Return the guessed class [B] and whether it would be learned from [B] bool, of features [B, dim].
+        """Return the guessed class [B] of features [B, dim], and whether the method would learn from it [B] bool.
 
-        None where nothing is guessed. The evaluation compares it to the labels that the method does not see.
+        None if the method does not guess. The evaluation compares the guesses with the labels that the method cannot
+        see.
         """
         return None
 
     def pictures(self, task: Task) -> dict[str, Tensor]:
-        """Return pictures for ``plots/``: name -> [rows, columns, C, H, W] in [0, 1]; of reconstructions or samples.
+        """Return pictures of reconstructions or samples for ``plots/``: name -> [rows, columns, C, H, W] in [0, 1].
 
-        Called in evaluation mode and without gradient, with a task made of a few val images, always the same.
+        Called in evaluation mode and without gradient, with a task of a few val images, always the same.
         """
         return {}

@@ -26,11 +26,11 @@ def regression(p: Tensor, z: Tensor) -> Tensor:
 
 
 class BYOL(Method):
-    """The online network predicts, from one view, what its moving average makes of the other; there are no negatives.
+    """The online network predicts, from one view, its moving average's projection of the other; without negatives.
 
     Momentum follows half a cosine to 1. The target starts as a copy of the online network; in the published code it
-    starts from other random weights. There and in the paper the projector ends without BatchNorm; with it
-    (``projector_norm``, as in SimSiam and MoCo v3) a short training with Adam keeps more of the dimensions in use.
+    starts from other random weights. There and in the paper the projector ends without BatchNorm. With it
+    (``projector_norm``, as in SimSiam and MoCo v3) a short training with Adam keeps more dimensions in use.
     """
 
     def __init__(
@@ -62,5 +62,5 @@ class BYOL(Method):
         self.teacher.update(nn.Sequential(self.backbone, self.projector), progress)
 
     def embed(self, features: Tensor) -> Tensor:
-        """Return the projection [B, out_dim] that targets are made of."""
+        """Return the projection [B, out_dim], as in the targets."""
         return self.projector(features)

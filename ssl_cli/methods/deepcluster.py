@@ -1,10 +1,10 @@
 """DeepCluster: cluster the features, predict the clusters, again every epoch.
 
 The objective is DeepCluster-v2 (Caron et al. 2020, arXiv:2006.09882, appendix D, and its code): spherical k-means on
-the projected features that were stored during the epoch before, and centroids in place of a learned classifier. From
-v1 (Caron et al. 2018, arXiv:1807.05520, section 3.3) come the reassignment of empty clusters and, as a choice, sampling
-that is uniform over clusters. Of v1, PCA whitening and the classifier that is drawn anew each epoch are left out: v2
-has no need of them.
+the projected features that were stored during the epoch before, and centroids in place of a learned classifier. Two
+parts come from v1 (Caron et al. 2018, arXiv:1807.05520, section 3.3): the reassignment of empty clusters and, as a
+choice, sampling that is uniform over clusters. PCA whitening and v1's new classifier in each epoch are left out: v2
+does not need them.
 """
 
 from typing import Literal
@@ -34,7 +34,7 @@ def cluster_cross_entropy(z: Tensor, centroids: Tensor, ids: Tensor, temperature
         temperature: T > 0.
 
     Returns:
-        Scalar; ``ln K`` where a row is equally near to all centroids. Computed in float32 at least.
+        Scalar; ``ln K`` if each row is equally near to all centroids. Computed in float32 at least.
     """
     z = unit(z)
     with torch.autocast(z.device.type, enabled=False):
@@ -43,14 +43,14 @@ def cluster_cross_entropy(z: Tensor, centroids: Tensor, ids: Tensor, temperature
 
 
 def balanced_weights(ids: Tensor, stored: Tensor) -> Tensor:
-    """Return how often each image is drawn, so that every cluster is equally often.
+    """Return how often to draw each image, so that all clusters are drawn equally often.
 
     Args:
         ids: [N] int64, the cluster of each image.
-        stored: [N] bool, which images have been seen; the others are drawn as often as the average one of these.
+        stored: [N] bool, the images seen so far; the others are drawn as often as their average.
 
     Returns:
-        [N], of the stored images of each cluster together 1.
+        [N]; the stored images of each cluster add up to 1.
     """
     weights = 1 / ids[stored].bincount(minlength=int(ids.max()) + 1).clamp(min=1)[ids]
     return torch.where(stored, weights, weights[stored].mean())
@@ -59,11 +59,11 @@ def balanced_weights(ids: Tensor, stored: Tensor) -> Tensor:
 class DeepCluster(Method):
     """Backbone, projector, a bank of every image's embedding, and ``heads`` clusterings of the bank.
 
-    All views of an image predict its cluster; the mean of the first two views' embeddings is stored (the published
-    code stores both, in banks that the heads take turns with). In the first epoch, when nothing has been stored,
-    centroids are random and so is the even partition of the images, as in learning by predicting noise (Bojanowski &
-    Joulin 2017, arXiv:1704.05310); an image keeps that cluster until it has been seen. The published code fills its
-    bank by a pass over the data beforehand, and leaves images out that are not in it.
+    All views of an image predict its cluster; the bank stores the mean of the first two views' embeddings (the
+    published code stores both, in two banks that the heads use in turn). In the first epoch the bank is empty: the
+    centroids and an even partition of the images are random, as in learning by predicting noise (Bojanowski & Joulin
+    2017, arXiv:1704.05310). An image keeps that cluster until the bank has it. The published code first fills its bank
+    by a pass over the data, and leaves out images that are not in it.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class DeepCluster(Method):
             self.drawn.copy_(balanced_weights(self.assigned[0], self.bank.any(dim=1)))
 
     def sampling_weights(self) -> Tensor | None:
-        """Draw every cluster of the first head equally often; an image not seen yet, as often as the average one."""
+        """Draw every cluster of the first head equally often, and images not seen yet as often as the average image."""
         return self.drawn if self.balanced and self.drawn.any() else None
 
     def forward(self, task: Task) -> dict[str, Tensor]:
@@ -132,10 +132,10 @@ class DeepCluster(Method):
     def store(self, z: Tensor, indices: Tensor) -> None:
         """Put all ranks' embeddings [B, d] of the images at positions [B] into the bank."""
         z, indices = gather(z), gather(indices)
-        # An image may have been drawn twice: its first row counts, whatever order the device writes in.
+        # An image may be drawn twice: its first row counts, in whatever order the device writes.
         first = (indices[:, None] == indices[None, :]).int().argmax(dim=1)
         self.bank[indices] = z[first].to(self.bank.dtype)
 
     def embed(self, features: Tensor) -> Tensor:
-        """Return what is clustered, before its scaling to unit length: [B, out_dim]."""
+        """Return the embeddings to cluster, before they are scaled to unit length: [B, out_dim]."""
         return self.projector(features)

@@ -18,7 +18,7 @@ from ssl_cli.methods.shared.heads import unit
 def dino_targets(t: Tensor, c: Tensor, temperature: float | Tensor) -> Tensor:
     """Return the teacher's distributions ``softmax((t - c) / temperature)`` of its logits [..., K] and the centre [K].
 
-    Without sharpening (a low temperature) they become uniform, without centring one prototype takes all (section 5.3
+    Without sharpening (a low temperature) they become uniform; without centring one prototype takes all (section 5.3
     of the paper). Computed in float32 at least.
     """
     t = t.to(torch.promote_types(t.dtype, torch.float32))
@@ -86,29 +86,29 @@ class Head(nn.Module):
         parts += [nn.BatchNorm1d(bottleneck_dim, affine=False)] if norm else []
         self.mlp = nn.Sequential(*parts)
         self.prototypes = nn.Linear(bottleneck_dim, prototypes, bias=False)
-        self.register_buffer("frozen", torch.tensor(False))  # whether the prototypes are, in this epoch
+        self.register_buffer("frozen", torch.tensor(False))  # whether the prototypes stay fixed in this epoch
         for layer in self.mlp:
             if isinstance(layer, nn.Linear):
                 nn.init.trunc_normal_(layer.weight, std=std or layer.in_features**-0.5)
                 if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)  # at random it would outweigh what differs between images
+                    nn.init.zeros_(layer.bias)  # a random one would outweigh the differences between images
 
     def embed(self, features: Tensor) -> Tensor:
-        """Return what is compared to the prototypes: unit vectors [B, bottleneck_dim]."""
+        """Return the embeddings that are compared to the prototypes: unit vectors [B, bottleneck_dim]."""
         return unit(self.mlp(features))
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits [B, K] in [-1, 1], before any temperature."""
         z, w = self.embed(features), unit(self.prototypes.weight)
-        w = torch.where(self.frozen, w.detach(), w)  # a zero gradient; weight decay cannot turn a direction either
-        with torch.autocast(z.device.type, enabled=False):  # the temperatures magnify what bf16 rounds
+        w = torch.where(self.frozen, w.detach(), w)  # a zero gradient; weight decay does not turn a direction either
+        with torch.autocast(z.device.type, enabled=False):  # the temperatures magnify bf16's rounding
             return z @ w.T
 
 
 class DINO(Method):
-    """A student learns from all views what its slow copy, the teacher, says of the two global ones.
+    """A student learns from all views to predict the outputs of its slow copy, the teacher, for the two global ones.
 
-    The student's backbone is the one kept and probed; the paper's results are its teacher's.
+    The student's backbone is kept and probed; the paper reports its teacher's results.
     """
 
     def __init__(
@@ -165,5 +165,5 @@ class DINO(Method):
         self.teacher_temperature.fill_(warmed_up(progress, *self.sharpening))
 
     def embed(self, features: Tensor) -> Tensor:
-        """Return what is compared to the prototypes: [B, bottleneck_dim]."""
+        """Return the embeddings that are compared to the prototypes: [B, bottleneck_dim]."""
         return self.head.embed(features)

@@ -1,4 +1,4 @@
-"""An energy over images (Du and Mordatch 2019, IGEBM, arXiv:1903.08689): low on data, high on what it can dream up."""
+"""An energy over images (Du and Mordatch 2019, IGEBM, arXiv:1903.08689): low on data, high on its own samples."""
 
 from typing import ClassVar
 
@@ -19,8 +19,8 @@ CHECK_EVERY = 10  # steps between two looks at the size of the energies
 def contrastive_divergence(data: Tensor, samples: Tensor, alpha: float) -> Tensor:
     """Return ``mean E(x+) - mean E(x-) + alpha (mean E(x+)^2 + mean E(x-)^2)`` (IGEBM, section 3.2).
 
-    Its gradient without the last term is that of the negative log-likelihood of ``exp(-E) / Z``; the last term holds
-    the energies near 0, for only their difference matters.
+    Without the last term its gradient is the gradient of the negative log-likelihood of ``exp(-E) / Z``. Only
+    differences of energies matter, so the last term keeps the energies near 0.
 
     Args:
         data: [B] energies of images of the data.
@@ -31,7 +31,7 @@ def contrastive_divergence(data: Tensor, samples: Tensor, alpha: float) -> Tenso
 
 
 def check_energies(magnitude: Tensor, limit: float) -> None:
-    """Raise ``RunError`` where the energies of data and samples run away from each other."""
+    """Raise ``RunError`` if the energies of data and samples diverge from each other."""
     value = magnitude.item()
     if not value < limit:  # also NaN
         raise RunError(
@@ -41,20 +41,20 @@ def check_energies(magnitude: Tensor, limit: float) -> None:
 
 
 class EBM(Method):
-    """One number above the backbone's features is the energy; contrastive divergence with persistent chains.
+    """A linear layer on the backbone's features gives the energy; contrastive divergence with persistent chains.
 
     Args:
         backbone: the network to train; without BatchNorm.
         data: facts about the images.
-        chains: moved at each step.
-        buffer: images on which they go on.
+        chains: number of chains moved at each step.
+        buffer: number of images that the chains continue from.
         restart: probability that a chain starts from noise again.
         steps: of Langevin dynamics at each training step.
         step_size: of each, on pixels in [0, 1].
         noise: deviation of the noise of each.
-        data_noise: deviation of noise on the data, so that they have no edges that samples cannot have.
+        data_noise: deviation of noise on the data, so that their edges are no sharper than samples can have.
         alpha: weight of the squared energies in the loss.
-        energy_limit: mean size of the energies from which the run is given up.
+        energy_limit: the run stops when the mean size of the energies exceeds this.
     """
 
     resizes: ClassVar = False  # the chains are images of one size
@@ -96,7 +96,7 @@ class EBM(Method):
         mean, std = (constant(v, view).view(-1, 1, 1) for v in (self.data.mean, self.data.std))
         pixels = view * std + mean
         samples = self.chains.sample(self.energy)
-        # Each image's noise follows from its position, so that it does not matter which process has it.
+        # Each image's noise depends on its position, not on the process that has it.
         data = self.energy(pixels + self.data_noise * noise_like(pixels, task.indices))
         sampled = self.energy(samples)
         self._magnitude = torch.cat([data, sampled]).detach().abs().mean()
@@ -104,7 +104,7 @@ class EBM(Method):
         return {"loss": loss, "energy_gap": (sampled.mean() - data.mean()).detach()}
 
     def after_step(self, progress: float) -> None:
-        """Give up where the energies diverge."""
+        """Stop the run if the energies diverge."""
         self._seen += 1
         if self._seen % CHECK_EVERY == 0 or progress >= 1:
             check_energies(self._magnitude, self.energy_limit)

@@ -1,4 +1,4 @@
-"""FixMatch (Sohn et al. 2020, arXiv:2001.07685): a sure guess on a weak view is the label of a strong one."""
+"""FixMatch (Sohn et al. 2020, arXiv:2001.07685): a confident guess on a weak view is the label of a strong view."""
 
 from typing import ClassVar
 
@@ -17,13 +17,13 @@ from ssl_cli.methods.shared.semi import check_labels, guess, in_float32, labelle
 class FixMatch(Method):
     """``CE(weak x, y) + weight (1/mu B) sum_b 1[max q_b >= tau] CE(strong u_b, argmax q_b)`` (equations 3 and 4).
 
-    One forward pass takes all views, so BatchNorm sees them together. What is measured is an average of the weights.
+    One forward pass takes all views, so BatchNorm sees them together. Measured is an average of the weights.
 
     Args:
         backbone: the network to train.
         data: facts about the images.
         mu: unlabelled images per labelled one in a batch.
-        threshold: tau, least probability of a guess that is learned from.
+        threshold: tau; the method learns from guesses of at least this probability.
         weight: of the unlabelled images, lambda_u.
         momentum: share of itself that the average keeps per step; ``min(1 - 1/(t + 1), momentum)`` at step t.
     """
@@ -45,7 +45,7 @@ class FixMatch(Method):
         return nn.Sequential(self.backbone, self.classifier)
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take a weak and a strong view [B, C, H, W], and labels [B], of which the first 1 / (1 + mu) are known."""
+        """Take a weak and a strong view [B, C, H, W], and labels [B] (the first 1 / (1 + mu) known)."""
         weak, strong = task.views
         n, rows = labelled_rows(len(weak), self.mu), len(weak)
         logits = in_float32(self.network(torch.cat([weak, strong[n:]])))
@@ -74,6 +74,6 @@ class FixMatch(Method):
         return self.average.module[1](features)
 
     def pseudo_labels(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return guesses [B] and whether they are sure enough to be learned from [B]."""
+        """Return guesses [B] and whether they are confident enough to learn from [B]."""
         classes, confidence = guess(in_float32(self.predict(features)))
         return classes, confidence >= self.threshold

@@ -18,12 +18,12 @@ from ssl_cli.methods.shared.semi import check_labels, guess, in_float32, labelle
 def class_thresholds(counts: Tensor, unused: Tensor, threshold: float) -> Tensor:
     """Return the threshold of each class [C], in [0, threshold] (equations 6, 7, 11 and 12).
 
-    ``beta_c = sigma_c / max(max_c sigma_c, unused)`` and ``tau_c = tau M(beta_c)``, where ``M(b) = b / (2 - b)``. The
-    images that no guess has been sure of yet keep thresholds low at first (the warm-up of equation 11).
+    ``beta_c = sigma_c / max(max_c sigma_c, unused)`` and ``tau_c = tau M(beta_c)``, where ``M(b) = b / (2 - b)``. At
+    first, images without a confident guess keep the thresholds low (the warm-up of equation 11).
 
     Args:
-        counts: [C] sigma, images whose last sure guess was class c.
-        unused: scalar, images without a sure guess so far.
+        counts: [C] sigma, number of images with class c as their last confident guess.
+        unused: scalar, number of images without a confident guess so far.
         threshold: tau.
     """
     beta = counts / torch.maximum(counts.max(), unused).clamp_min(1)
@@ -31,13 +31,13 @@ def class_thresholds(counts: Tensor, unused: Tensor, threshold: float) -> Tensor
 
 
 class FlexMatch(Method):
-    """FixMatch whose threshold for class c follows how many images were surely guessed to be c so far.
+    """FixMatch with a threshold per class: it follows the number of confident guesses of that class so far.
 
     Args:
         backbone: the network to train.
         data: facts about the images.
         mu: unlabelled images per labelled one in a batch.
-        threshold: tau, above which a guess counts as sure, and the largest threshold of a class.
+        threshold: tau; a guess above it counts as confident; also the largest threshold of a class.
         weight: of the unlabelled images.
         momentum: share of itself that the average keeps per step; ``min(1 - 1/(t + 1), momentum)`` at step t.
     """
@@ -52,7 +52,7 @@ class FlexMatch(Method):
         self.mu, self.threshold, self.weight = mu, threshold, weight
         self.classifier = nn.Linear(backbone.dim, len(data.classes))
         self.average = EMA(self.network, momentum, buffers="copy", warm=True)
-        self.register_buffer("sure", torch.full((data.images,), -1))  # the last sure guess of each image; -1: none
+        self.register_buffer("sure", torch.full((data.images,), -1))  # each image's last confident guess; -1: none
 
     @property
     def network(self) -> nn.Sequential:
@@ -63,7 +63,7 @@ class FlexMatch(Method):
         """Return the threshold of each class [C]."""
         classes = len(self.data.classes)
         counts = self.sure.new_zeros(classes + 1).scatter_add_(0, self.sure + 1, torch.ones_like(self.sure)).double()
-        # Images of val and test are never guessed; those of train that were not yet are the unused ones.
+        # Images of val and test get no guess; train images without a guess so far are the unused ones.
         unused = self.data.train_size - counts[1:].sum()
         return class_thresholds(counts[1:], unused, self.threshold)
 
@@ -87,7 +87,7 @@ class FlexMatch(Method):
 
     @torch.no_grad()
     def _remember(self, indices: Tensor, classes: Tensor, confidence: Tensor) -> None:
-        """Keep the sure guesses; an image is at most once among a batch's unlabelled ones."""
+        """Keep the confident guesses; a batch has each unlabelled image at most once."""
         self.sure[indices] = torch.where(confidence >= self.threshold, classes, self.sure[indices])
 
     def after_step(self, progress: float) -> None:

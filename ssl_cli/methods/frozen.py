@@ -1,4 +1,4 @@
-"""No training: the network is kept, measured and exported as it was given."""
+"""No training: keep, measure and export the network as it is."""
 
 from typing import ClassVar
 
@@ -9,7 +9,7 @@ from ssl_cli.methods.base import Method
 
 
 class Frozen(Method):
-    """A backbone and nothing else: a run of no steps, which others are to be held against."""
+    """A backbone and nothing else: a run without steps, to compare other runs with."""
 
     trains: ClassVar[bool] = False
 

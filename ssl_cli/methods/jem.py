@@ -23,14 +23,14 @@ def free_energy(logits: Tensor) -> Tensor:
 
 
 class JEM(Method):
-    """Cross-entropy where there are labels, and contrastive divergence of the same logits' energy on all images.
+    """Cross-entropy on labelled images, and contrastive divergence of the same logits' energy on all images.
 
     Args:
         backbone: the network to train; without BatchNorm.
         data: facts about the images.
-        mu: images without label per labelled one in a batch; all labels may be used, too.
+        mu: images without label per labelled one in a batch; you may also use all labels.
         weight: of contrastive divergence, beside cross-entropy.
-        chains, buffer, restart, steps, step_size, noise, data_noise, alpha, energy_limit: as of `EBM`.
+        chains, buffer, restart, steps, step_size, noise, data_noise, alpha, energy_limit: as in `EBM`.
     """
 
     learns_from: ClassVar = "mixed"
@@ -80,7 +80,7 @@ class JEM(Method):
         return free_energy(self.logits(pixels))
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take one view [B, C, H, W] and labels [B], of which the first 1 / (1 + mu) are known; move the chains."""
+        """Take one view [B, C, H, W] and labels [B] (the first 1 / (1 + mu) known); move the chains."""
         view, n = task.views[0], labelled_rows(len(task.labels), self.mu)
         mean, std = (constant(v, view).view(-1, 1, 1) for v in (self.data.mean, self.data.std))
         pixels = view * std + mean
@@ -97,7 +97,7 @@ class JEM(Method):
         }
 
     def after_step(self, progress: float) -> None:
-        """Give up where the energies diverge."""
+        """Stop the run if the energies diverge."""
         self._seen += 1
         if self._seen % CHECK_EVERY == 0 or progress >= 1:
             check_energies(self._magnitude, self.energy_limit)

@@ -18,7 +18,7 @@ def masked_patch_loss(predicted: Tensor, patches: Tensor, masks: Tensor) -> Tens
     Args:
         predicted: [B, N, P].
         patches: [B, N, P].
-        masks: [B, N] bool, True where hidden; of each image equally many.
+        masks: [B, N] bool, True where hidden; equally many in each image.
     """
     hidden = masks.to(predicted.dtype)
     return ((predicted - patches).square().mean(2) * hidden).sum() / hidden.sum()
@@ -31,7 +31,7 @@ def normalised(patches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class MAE(Method):
-    """The encoder sees the visible patches alone; a light decoder predicts the pixels of the hidden ones.
+    """The encoder sees only the visible patches; a light decoder predicts the pixels of the hidden ones.
 
     Args:
         backbone: a ViT.
@@ -39,7 +39,7 @@ class MAE(Method):
         decoder_dim: width of the decoder; a multiple of 4 and of ``decoder_heads``.
         decoder_depth: its blocks.
         decoder_heads: of its attention.
-        normalise: predict each patch with its own mean and deviation taken off (section 4.1: better features).
+        normalise: predict each patch standardised by its own mean and deviation (section 4.1: better features).
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class MAE(Method):
                 f"pretext.patch_size={self.backbone.patch_size}"
             )
         tokens = self.backbone.tokens(images)
-        # The visible patches first, in their order: the same number of every image.
+        # The visible patches first, in their order; each image has equally many.
         order = masks.flatten(1).to(torch.uint8).argsort(dim=1, stable=True)
         visible = tokens.gather(1, self._index(order[:, : self._visible(masks)], tokens))
         encoded = self.widen(self.backbone.encode(visible))
@@ -99,7 +99,7 @@ class MAE(Method):
         return pixels if pixels.dtype == torch.float64 else pixels.float()
 
     def _visible(self, masks: Tensor) -> int:
-        # Of every image equally many, so that one can be asked; known after the first time.
+        # Each image has equally many, so the first one tells; known after the first time.
         if getattr(self, "_count", None) is None or self._count[0] != masks.shape[1:]:
             self._count = masks.shape[1:], int((~masks[0]).sum())
         return self._count[1]
@@ -111,7 +111,7 @@ class MAE(Method):
     def pictures(self, task: Task) -> dict[str, Tensor]:
         """Return masked input, reconstruction and original.
 
-        Normalised patches get the mean and deviation of the true ones back, as the authors' demonstration does.
+        Normalised patches get mean and deviation of the true patches back, as in the authors' demonstration.
         """
         images, size = task.views[0], self.backbone.patch_size
         predicted = self.predicted(task)

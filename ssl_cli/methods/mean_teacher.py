@@ -32,14 +32,14 @@ def sigmoid_ramp(x: Tensor) -> Tensor:
 
 
 class MeanTeacher(Method):
-    """``CE(x, y) + w(t) consistency(student, teacher)``, each on a view of its own; the teacher is what is measured.
+    """``CE(x, y) + w(t) consistency(student, teacher)``, each on a view of its own; the teacher is measured.
 
     Args:
         backbone: the student.
         data: facts about the images.
         mu: unlabelled images per labelled one in a batch.
-        weight: of the consistency once ramped up.
-        ramp_up: share of the training until then.
+        weight: of the consistency after the ramp-up.
+        ramp_up: length of the ramp-up, as a share of the training.
         momentum: alpha, share of itself that the teacher keeps per step; ``min(1 - 1/(t + 1), alpha)`` at step t.
     """
 
@@ -59,7 +59,7 @@ class MeanTeacher(Method):
         return nn.Sequential(self.backbone, self.classifier)
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take two views [B, C, H, W] and labels [B], of which the first 1 / (1 + mu) are known."""
+        """Take two views [B, C, H, W] and labels [B] (the first 1 / (1 + mu) known)."""
         n = labelled_rows(len(task.labels), self.mu)
         student = in_float32(self.network(task.views[0]))
         teacher = in_float32(self.teacher(task.views[1]))
@@ -73,7 +73,7 @@ class MeanTeacher(Method):
         }
 
     def after_step(self, progress: float) -> None:
-        """Update the teacher, and store how far training is."""
+        """Update the teacher, and store the progress of the training."""
         self.teacher.update(self.network, progress)
         self.progress.fill_(progress)
 
@@ -87,6 +87,6 @@ class MeanTeacher(Method):
         return self.teacher.module[1](features)
 
     def pseudo_labels(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the teacher's classes [B]; all are learned from."""
+        """Return the teacher's classes [B]; the student learns from all of them."""
         classes, _ = guess(in_float32(self.predict(features)))
         return classes, torch.ones_like(classes, dtype=torch.bool)

@@ -46,15 +46,15 @@ def info_nce(q: Tensor, k: Tensor, queue: Tensor, temperature: float) -> Tensor:
 class MoCo(Method):
     """Queries by the trained encoder, keys by its moving average, negatives from a queue of the last keys.
 
-    A step compares with the queue as it was, then puts its own keys in place of the oldest. The average follows after
-    the optimizer's step; the published code does so before the next forward, which differs only at the first step.
+    A step compares with the queue as it was, then replaces the oldest keys by its own. The average follows after the
+    optimizer's step. The published code updates it before the next forward pass, which differs only at the first step.
 
-    Where BatchNorm normalises parts of a batch (of each rank, or by ``backbone.split_norms``), keys are computed in
-    shuffled order, so that an image's query and key do not share their statistics and cannot be told by them (section
-    3.3 of MoCo).
+    If BatchNorm normalises parts of a batch (of each rank, or by ``backbone.split_norms``), keys are computed in
+    shuffled order: an image's query and key must not share statistics, which would give the pair away (section 3.3 of
+    MoCo).
 
-    The published head of v2 has no BatchNorm; with it (``hidden_norm``) the embeddings of a small net are spread from
-    the start, not only after some hundred steps. That of v1, and of the published CIFAR demo, is one linear map.
+    The published head of v2 has no BatchNorm; with it (``hidden_norm``) a small net spreads its embeddings from the
+    start, not only after some hundred steps. The head of v1, and of the published CIFAR demo, is one linear map.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class MoCo(Method):
         self.teacher.update(nn.Sequential(self.backbone, self.projector), progress)
 
     def embed(self, features: Tensor) -> Tensor:
-        """Return what the loss compares: [B, out_dim]."""
+        """Return the embeddings that the loss compares: [B, out_dim]."""
         return self.projector(features)
 
     @torch.no_grad()

@@ -78,5 +78,5 @@ class MoCoV3(Method):
         self.teacher.update(nn.Sequential(self.backbone, self.projector), progress)
 
     def embed(self, features: Tensor) -> Tensor:
-        """Return the projection [B, out_dim] that keys are made of."""
+        """Return the projection [B, out_dim], as in the keys."""
         return self.projector(features)

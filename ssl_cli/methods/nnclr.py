@@ -30,8 +30,8 @@ def info_nce(nn: Tensor, p: Tensor, temperature: float) -> Tensor:
               -\log \frac{e^{\hat n_i \cdot \hat p_i / T}}{\sum_k e^{\hat n_i \cdot \hat p_k / T}}
 
     Args:
-        nn: [N, d] neighbours of the one views, any scale.
-        p: [N, d] predictions of the other views, any scale; row i is of the same image as row i of ``nn``.
+        nn: [N, d] neighbours of one view of each image, any scale.
+        p: [N, d] predictions of the other view, any scale; row i is of the same image as row i of ``nn``.
         temperature: T > 0.
 
     Returns:
@@ -44,12 +44,12 @@ def info_nce(nn: Tensor, p: Tensor, temperature: float) -> Tensor:
 
 
 class NNCLR(Method):
-    """Backbone, projector, predictor, and a support queue of past projections in which the positives are looked up.
+    """Backbone, projector, predictor, and a support queue of past projections to look up the positives in.
 
-    As in the paper's pseudo-code, both views are predicted (half the loss each) and the first view's projections are
-    queued, after the look-up. Gradient flows through the predictions only. By default the projector's last norm has no
-    scale and shift. The paper's has (``last_norm="affine"``), of which the shift never learns: the norm in the
-    predictor takes it out again.
+    As in the paper's pseudo-code, both views are predicted (half the loss each), and the first view's projections are
+    queued after the look-up. Gradient flows through the predictions only. By default the projector's last norm has no
+    scale and shift. The paper's norm has both (``last_norm="affine"``), but the shift never learns: the norm in the
+    predictor removes it.
     """
 
     def __init__(
@@ -103,5 +103,5 @@ class NNCLR(Method):
         self.pointer.add_(batch).remainder_(size)
 
     def embed(self, features: Tensor) -> Tensor:
-        """Return what is queued and looked up: [B, out_dim]."""
+        """Return the projections to queue and look up: [B, out_dim]."""
         return self.projector(features)

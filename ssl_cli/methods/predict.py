@@ -1,4 +1,4 @@
-"""Predict what a pretext has made up: one method for every pretext that yields pseudo-labels."""
+"""Predict pseudo-labels: one method for every pretext that makes them."""
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +22,7 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor) -> Tens
     Args:
         logits: [B, Q, h, w].
         targets: [B, Q, h, w] distributions Z over Q.
-        weights: [Q], of a place by its most probable bin: v.
+        weights: [Q], v: the weight of a place with that most probable bin.
     """
     rows = -(targets * logits.log_softmax(dim=1)).sum(dim=1)
     return (rows * weights[targets.argmax(dim=1)]).mean()
@@ -39,12 +39,12 @@ def rebalanced(counts: Tensor, smoothing: float) -> Tensor:
 
 
 def masked_square(predicted: Tensor, targets: Tensor, masks: Tensor) -> Tensor:
-    """Return the mean squared error over the hidden pixels alone: seen ones could simply be copied.
+    """Return the mean squared error over the hidden pixels alone: the network could copy visible ones.
 
     Args:
         predicted: [B, C, H, W].
         targets: [B, C, H, W].
-        masks: [B, H, W] bool, True where hidden; of each image equally many.
+        masks: [B, H, W] bool, True where hidden; equally many in each image.
     """
     hidden = masks.unsqueeze(1).to(predicted.dtype)
     return ((predicted - targets).square() * hidden).sum() / (hidden.sum() * predicted.shape[1])
@@ -68,7 +68,7 @@ class Predict(Method):
     Args:
         backbone: the network to train.
         data: facts about the images.
-        target: what the pretext's pseudo-labels are.
+        target: describes the pretext's pseudo-labels.
         layers: of the head that predicts a class; 1 is linear.
         hidden_dim: width of that head's hidden layers.
         decoder_dim: width of the convolutions that predict a map of bins or pixels.
@@ -119,7 +119,7 @@ class Predict(Method):
             accuracy = (outputs.argmax(dim=1) == targets).to(outputs.dtype).mean()
             loss = F.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing)
             return {"loss": loss, "pretext_accuracy": accuracy}
-        # How often a colour occurs is taken from the batch at hand, of all processes.
+        # The frequency of a colour comes from the current batch of all processes.
         weights = rebalanced(all_reduce_sum(targets.sum((0, 2, 3))), self.target.smoothing)
         accuracy = (outputs.argmax(dim=1) == targets.argmax(dim=1)).to(outputs.dtype).mean()
         return {"loss": soft_cross_entropy(outputs, targets, weights), "pretext_accuracy": accuracy}
@@ -137,7 +137,7 @@ class Predict(Method):
     def _outputs(self, task: Task) -> Tensor:
         """Return logits [B, classes], or a map of outputs as large as the targets."""
         if self.target.kind == "class":
-            # All pieces in one pass: BatchNorm must not tell them apart.
+            # All pieces in one pass, so that BatchNorm treats them alike.
             features = self.backbone(torch.cat(task.views)).chunk(len(task.views))
             outputs = self.head(torch.cat(features, dim=1))
         else:
@@ -147,7 +147,7 @@ class Predict(Method):
         return outputs if outputs.dtype == torch.float64 else outputs.float()
 
     def pictures(self, task: Task) -> dict[str, Tensor]:
-        """Return for each image what was shown, what was predicted, and what is right."""
+        """Return for each image the input, the prediction and the truth."""
         if self.target.kind in ("class", "tokens"):
             return {}
         outputs, seen = self._outputs(task), self._pixels(task.views[0])

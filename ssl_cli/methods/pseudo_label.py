@@ -1,4 +1,4 @@
-"""Pseudo-labels (Lee 2013, ICML workshop): what the network is surest of becomes the label of an unlabelled image.
+"""Pseudo-labels (Lee 2013, ICML workshop): the most probable class becomes the label of an unlabelled image.
 
 Batch by batch (the classical form), or in rounds of self-training with a fixed teacher (Noisy Student,
 arXiv:1911.04252; Curriculum Labeling, arXiv:2001.06001).
@@ -22,19 +22,19 @@ from ssl_cli.methods.shared.semi import check_labels, guess, in_float32, labelle
 class PseudoLabel(Method):
     """``CE(x, y) + alpha(t) CE(u, argmax f(u))`` on labelled x and unlabelled u, the guesses without gradient.
 
-    With ``rounds`` > 1 the training is cut into equal rounds. The first learns from human labels alone. At the start of
-    each other round the network becomes the fixed teacher whose guesses are learned from. The schedule of the learning
-    rate runs over all rounds, so with ``restart`` choose ``schedule=constant``; the optimizer's state carries over.
+    With ``rounds`` > 1 the training has equal rounds. The first learns from human labels alone. At the start of each
+    other round the network becomes the fixed teacher, and the round learns from its guesses. The schedule of the
+    learning rate runs over all rounds, so with ``restart`` choose ``schedule=constant``; the optimizer keeps its state.
 
     Args:
         backbone: the network to train.
         data: facts about the images.
         mu: unlabelled images per labelled one in a batch.
-        threshold: least probability of a guess that is learned from; 0 takes all.
-        weight: of the guesses once ramped up, alpha_f.
-        ramp_start: share of the training until which they do not count (T1), for ``rounds`` = 1.
-        ramp_end: share of the training from which they count fully (T2).
-        rounds: of self-training; 1 guesses anew in every batch.
+        threshold: least probability of a guess to learn from; 0 takes all.
+        weight: of the guesses after the ramp-up, alpha_f.
+        ramp_start: guesses count from this share of the training on (T1), for ``rounds`` = 1.
+        ramp_end: guesses count fully from this share of the training on (T2).
+        rounds: of self-training; with 1 every batch has new guesses.
         restart: begin each round with the initial weights.
     """
 
@@ -73,7 +73,7 @@ class PseudoLabel(Method):
         return nn.Sequential(self.backbone, self.classifier)
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take one view [B, C, H, W] and labels [B], of which the first 1 / (1 + mu) are known."""
+        """Take one view [B, C, H, W] and labels [B] (the first 1 / (1 + mu) known)."""
         images, n = task.views[0], labelled_rows(len(task.labels), self.mu)
         logits = in_float32(self.network(images))
         supervised = F.cross_entropy(logits[:n], task.labels[:n])
@@ -94,7 +94,7 @@ class PseudoLabel(Method):
         }
 
     def after_step(self, progress: float) -> None:
-        """Remember how far training is, and begin a round where one begins."""
+        """Store the progress of the training, and begin a round if it is time."""
         before = self.progress.item() if self.rounds > 1 else progress
         self.progress.fill_(progress)
         if int(before * self.rounds) < int(progress * self.rounds) < self.rounds:
@@ -107,6 +107,6 @@ class PseudoLabel(Method):
         return self.classifier(features)
 
     def pseudo_labels(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return guesses [B] and whether they are sure enough to be learned from [B]."""
+        """Return guesses [B] and whether they are confident enough to learn from [B]."""
         classes, confidence = guess(in_float32(self.classifier(features)))
         return classes, confidence >= self.threshold

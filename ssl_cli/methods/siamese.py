@@ -34,9 +34,9 @@ def contrastive(d: Tensor, y: Tensor, margin: float) -> Tensor:
 def pair_loss(z: Tensor, group: Tensor, margin: float) -> Tensor:
     """Average `contrastive` over all pairs of rows, positive and negative pairs weighing one half each.
 
-    The paper sums over the pairs of a data set; a batch has far more negative pairs than positive ones, so each kind is
-    averaged on its own: the paper's mean for as many pairs of one kind as of the other. The paper leaves embeddings
-    unscaled; here they have unit length, which fixes the scale that the margin is in.
+    The paper sums over the pairs of a data set. A batch has far more negative pairs than positive ones, so each kind is
+    averaged on its own: this is the paper's mean for equally many pairs of both kinds. The paper leaves embeddings
+    unscaled; here they have unit length, which fixes the scale of the margin.
 
     Args:
         z: [R, d] embeddings, any scale.
@@ -44,7 +44,7 @@ def pair_loss(z: Tensor, group: Tensor, margin: float) -> Tensor:
         margin: m in (0, 2], between embeddings of unit length; chance is about sqrt(2).
 
     Returns:
-        Scalar; a kind of which there is no pair counts 0. ``m^2 / 4`` when all rows are equal.
+        Scalar; a kind without a pair counts 0. ``m^2 / 4`` when all rows are equal.
     """
     positive, negative = masks(group)
     # The gradient of a distance is undefined at 0: clamped, it is zero there.
@@ -78,11 +78,11 @@ class Siamese(Method):
         self.projector = mlp(backbone.dim, hidden_dim, out_dim, layers)
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take ``task.views`` of two tensors [B, C, H, W]; the pairs are those of all ranks' rows."""
+        """Take ``task.views`` of two tensors [B, C, H, W]; the pairs come from all ranks' rows."""
         z1, z2 = self.projector(self.backbone(torch.cat(task.views))).chunk(2)
         group = gather(groups(task, self.pairs))
         return {"loss": pair_loss(torch.cat([gather(z1), gather(z2)]), group.repeat(2), self.margin)}
 
     def embed(self, features: Tensor) -> Tensor:
-        """Return what the loss compares: [B, out_dim]."""
+        """Return the embeddings that the loss compares: [B, out_dim]."""
         return self.projector(features)

@@ -73,5 +73,5 @@ class SimCLR(Method):
         return {"loss": nt_xent(gather(z1), gather(z2), self.temperature)}
 
     def embed(self, features: Tensor) -> Tensor:
-        """Return what the loss compares: [B, out_dim]."""
+        """Return the embeddings that the loss compares: [B, out_dim]."""
         return self.projector(features)

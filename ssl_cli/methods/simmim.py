@@ -17,14 +17,14 @@ def masked_l1(predicted: Tensor, images: Tensor, masks: Tensor) -> Tensor:
     Args:
         predicted: [B, C, H, W].
         images: [B, C, H, W].
-        masks: [B, 1, H, W] bool, True where hidden; of each image equally many.
+        masks: [B, 1, H, W] bool, True where hidden; equally many in each image.
     """
     hidden = masks.to(predicted.dtype)
     return ((predicted - images).abs() * hidden).sum() / (hidden.sum() * images.shape[1])
 
 
 class SimMIM(Method):
-    """A learned colour stands in for hidden pixels; one linear layer at each place of the last map predicts them."""
+    """A learned colour replaces hidden pixels; one linear layer at each place of the last map predicts them."""
 
     def __init__(self, backbone: Backbone, data: DataInfo):
         super().__init__(backbone, data)
@@ -42,10 +42,10 @@ class SimMIM(Method):
         return {"loss": masked_l1(self.predicted(images, masks), images, masks)}
 
     def predicted(self, images: Tensor, masks: Tensor) -> Tensor:
-        """Return all pixels [B, C, H, W] as predicted from those that are seen; masks are [B, 1, H, W]."""
+        """Return all pixels [B, C, H, W], predicted from the visible ones; masks are [B, 1, H, W]."""
         seen = torch.where(masks, self.mask_colour.to(images.dtype), images)
         pixels = F.pixel_shuffle(self.head(self.backbone.feature_map(seen)), self.stride)
-        if pixels.shape != images.shape:  # a side that the backbone's strides do not divide
+        if pixels.shape != images.shape:  # the backbone's strides do not divide the side
             pixels = F.interpolate(pixels, images.shape[2:], mode="bilinear")
         return pixels if pixels.dtype == torch.float64 else pixels.float()
 

@@ -16,7 +16,7 @@ def negative_cosine(p: Tensor, z: Tensor) -> Tensor:
 
     Args:
         p: [N, d] predictions, any scale.
-        z: [N, d] projections of the other view, any scale. Gradients flow where the caller does not stop them.
+        z: [N, d] projections of the other view, any scale. Gradients flow unless the caller stops them.
 
     Returns:
         Scalar in [-1, 1]. Computed in float32 at least.
@@ -49,7 +49,7 @@ class SimSiam(Method):
         self.stop_gradient, self.fix_predictor_lr = stop_gradient, fix_predictor_lr
 
     def constant_lr(self) -> list[nn.Module]:
-        """Return the predictor, where its learning rate is to stay at its peak."""
+        """Return the predictor, if its learning rate stays at its peak."""
         return [self.predictor] if self.fix_predictor_lr else []
 
     def forward(self, task: Task) -> dict[str, Tensor]:

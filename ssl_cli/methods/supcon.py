@@ -27,15 +27,15 @@ def supcon(
 
     With ``positives="inside"`` the mean over P(i) is taken inside the logarithm: :math:`L_{in}` (equation 3).
 
-    The published code multiplies this by ``T / T_base`` (0.07); here as in the paper it is not. With as many labels as
-    images it is NT-Xent; with more positives it cannot fall to 0 but to about ``ln |P|``.
+    The published code multiplies this by ``T / T_base`` (0.07); the paper and this function do not. If each image has a
+    label of its own it is NT-Xent; with more positives its minimum is not 0 but about ``ln |P|``.
 
     Args:
         z: [R, d] embeddings of all views, any scale.
         labels: [R] integers, one a class.
         temperature: T > 0.
-        positives: of the logarithm. The gradient of ``inside`` is that of solo-learn's SupCon, which has the sum over
-            P(i) there: it differs by ``ln |P|``.
+        positives: ``inside`` or outside of the logarithm. ``inside`` has the gradient of solo-learn's SupCon, which
+            takes the sum over P(i) there and so differs by ``ln |P|``.
 
     Returns:
         Scalar, in float32 at least; rows without a positive are left out, and 0 if no row has one.
@@ -57,7 +57,7 @@ def supcon(
 
 
 class SupCon(Method):
-    """Backbone and projector; all views of one class attract, those of other classes repel."""
+    """Backbone and projector; views of the same class attract, views of other classes repel."""
 
     learns_from: ClassVar = "labels"
 
@@ -86,5 +86,5 @@ class SupCon(Method):
         return {"loss": supcon(torch.cat([gather(z1), gather(z2)]), labels, self.temperature, self.positives)}
 
     def embed(self, features: Tensor) -> Tensor:
-        """Return what the loss compares: [B, out_dim]."""
+        """Return the embeddings that the loss compares: [B, out_dim]."""
         return self.projector(features)

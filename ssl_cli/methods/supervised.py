@@ -1,4 +1,4 @@
-"""Supervised classification: the reference that every label-free method is measured against."""
+"""Supervised classification: the reference for every label-free method."""
 
 from typing import ClassVar
 

@@ -21,8 +21,8 @@ def sinkhorn(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
     r"""Assign images to prototypes so that all prototypes get about the same mass (Cuturi 2013; section 3.1 of SwAV).
 
     Alternately normalises prototypes and images of :math:`\exp(S / \epsilon)`, towards the Q that maximises
-    :math:`\mathrm{Tr}(Q^T S) + \epsilon H(Q)` among the equal partitions. Done on logarithms, where no epsilon
-    overflows or empties a prototype; the published code exponentiates, to the same values.
+    :math:`\mathrm{Tr}(Q^T S) + \epsilon H(Q)` among the equal partitions. It computes with logarithms, so no epsilon
+    overflows or empties a prototype; the published code exponentiates and gets the same values.
 
     Args:
         scores: S [B, K], similarity of image and prototype.
@@ -60,8 +60,8 @@ class SwAV(Method):
     """Backbone, projector, unit-length prototypes; codes by Sinkhorn-Knopp over the global batch and the queue.
 
     The first two views give codes, and all views predict them. As in the published code, prototypes are scaled to unit
-    length between steps (no gradient through the norm), each of the two views has its codes and its queue by itself,
-    and the queue is used once it is full.
+    length between steps (no gradient through the norm), each of the two views has its own codes and queue, and a queue
+    counts once it is full.
     """
 
     def __init__(
@@ -91,8 +91,8 @@ class SwAV(Method):
         self.freeze_epochs, self.queue_epoch = freeze_epochs, queue_epoch
         self.projector = mlp(backbone.dim, hidden_dim, out_dim, layers, last_norm)
         self.prototypes = nn.Parameter(unit(torch.randn(prototypes, out_dim)))
-        self.register_buffer("frozen", torch.tensor(False))  # whether the prototypes are, in this epoch
-        self.register_buffer("queue", torch.zeros(2, queue, out_dim))  # per view, unit rows, the latest first
+        self.register_buffer("frozen", torch.tensor(False))  # whether the prototypes stay fixed in this epoch
+        self.register_buffer("queue", torch.zeros(2, queue, out_dim))  # per view, unit rows, the newest first
         self.register_buffer("queued", torch.tensor(-1))  # rows filled; -1: the queue has not begun
 
     def start_epoch(self, epoch: int) -> None:
@@ -144,5 +144,5 @@ class SwAV(Method):
         self.prototypes.copy_(unit(self.prototypes))
 
     def embed(self, features: Tensor) -> Tensor:
-        """Return what is compared to the prototypes, before its scaling to unit length: [B, out_dim]."""
+        """Return the embeddings to compare to the prototypes, before they are scaled to unit length: [B, out_dim]."""
         return self.projector(features)

@@ -26,11 +26,11 @@ def triplet(d_ap: Tensor, d_an: Tensor, margin: float) -> Tensor:
 def triplet_loss(d: Tensor, group: Tensor, margin: float, mining: str) -> Tensor:
     """Average `triplet` over the triplets that ``mining`` chooses among the rows of a batch.
 
-    - ``all``: every anchor, positive and negative; the mean counts those without loss too. Memory grows with the
+    - ``all``: every anchor, positive and negative; the mean also counts triplets without loss. Memory grows with the
       number of positive pairs times the number of rows.
-    - ``semi_hard``: each positive pair with the nearest negative that is further than the positive, or the furthest
-      one if none is. The paper draws any negative with ``d_ap < d_an < d_ap + m``; this is the deterministic choice of
-      TensorFlow Addons' ``triplet_semihard_loss``.
+    - ``semi_hard``: each positive pair with the nearest negative that is further away than the positive, or, if there
+      is none, the furthest negative. The paper draws any negative with ``d_ap < d_an < d_ap + m``; this is the
+      deterministic choice of TensorFlow Addons' ``triplet_semihard_loss``.
     - ``batch_hard``: each anchor with its furthest positive and nearest negative (Hermans et al. 2017,
       arXiv:1703.07737). From random weights it tends to collapse: all embeddings equal, the loss stuck at the margin.
 
@@ -41,7 +41,7 @@ def triplet_loss(d: Tensor, group: Tensor, margin: float, mining: str) -> Tensor
         mining: ``all``, ``semi_hard`` or ``batch_hard``.
 
     Returns:
-        Scalar; exactly ``m`` when all rows are equal; 0 where there is no triplet.
+        Scalar; exactly ``m`` when all rows are equal; 0 if there is no triplet.
     """
     positive, negative = masks(group)
     usable = negative.any(dim=1)
@@ -51,9 +51,9 @@ def triplet_loss(d: Tensor, group: Tensor, margin: float, mining: str) -> Tensor
         usable = usable & positive.any(dim=1)
         return masked_mean(triplet(furthest, nearest, margin), usable)
     if mining == "all":
-        anchor, other = positive.nonzero(as_tuple=True)  # P positive pairs; a GPU is waited for, to know how many
+        anchor, other = positive.nonzero(as_tuple=True)  # P positive pairs; waits for a GPU to count them
         return masked_mean(triplet(d[anchor, other, None], d[anchor], margin), negative[anchor])  # [P, R]
-    # Every entry of a row as if it were its positive: where in the row's negatives, in order, does it belong?
+    # Take every entry of a row as the positive: where in the row's sorted negatives does it belong?
     ascending = torch.where(negative, d, torch.inf).sort(dim=1).values
     place = torch.searchsorted(ascending.detach(), d.detach().contiguous(), right=True)
     beyond = ascending.gather(1, place.clamp(max=len(d) - 1))  # infinite where there is none
@@ -95,5 +95,5 @@ class Triplet(Method):
         return {"loss": triplet_loss(d, group.repeat(2), self.margin, self.mining)}
 
     def embed(self, features: Tensor) -> Tensor:
-        """Return what the loss compares: [B, out_dim]."""
+        """Return the embeddings that the loss compares: [B, out_dim]."""
         return self.projector(features)

@@ -21,8 +21,8 @@ def vicreg_terms(z1: Tensor, z2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         v &= \tfrac12 \sum_{z \in z_1, z_2} \tfrac1D \sum_j \max(0, 1 - \sqrt{Var(z_j) + 10^{-4}}) \\
         c &= \sum_{z \in z_1, z_2} \tfrac1D \sum_{i \ne j} Cov(z)_{ij}^2
 
-    This is the published code, which the usual weights 25, 25, 1 belong to. In the paper s is not divided by D, nor v
-    halved. Embeddings are neither normalised nor scaled to unit length: their scale is what v regulates.
+    This is the published code; the usual weights 25, 25, 1 belong to it. The paper does not divide s by D and does not
+    halve v. Embeddings are neither normalised nor scaled to unit length: v regulates their scale.
 
     Args:
         z1: [N, D] embeddings of the first views.
@@ -80,5 +80,5 @@ class VICReg(Method):
         return {"loss": weight_s * s + weight_v * v + weight_c * c, "invariance": s, "variance": v, "covariance": c}
 
     def embed(self, features: Tensor) -> Tensor:
-        """Return what the loss compares: [B, out_dim]."""
+        """Return the embeddings that the loss compares: [B, out_dim]."""
         return self.expander(features)

@@ -29,7 +29,7 @@ def coverage(x: Tensor, known: Tensor, count: int, classes: int, seed: int) -> T
     for part, found in distances(everything, known) if len(known) else ():
         nearest[part] = found.amin(1)
     uncovered = nearest > within
-    with measuring("counting what images cover"):
+    with measuring("counting what is covered"):
         gains = _within(x, everything[uncovered], within)
     free, picked = torch.ones(len(x), dtype=torch.bool), []
     for _ in tracked(range(count)):

@@ -75,5 +75,5 @@ def pick(
         return pool.free[margins(pool.free).argsort(stable=True)[:count]]
     x, known = unit(features(pool.free)), unit(features(pool.known))
     by = {"typical": typical, "coverage": coverage}[strategy]
-    with measuring("choosing images"):
+    with measuring("choosing"):
         return pool.free[by(x, known, count, classes or CLASSES, seed)]

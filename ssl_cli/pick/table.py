@@ -48,7 +48,7 @@ def as_csv(picked: Sequence[Picked]) -> bytes:
 def read_csv(file: Path) -> list[Picked] | None:
     """Return the images of a table from `as_csv`, labelled since or not; None where a file is something else."""
     try:
-        rows = list(csv.DictReader(file.read_text(encoding="utf-8-sig").splitlines()))
+        rows = list(csv.DictReader(io.StringIO(file.read_bytes().decode("utf-8-sig"), newline="")))
         return [Picked(row["path"], row["guess"], float(row["guess_probability"] or "nan")) for row in rows]
     except (OSError, ValueError, KeyError, TypeError, csv.Error):
         return None

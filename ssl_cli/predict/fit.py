@@ -59,7 +59,7 @@ def fit(t: OpenedCheckpoint, probes: Mapping[str, Probe], own: bool, log: Callab
     if own:
         classifier = OwnClassifier(t.method, t.device)
     elif name != "classifier" and classifier is None:
-        why = "it keeps nothing that could answer for other images" if found.rows else "; ".join(said)
+        why = "it keeps nothing that could answer for others" if found.rows else "; ".join(said)
         instead = "probe.penalties=[0.01]" if name == "linear" else "probe=linear"
         raise UserError(f"the {name} probe names no classes: {why}; write {instead}")
     if classifier is None and not numbers:

@@ -1,5 +1,7 @@
 """The answers held against what is known: ``ssl predict ... against=FILE.csv``, or ``against=folders``."""
 
+import csv
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +13,7 @@ import torch
 from ssl_cli.data.images.files.columns import match_files, usual
 from ssl_cli.data.images.files.names import as_text, composed, few
 from ssl_cli.data.images.files.rows import Image, of_several
-from ssl_cli.data.images.files.table import read_table
+from ssl_cli.data.images.files.table import Table, read_table
 from ssl_cli.errors import UserError
 from ssl_cli.probes.scores.metrics import classification
 
@@ -27,39 +29,70 @@ class Known:
     unused: int = 0  # rows of a table that are of no image
 
 
-def known_classes(against: str, paths: Sequence[str], root: Path) -> Known:
+def known_classes(
+    against: str, paths: Sequence[str], root: Path, noun: str = "image", by_content: bool = False
+) -> Known:
     """Return what is known of images.
 
     Args:
         against: a table with a column of files and one of labels, by their usual names; or `FOLDERS`.
-        paths: [N] of the images, relative to ``root``, with forward slashes.
+        paths: [N] of the images, relative to ``root``, with forward slashes; several may be of one file.
         root: the folder that they lie in.
+        noun: what one is called.
+        by_content: whether ``paths`` are texts that are in no files of their own.
 
     Raises:
         UserError: the table cannot be read, or no image's class is known.
     """
+    if by_content:
+        return _of_texts(against, paths)
     if against == FOLDERS:
         found = Known([path.rpartition("/")[0].rpartition("/")[2] or None for path in paths])
         if not any(found.of):
-            raise UserError(f"against={FOLDERS}: all images lie in {root} itself; write against=FILE.csv")
+            raise UserError(f"against={FOLDERS}: all {noun}s lie in {root} itself; write against=FILE.csv")
         return found
-    table = read_table(Path(against).expanduser(), "against", "file,label")
+    table = read_table(Path(against).expanduser(), "against", "file,label", noun)
+    cells, files = table.cells(_labels(table, against)), list(dict.fromkeys(paths))
+    _, match = match_files(table, None, [Image(file, f"{root}/{file}") for file in files], first=False)
+    unclear, known = of_several(match.lines), {}
+    for file, at in zip(files, match.lines, strict=True):
+        said = {composed(as_text(cells[line])) for line in at if line not in unclear and cells[line]}
+        known[file] = _one(said, against, file)
+    of = [known[path] for path in paths]
+    used = {line for at in match.lines for line in at}
+    if not any(of):
+        raise UserError(f"no row of {against} names a file of {root} and its class (the first: {paths[0]})")
+    return Known(of, len(table.rows.keys() - used))
+
+
+def _of_texts(against: str, texts: Sequence[str]) -> Known:
+    """Return the classes that a table with a column of texts knows of texts, by what they say."""
+    if against == FOLDERS:
+        raise UserError(f"against={FOLDERS} is for files, and these texts are in one; write against=FILE.csv")
+    csv.field_size_limit(sys.maxsize)  # of a cell: a text may be long
+    table = read_table(Path(against).expanduser(), "against", "text,label", "text")
+    cells, says, rows = table.cells(_labels(table, against)), table.cells((usual(table, "text") or table.header)[0]), {}
+    for line, text in says.items():
+        rows.setdefault(text, []).append(line)
+    said = {text: {as_text(cells[line]) for line in rows.get(text, ()) if cells[line]} for text in dict.fromkeys(texts)}
+    known = {text: _one(classes, against, f"'{text[:40]}'") for text, classes in said.items()}
+    if not any(known.values()):
+        raise UserError(f"no row of {against} has one of these texts and its class (the first: '{texts[0][:40]}')")
+    return Known([known[text] for text in texts], sum(len(at) for text, at in rows.items() if text not in known))
+
+
+def _labels(table: Table, against: str) -> str:
     labels = usual(table, "label")
     if len(labels) != 1:
         found = f"the columns {few(labels)}" if labels else f"no column of labels by a usual name ({few(table.header)})"
         raise UserError(f"against={against} has {found}; call the one with the classes 'label'")
-    _, match = match_files(table, None, [Image(path, f"{root}/{path}") for path in paths], first=False)
-    unclear, cells = of_several(match.lines), table.cells(labels[0])
-    of: list[str | None] = []
-    for path, at in zip(paths, match.lines, strict=True):
-        said = {composed(as_text(cells[line])) for line in at if line not in unclear and cells[line]}
-        if len(said) > 1:
-            raise UserError(f"{against} says {' and '.join(sorted(said))} of {path}; leave one row of it")
-        of.append(next(iter(said), None))
-    used = {line for at in match.lines for line in at}
-    if not any(of):
-        raise UserError(f"no row of {against} names an image of {root} and its class (the first: {paths[0]})")
-    return Known(of, len(table.rows.keys() - used))
+    return labels[0]
+
+
+def _one(said: set[str], against: str, what: str) -> str | None:
+    if len(said) > 1:
+        raise UserError(f"{against} says {' and '.join(sorted(said))} of {what}; leave one row of it")
+    return next(iter(said), None)
 
 
 @dataclass
@@ -108,12 +141,12 @@ class Score:
         }
 
 
-def lines(score: dict[str, Any], against: str, least: float | None) -> list[str]:
+def lines(score: dict[str, Any], against: str, least: float | None, noun: str = "image") -> list[str]:
     """Return what `Score.result` found, a line for each thing."""
     low, high = (100 * bound for bound in score["interval"])
     right, mean, expected = (100 * score[name] for name in ("accuracy", "balanced_accuracy", "expected"))
     told = [
-        f"against {against}: {right:.1f} % [{low:.1f}, {high:.1f}] of {score['images']:,} images are right, "
+        f"against {against}: {right:.1f} % [{low:.1f}, {high:.1f}] of {score['images']:,} {noun}s are right, "
         f"{expected:.1f} % were expected (mean over classes {mean:.1f} %, calibration error {score['ece']:.3f})"
     ]
     if least is not None and score["decided"]:
@@ -125,7 +158,7 @@ def lines(score: dict[str, Any], against: str, least: float | None) -> list[str]
         told.append("most mixed up: " + ", ".join(f"{a} as {b} ({count:,})" for a, b, count in score["mixed_up"]))
     if score["unknown_classes"]:
         count = sum(score["unknown_classes"].values())
-        told.append(f"{count:,} images are of classes that the run does not know: {few(score['unknown_classes'])}")
-    left = {"images without a label": score["without_label"], "rows of no image": score["unused_rows"]}
+        told.append(f"{count:,} {noun}s are of classes that the run does not know: {few(score['unknown_classes'])}")
+    left = {f"{noun}s without a label": score["without_label"], f"rows of no {noun}": score["unused_rows"]}
     told += ["; ".join(f"{what}: {count:,}" for what, count in left.items() if count)] if any(left.values()) else []
     return told

@@ -40,10 +40,14 @@ class Source(Protocol):
 
     name: str
     count: int  # of images
+    by_content: bool  # whether they are called by what they say, being in no files
     root: Path  # that paths are relative to
 
     def paths(self) -> list[str]:
         """Return what a table calls each image."""
+
+    def names(self) -> list[str]:
+        """Return what a table of classes may call each image: likewise, without a place in the file."""
 
     def identity(self) -> dict[str, Any]:
         """Return plain values that change with the images."""
@@ -82,9 +86,13 @@ class Files:
         self.info, self.reading, self.max_pixels = info, reading, max_pixels
         self.known: Ranges = {kind: (float(low), float(high)) for kind, (low, high) in value_range.items()}
 
+    by_content = False
+
     def paths(self) -> list[str]:
         """Return what a table calls each image: its file relative to the root."""
         return [as_text(name) for name in self.files.names]
+
+    names = paths
 
     def identity(self) -> dict[str, Any]:
         """Return the folder, the number of files, and a digest of their names, sizes and times."""
@@ -145,6 +153,7 @@ class Stored:
         self.data, self.split, self.root = data, split, Path(str(root)).expanduser()
         self.at = torch.cat(parts).sort().values
         self.name, self.count = data.name, len(self.at)
+        self.by_content = data.called_by_content and not data.files
         if not self.count:
             raise UserError(f"split={split} of {data.name} has no {data.noun}; write split=all")
 
@@ -152,10 +161,15 @@ class Stored:
         """Return what a table calls each image, see `path`."""
         return [self.path(i) for i in self.at.tolist()]
 
+    def names(self) -> list[str]:
+        """Return the files, or what `path` returns where there are none."""
+        return [self.path(i, place=False) for i in self.at.tolist()]
+
     def identity(self) -> dict[str, Any]:
         """Return the data set, the split, the number of images, and a digest of their names and pixels' places."""
         digest = hashlib.sha256(self.at.numpy().tobytes())
         digest.update("\n".join(self.data.files).encode(errors="surrogateescape"))
+        digest.update(self.data.known_by(self.at) if self.by_content else b"")
         facts = {"images": self.count, "files": digest.hexdigest()[:16]}
         return {"dataset": self.name, "root": as_text(self.root), "split": self.split, **facts}
 
@@ -168,13 +182,15 @@ class Stored:
                 left = clock(progress.left(done))
                 progress.show(done, f"{WORK}: {done:,} of {self.count:,}, {left} left")
 
-    def path(self, i: int) -> str:
-        """Return what a table calls an image: its file relative to the root; where it has none a text itself, or the
-        position.
+    def path(self, i: int, place: bool = True) -> str:
+        """Return what a table calls an input: its file relative to the root, with the place in it if it is wanted.
+
+        Where it has none, a text calls itself, and the position stands for any other.
         """
         if not self.data.files:
             return self.data.called(i)
-        return as_text(Path(os.path.relpath(self.data.files[i], self.root)).as_posix())
+        name = as_text(Path(os.path.relpath(self.data.files[i], self.root)).as_posix())
+        return name + self.data.within_file(i) * place
 
 
 class _Below(Sequence):

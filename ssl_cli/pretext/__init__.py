@@ -1,1 +1,1 @@
-"""Pretext tasks: what is made of a batch of images."""
+"""Pretext tasks: they turn a batch of images into views and targets."""

@@ -18,7 +18,8 @@ from ssl_cli.system.transfer import constant
 def colour_bins(step: int = 10) -> Tensor:
     """Return the points [Q, 2] of a grid in the ab plane that sRGB can show at some lightness: 230 at a step of 10.
 
-    Such a point survives the way to sRGB and back. (The authors' list also has points just outside: 313.)
+    sRGB can show a point that survives the conversion to sRGB and back. (The authors' list also has points just
+    outside: 313.)
     """
     axis = torch.arange(-110.0, 111.0, step, dtype=torch.float64)
     grid = torch.cartesian_prod(axis, axis)
@@ -52,9 +53,9 @@ class Colorization(Pretext):
     """The lightness of each image; the target is the colour at each place, as a distribution over bins.
 
     Args:
-        augment: the recipe, applied before; what it does to colours is to be learned, so use one that leaves them.
+        augment: the recipe, applied before. The network would learn its changes of colour, so use one without any.
         data: facts about the images.
-        reduction: how many times smaller than the image the map of colours is.
+        reduction: side of the image divided by the side of the map of colours.
         smoothing: lambda of the weights that make rare colours count more; 1: all count the same, 0: by rarity alone.
     """
 
@@ -86,7 +87,7 @@ class Colorization(Pretext):
         return Task([view], soft_encode(ab, constant(self.target.centres, ab)), batch.labels, batch.indices)
 
     def shown(self, task: Task) -> dict[str, Tensor]:
-        """Return the lightness, and the colours that are to be found, on that lightness."""
+        """Return the lightness, and the target colours on that lightness."""
         lightness = self.visible(task.views[0])
         ab = torch.einsum("bqhw,qc->bchw", task.targets, self.centres.to(task.targets))
         ab = F.interpolate(ab, lightness.shape[2:], mode="bilinear")

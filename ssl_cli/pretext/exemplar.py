@@ -1,4 +1,4 @@
-"""Which image is it? Each is a class of its own (Exemplar-CNN, Dosovitskiy et al. 2014, arXiv:1406.6909)."""
+"""Which image is it? Each image is a class of its own (Exemplar-CNN, Dosovitskiy et al. 2014, arXiv:1406.6909)."""
 
 import torch
 
@@ -21,4 +21,4 @@ class Exemplar(Pretext):
 
     def answers(self, task: Task) -> list[str]:
         """Return the image's place in the data set."""
-        return [f"image {index:,}" for index in task.targets.tolist()]
+        return [f"{self.data.noun} {index:,}" for index in task.targets.tolist()]

@@ -18,7 +18,7 @@ class Inpainting(Pretext):
         augment: the recipe, applied before.
         data: facts about the images.
         hole: side of the square, as a fraction of the image's.
-        centred: cut out the middle, as published, instead of a random place.
+        centred: cut out the middle, as published, not a random place.
     """
 
     def __init__(self, augment: Augment, data: DataInfo, *, hole: float, centred: bool):
@@ -45,5 +45,5 @@ class Inpainting(Pretext):
         return Task([images.masked_fill(masks.unsqueeze(1), 0.0)], images, batch.labels, batch.indices, masks)
 
     def shown(self, task: Task) -> dict[str, Tensor]:
-        """Return the image with its hole, and the whole one: what is to be found is what was in the hole."""
+        """Return the image with its hole, and the whole image: the network finds what was in the hole."""
         return {"with a hole": self.visible(task.views[0]), "to be found": self.visible(task.targets)}

@@ -14,15 +14,15 @@ from ssl_cli.pretext.base import Pretext
 from ssl_cli.pretext.patches import check_tiles, cut, enlarge, mosaic, standardise
 from ssl_cli.system.transfer import send
 
-CANDIDATES = 10_000  # permutations that are chosen from, where there are more
+CANDIDATES = 10_000  # most permutations to choose from
 
 
 def permutation_set(tiles: int, count: int, seed: int = 0) -> Tensor:
     """Return permutations [count, tiles] that are far from each other: the same for every run.
 
-    As in the paper: begin with a random one, then again and again take the one with the largest mean Hamming distance
-    to those taken. Of more than 7 tiles not all permutations are looked at, but ``CANDIDATES`` random ones (the most
-    that ``count`` can be).
+    As in the paper: begin with a random one, then repeatedly take the one with the largest mean Hamming distance to
+    those taken. With more than 7 tiles, choose among ``CANDIDATES`` random permutations (the most that ``count`` can
+    be), not among all.
     """
     generator = torch.Generator().manual_seed(seed)
     if tiles <= 7:
@@ -40,18 +40,19 @@ def permutation_set(tiles: int, count: int, seed: int = 0) -> Tensor:
 
 
 class Jigsaw(Pretext):
-    """The tiles of an image, shuffled by one of a fixed set of permutations: the label is which.
+    """The tiles of an image, shuffled by one of a fixed set of permutations: the label is its index.
 
-    View i shows tile ``permutation[i]``, the tiles counted row by row. Each is cut at random from its cell, so there is
-    a gap between neighbours, and has its own mean and deviation taken off: neither edges nor brightness tell the order.
+    View i shows tile ``permutation[i]``, the tiles counted row by row. Each is cut at random from its cell, which
+    leaves a gap between neighbours, and standardised by its own mean and deviation: neither edges nor brightness give
+    the order away.
 
     Args:
         augment: the recipe, applied before.
         data: facts about the images.
         grid: tiles a side.
-        gap: pixels that a tile is smaller than its cell.
-        permutations: how many.
-        at_least: pixels that smaller tiles are enlarged to, for the backbone.
+        gap: side of the cell less side of the tile, in pixels.
+        permutations: their number.
+        at_least: smaller tiles are enlarged to so many pixels, for the backbone.
     """
 
     def __init__(self, augment: Augment, data: DataInfo, *, grid: int, gap: int, permutations: int, at_least: int):
@@ -67,7 +68,7 @@ class Jigsaw(Pretext):
         self.target = Target("class", permutations, pieces=grid * grid, size=self.size)
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> Task:
-        """Return grid^2 views [B, C, size, size] and which permutation was used [B]."""
+        """Return grid^2 views [B, C, size, size] and the index of the permutation [B]."""
         (images,) = self.views(batch.images, generator)
         tiles = torch.stack([standardise(tile) for tile in cut(images, self.grid, self.tile, generator)], dim=1)
         targets = torch.randint(len(self.permutations), (len(images),), generator=generator, device=generator.device)
@@ -77,7 +78,7 @@ class Jigsaw(Pretext):
         return Task(views, send(targets, images.device), batch.labels, batch.indices)
 
     def shown(self, task: Task) -> dict[str, Tensor]:
-        """Return the tiles as they are given, and put in order."""
+        """Return the tiles as the network sees them, and in order."""
         shuffled = torch.stack([(0.5 + view / 4).clamp(0, 1) for view in task.views], dim=1)  # [B, tiles, C, h, h]
         order = self.permutations.to(task.targets.device)[task.targets].argsort(1)
         sorted_ = shuffled[torch.arange(len(order), device=order.device)[:, None], order]
@@ -86,6 +87,6 @@ class Jigsaw(Pretext):
         }
 
     def answers(self, task: Task) -> list[str]:
-        """Return which tile, counted row by row from 1, is at each place."""
+        """Return the tile at each place, counted row by row from 1."""
         order = self.permutations.to(task.targets.device)[task.targets] + 1
         return ["tiles " + " ".join(map(str, row)) for row in order.tolist()]

@@ -12,13 +12,13 @@ from ssl_cli.system.transfer import send
 
 
 class MaskedPatches(Pretext):
-    """One view of each image, whole, and which of its patches the method must not look at: equally many of each image.
+    """One whole view of each image, and a mask of the patches that the method must not see, equally many in each.
 
     Args:
         augment: the recipe, applied before.
         data: facts about the images.
         patch_size: side of a patch, in pixels.
-        ratio: share of the patches that is hidden, in (0, 1).
+        ratio: share of hidden patches, in (0, 1).
     """
 
     def __init__(self, augment: Augment, data: DataInfo, *, patch_size: int, ratio: float):
@@ -43,7 +43,7 @@ class MaskedPatches(Pretext):
         return Task(views, None, batch.labels, batch.indices, send(masks, batch.images.device))
 
     def shown(self, task: Task) -> dict[str, Tensor]:
-        """Return the view, and what of it the method is left with (hidden patches are black)."""
+        """Return the view, and the part that the method sees (hidden patches are black)."""
         view = self.visible(task.views[0])
         side = view.shape[2] // task.masks.shape[1]
         hidden = task.masks.repeat_interleave(side, 1).repeat_interleave(side, 2).unsqueeze(1)

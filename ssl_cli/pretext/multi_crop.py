@@ -14,14 +14,14 @@ class MultiCrop(Pretext):
     """Two global views at the stored size, then ``local_views`` small crops at a lower resolution.
 
     Args:
-        augment: the recipe; its crop is replaced by the two below.
+        augment: the recipe; the two crops below replace its own.
         data: facts about the images.
-        local_views: how many small views; 0 leaves the two global ones.
+        local_views: number of small views; 0 leaves the two global ones.
         local_size: side of the small views, as a fraction of the image's (published: 96/224), rounded to even pixels.
         global_scale: area of the large crops [low, high], as a fraction of the image's.
         local_scale: area of the small crops.
-        augment2: a recipe of its own for the second large view, and
-        augment_local: for the small ones, as DINO has; None is the first one's. Their crops are replaced, too.
+        augment2: a recipe for the second large view; None: ``augment``. Its crop is replaced, too.
+        augment_local: a recipe for the small views, as DINO has; None: ``augment``. Its crop is replaced, too.
     """
 
     def __init__(

@@ -7,7 +7,7 @@ from ssl_cli.pretext.base import Pretext
 
 
 class OneView(Pretext):
-    """Each input once, changed by the recipe, with the label it has."""
+    """Each input once, changed by the recipe, with its label."""
 
     resizes = True
 

@@ -1,4 +1,4 @@
-"""Square pieces of images: cut with a gap and jitter between them, so that no edge runs on from one into the next."""
+"""Square pieces of images: cut with a gap and jitter between them, so no edge continues from one into the next."""
 
 from collections.abc import Sequence
 
@@ -17,8 +17,8 @@ def cut(images: Tensor, grid: int, tile: int, generator: torch.Generator) -> lis
     Args:
         images: [B, C, H, H].
         grid: cells a side.
-        tile: pixels; at most a cell's side. What a cell has more is gap and room for jitter.
-        generator: of the place within the cell, drawn for each image and cell.
+        tile: pixels; at most a cell's side. The rest of the cell is gap and room for jitter.
+        generator: draws the place within the cell for each image and cell.
 
     Returns:
         grid^2 tensors [B, C, tile, tile].
@@ -39,13 +39,13 @@ def cut(images: Tensor, grid: int, tile: int, generator: torch.Generator) -> lis
 
 
 def standardise(tiles: Tensor) -> Tensor:
-    """Give each tile [B, C, h, w] mean 0 and deviation 1 of its own, so that brightness does not tell its place."""
+    """Standardise each tile [B, C, h, w] to mean 0 and deviation 1, so that brightness does not give its place away."""
     mean, std = tiles.mean((1, 2, 3), keepdim=True), tiles.std((1, 2, 3), keepdim=True)
     return (tiles - mean) / (std + 1e-2)
 
 
 def enlarge(tiles: Tensor, size: int) -> Tensor:
-    """Return tiles [B, C, size, size], for backbones that need larger images than a tile is."""
+    """Return tiles [B, C, size, size], for backbones that need images larger than a tile."""
     return tiles if tiles.shape[-1] == size else F.interpolate(tiles, (size, size), mode="bilinear", antialias=True)
 
 
@@ -53,7 +53,7 @@ def check_tiles(data: DataInfo, grid: int, gap: int) -> int:
     """Return the side of the tiles in pixels.
 
     Raises:
-        UserError: so many cells with such a gap leave no tile of at least 3 pixels.
+        UserError: this grid and gap leave less than 3 pixels to a tile.
     """
     tile = data.image_size // grid - gap
     if tile < 3:
@@ -66,7 +66,7 @@ def check_tiles(data: DataInfo, grid: int, gap: int) -> int:
 
 
 def mosaic(tiles: Sequence[Tensor | None], grid: int, gap: int = 1) -> Tensor:
-    """Return tiles laid out row by row, white between them and where one is None: to be looked at.
+    """Return a picture of tiles laid out row by row, white between them and in place of None.
 
     Args:
         tiles: grid^2 of [B, C, h, h] in [0, 1]; at least one is not None.

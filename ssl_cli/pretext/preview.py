@@ -1,4 +1,4 @@
-"""What a pretext makes of a few inputs, for `ssl views` and for the report of a run."""
+"""The views that a pretext makes of a few inputs, for `ssl views` and for the report of a run."""
 
 from typing import Any
 
@@ -14,9 +14,9 @@ def drawn(pretext: Pretext, data: Data, count: int, seed: int) -> tuple[dict[str
 
     Args:
         pretext: makes the task.
-        data: random train inputs of it are taken.
+        data: its train split gives random inputs.
         count: inputs; the pretext may make several rows of each (all four rotations).
-        seed: of which inputs, and of how they are changed.
+        seed: of the choice of inputs and of their changes.
 
     Returns:
         Heading -> [rows, C, h, w] in [0, 1] or texts, the inputs as they are first; and the pseudo-labels in words, one

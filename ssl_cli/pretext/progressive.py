@@ -1,7 +1,7 @@
-"""Fewer pixels first: how large the views of each step are.
+"""Fewer pixels first: the size of the views in each step.
 
-Small views cost little, and what is learned from them carries over (Touvron et al. 2019, arXiv:1906.06423; Tan and Le
-2021, arXiv:2104.00298, section 4).
+Small views cost little, and the network keeps what it learns from them (Touvron et al. 2019, arXiv:1906.06423; Tan and
+Le 2021, arXiv:2104.00298, section 4).
 """
 
 import re
@@ -23,9 +23,9 @@ class ViewSizes:
     """``sizes(step)`` is the side, in pixels, of the views of step 0, 1, ...
 
     Args:
-        stages: ``SIZE until DURATION``, each ending later than the one before; durations since the beginning, as
+        stages: ``SIZE until DURATION``, each ending later than the one before; durations count from the beginning, as
             `parse_duration` reads them. Afterwards views have their full size.
-        full: that size; None: views have none.
+        full: the full size; None: views have none.
         steps_per_epoch: optimizer steps in an epoch.
         total_steps: optimizer steps of the whole training.
 
@@ -41,7 +41,7 @@ class ViewSizes:
         for text in stages:
             match = _STAGE.fullmatch(str(text).strip())
             if match is None:
-                raise UserError(f"{KEY}: '{text}' is no stage; {WRITTEN}")
+                raise UserError(f"{KEY}: '{text}' is not a stage; {WRITTEN}")
             size, end = int(match[1]), parse_duration(match[2], steps_per_epoch, total_steps)
             if not 0 < size <= full:
                 raise UserError(f"{KEY}: '{text}' asks for {size} pixels, and views have {full} at the end")
@@ -50,15 +50,15 @@ class ViewSizes:
             self.stages.append((end, size))
 
     def __call__(self, step: int) -> int | None:
-        """Return the side of the views of a step; None where they have none."""
+        """Return the side of the views of a step; None if they have none."""
         return next((size for end, size in self.stages if step < end), self.full)
 
     def __str__(self) -> str:
-        """Return the sizes with the steps that each of them ends before: ``20 until step 390, then 32 pixels``."""
+        """Return each size and the step at which it ends: ``20 until step 390, then 32 pixels``."""
         return ", ".join([*(f"{size} until step {end:,}" for end, size in self.stages), f"then {self.full} pixels"])
 
     def check(self, backbone: Backbone, *parts: Any) -> None:
-        """Raise ``UserError`` where a pretext or method takes one size only, or a stage does not suit the backbone."""
+        """Raise ``UserError`` if a pretext or method takes one size only, or a stage does not suit the backbone."""
         for part in parts if self.stages else ():
             if not part.resizes:
                 raise UserError(f"{KEY}: {type(part).__name__} takes images of one size; write {KEY}=null")
@@ -67,5 +67,5 @@ class ViewSizes:
                 raise UserError(
                     f"{KEY}: a stage has {size} pixels, and this backbone needs at least {backbone.min_size}"
                 )
-            with evaluating(backbone), torch.inference_mode():  # it says what else it asks of a size
+            with evaluating(backbone), torch.inference_mode():  # it raises for other sizes that it cannot take
                 backbone(next(backbone.parameters()).new_zeros(1, backbone.in_channels, size, size))

@@ -14,10 +14,10 @@ PLACES = ("above left", "above", "above right", "left", "right", "below left", "
 
 
 def drop_channels(patches: Tensor, generator: torch.Generator) -> Tensor:
-    """Replace two of three channels of each patch [B, 3, h, w] by noise with a hundredth of the kept one's deviation.
+    """Replace two of three channels of each patch [B, 3, h, w] by noise with 1/100 of the third one's deviation.
 
-    Against the lens: colours are focused a little apart, the more so the farther from the centre (section 3.1). Patches
-    of one channel stay as they are.
+    A lens focuses colours a little apart, more so farther from the centre, which gives the place away (section 3.1).
+    Patches of one channel stay as they are.
     """
     n, channels = patches.shape[:2]
     if channels == 1:
@@ -31,14 +31,14 @@ def drop_channels(patches: Tensor, generator: torch.Generator) -> Tensor:
 
 
 class RelativePatch(Pretext):
-    """The middle cell of a 3x3 cut and one of its eight neighbours: the label is which, row by row without the middle.
+    """The middle cell of a 3x3 grid and a neighbour: its label is 0 to 7, row by row without the middle.
 
     Args:
         augment: the recipe, applied before.
         data: facts about the images.
-        gap: pixels that a patch is smaller than its cell; it lies at random within.
-        at_least: pixels that smaller patches are enlarged to, for the backbone.
-        drop_channels: of patches in colour keep one channel.
+        gap: side of the cell less side of the patch, in pixels; the patch lies at random within the cell.
+        at_least: smaller patches are enlarged to so many pixels, for the backbone.
+        drop_channels: keep one channel of patches in colour.
     """
 
     def __init__(self, augment: Augment, data: DataInfo, *, gap: int, at_least: int, drop_channels: bool):
@@ -48,7 +48,7 @@ class RelativePatch(Pretext):
         self.target = Target("class", 8, pieces=2, size=self.size)
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> Task:
-        """Return the middle patch and its neighbour, [B, C, size, size] each, and which of the eight it is [B]."""
+        """Return the middle patch and a neighbour, [B, C, size, size] each, and the neighbour's label [B]."""
         (images,) = self.views(batch.images, generator)
         cells = torch.stack(cut(images, 3, self.tile, generator), dim=1)  # [B, 9, C, tile, tile]
         targets = torch.randint(8, (len(images),), generator=generator, device=generator.device)
@@ -64,7 +64,7 @@ class RelativePatch(Pretext):
     def shown(self, task: Task) -> dict[str, Tensor]:
         """Return both patches, and the neighbour where it lies."""
         std = task.views[0].new_tensor(self.data.std).view(-1, 1, 1)
-        middle, neighbour = ((0.5 + view * std).clamp(0, 1) for view in task.views)  # their mean was taken off
+        middle, neighbour = ((0.5 + view * std).clamp(0, 1) for view in task.views)  # their mean is 0
         placed = []
         for row, target in enumerate(task.targets.tolist()):
             cells = [None] * 9

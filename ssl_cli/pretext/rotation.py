@@ -1,4 +1,4 @@
-"""By how much was the image turned? Gidaris et al. 2018, arXiv:1803.07728."""
+"""By how much is the image turned? Gidaris et al. 2018, arXiv:1803.07728."""
 
 import torch
 
@@ -12,12 +12,12 @@ from ssl_cli.system.transfer import send
 class Rotation(Pretext):
     """Each image turned counter-clockwise by 0, 90, 180 or 270 degrees: the label is 0, 1, 2 or 3.
 
-    The turns are exact moves of pixels, so no interpolation gives them away.
+    The turns move pixels exactly, so no interpolation gives them away.
 
     Args:
         augment: the recipe, applied before.
         data: facts about the images.
-        all_four: give all four turns of each image, image after image, instead of a random one.
+        all_four: give all four turns of each image, image after image, not one at random.
     """
 
     target = Target("class", 4)
@@ -27,7 +27,7 @@ class Rotation(Pretext):
         self.all_four = all_four
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> Task:
-        """Return one view [B', C, H, W] and labels [B'], with B' = 4 B where all four are given."""
+        """Return one view [B', C, H, W] and labels [B'], with B' = 4 B for ``all_four``."""
         (images,) = self.views(batch.images, generator)
         turned = torch.stack([torch.rot90(images, turns, (2, 3)) for turns in range(4)], dim=1)  # [B, 4, C, H, W]
         if self.all_four:
@@ -41,5 +41,5 @@ class Rotation(Pretext):
         )
 
     def answers(self, task: Task) -> list[str]:
-        """Return by how much each row was turned."""
+        """Return the turn of each row."""
         return [f"turned by {90 * turns}°" for turns in task.targets.tolist()]

@@ -1,4 +1,6 @@
-"""A weak and a strong view of each image: what FixMatch compares (arXiv:2001.07685, section 2.3)."""
+"""A weak and a strong view of each image, for FixMatch (arXiv:2001.07685, section 2.3)."""
+
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -13,7 +15,7 @@ from ssl_cli.pretext.base import Pretext
 
 
 class WeakStrong(Pretext):
-    """The weak view is shifted a little, and mirrored where the recipe mirrors; the strong one is changed beyond that.
+    """The weak view is shifted a little, and mirrored if the recipe mirrors; the strong view has more changes.
 
     Of texts the weak view is the text itself, and the strong one is changed by the run's recipe; the other settings are
     for images.
@@ -22,11 +24,12 @@ class WeakStrong(Pretext):
         augment: the run's recipe.
         data: facts about the images.
         weak: ``pad_crop``: only mirrored and shifted by whole pixels, the rim mirrored, as published; ``recipe``: the
-            run's recipe; ``shift``: shifted between pixels, black beyond the rim, as runs of older versions are.
-        shift: farthest shift of a weak view, as a fraction of the side.
-        operations: of RandAugment, on top of a weak view of its own.
+            run's recipe; ``shift``: shifted between pixels, black beyond the rim, as in runs of older versions.
+        shift: largest shift of a weak view, as a fraction of the side.
+        operations: of RandAugment, applied to another weak view.
         cutout: largest side of the blanked square, as a fraction of the image's.
-        warp: how RandAugment moves images: to the ``nearest`` pixel, as published, or ``bilinear``, as it once did.
+        warp: how RandAugment moves images: to the ``nearest`` pixel, as published, or ``bilinear``, as in older
+            versions.
 
     Raises:
         UserError: ``weak`` or ``warp`` is unknown.
@@ -63,23 +66,26 @@ class WeakStrong(Pretext):
         mirrored = {"flip": augment.flip, "vertical_flip": augment.vertical_flip}
         self.weak = augment if weak == "recipe" else Augment(**moves[weak], **mirrored)
         self.operations, self.cutout = operations, cutout
+        self.plain = replace(data, mean=(0.0,) * data.channels, std=(1.0,) * data.channels)  # views in [0, 1]
 
     @property
     def cuts_photos(self) -> bool:
-        """Whether the weak view, from which the strong one is made, is cut from anywhere in whole images."""
+        """Whether the weak view, the base of the strong one, is cut from anywhere in whole images."""
         return self.data.kind == "image" and self.weak.cuts_photos
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> Task:
         """Return the weak and the strong view [B, C, H, W]; row i of both shows the same image."""
         if self.data.kind == "text":
             return Task([batch.inputs, *self.views(batch.inputs, generator)], None, batch.labels, batch.indices)
-        mean, std = self.data.mean, self.data.std
-        zero, one = [0.0] * self.data.channels, [1.0] * self.data.channels
-        weak, strong = self.weak(batch.images, zero, one, generator, views=2, size=self.view_size)
+        weak, strong = self.plain.views(self.weak, batch.inputs, generator, 2, self.view_size)
         with torch.no_grad():
-            strong = randaugment(strong, self.operations, generator, self.nearest)
-            strong = cutout(strong, self.cutout, generator) if self.cutout else strong
-            views = [colour.normalize(view, mean, std) for view in (weak, strong)]
+            frames = strong.shape[1] if strong.ndim == 5 else 1  # of clips
+            shape = strong.shape
+            strong = strong.flatten(0, -4)
+            strong = randaugment(strong, self.operations, generator, self.nearest, frames)
+            strong = cutout(strong, self.cutout, generator, frames=frames) if self.cutout else strong
+            strong = strong.view(shape)
+            views = [colour.normalize(view, self.data.mean, self.data.std) for view in (weak, strong)]
         return Task(views, None, batch.labels, batch.indices)
 
     def shown(self, task: Task) -> dict[str, Tensor]:

@@ -26,7 +26,7 @@ class Split:
     features: Tensor  # [n, d] float32
     labels: Tensor  # [n] int64 in 0..C-1; -1 only where a probe does not need labels
     positions: Tensor | None = None  # [n] int64, in the data set
-    targets: dict[str, Tensor] = field(default_factory=dict)  # name -> [n] floats, NaN where not known
+    targets: dict[str, Tensor] = field(default_factory=dict)  # name -> [n] floats, NaN if not known
 
 
 @dataclass
@@ -38,13 +38,13 @@ class Features:
     test: Split
     classes: int  # C
     budget: str = "all"  # which labels ``train`` has: the budget of the run
-    label_seed: int | None = None  # that drew them, where the budget is not ``all``
+    label_seed: int | None = None  # drew the labels; None: the budget is ``all``
     source: FrozenModel | None = None  # what the features are of, for probes that look at the images again
     dataset: str = ""  # name of the data set
     noun: str = "image"  # what one of its inputs is called
-    # Of probes that need "mixed" images, without features:
+    # For probes that need "mixed" images, without features:
     labelled: Split | None = None  # the train images whose label may be used
-    rest: Tensor = field(default_factory=lambda: torch.arange(0))  # [r] positions of train images that it did not want
+    rest: Tensor = field(default_factory=lambda: torch.arange(0))  # [r] positions of the other train images
 
     def scale(self) -> tuple[Tensor, Tensor]:
         """Return mean and deviation [d] that the train features are standardised by, see `features.scale`."""
@@ -56,12 +56,12 @@ class Features:
 
 @dataclass
 class Spread:
-    """Labels that a probe gives to the train images, for each draw of those it was given."""
+    """Labels that a probe gives to the train images, for each draw of the known labels."""
 
     labelled: Tensor  # [G, m] positions of the images that had a label
     labels: Tensor  # [G, m] int64, their labels
-    # Called when they are wanted, for that can take long: positions [n] of all train images, their labels [G, n] and
-    # the confidences [G, n] in [0, 1] of these. Those that had a label keep it, with a confidence of 1.
+    # Called only when needed, because it can take long. It returns the positions [n] of all train images, their labels
+    # [G, n] and confidences [G, n] in [0, 1]. Images that had a label keep it, with a confidence of 1.
     to_all: Callable[[], tuple[Tensor, Tensor, Tensor]]
 
 
@@ -77,8 +77,8 @@ class Result:
     chosen: dict[str, Any] = field(default_factory=dict)  # what the fit chose for this model, one value a draw
     target: str | None = None  # of a regression
     predicted: Tensor | None = None  # [n draws, test images]: class or value
-    head: LinearHead | RidgeHead | None = None  # answers for other images as the first draw did; None: nothing does
-    spread: Spread | None = None  # of a probe that labels train images
+    head: LinearHead | RidgeHead | None = None  # of the first draw, answers for other images; None: there is none
+    spread: Spread | None = None  # only from a probe that labels train images
 
     @property
     def row(self) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class Probe(ABC):
     # under the run's budget; "images": nothing in train, where no label is looked at, and a label in test; "mixed":
     # likewise, but labels that may be used are there, and are -1 for all other train images.
     needs: ClassVar[Literal["labels", "targets", "images", "mixed"]] = "labels"
-    slow: ClassVar[bool] = False  # it runs the network many times, so the log names each model before its turn
+    slow: ClassVar[bool] = False  # runs the network many times: the log names each model before its turn
     notices: Sequence[str] = ()  # one line for each thing that the last run left out
 
     @abstractmethod
@@ -128,16 +128,16 @@ class Probe(ABC):
 
             ``mean`` and ``std`` (sample standard deviation; None when ``n`` is 1) of the headline ``metric`` are over
             ``n`` draws of the labels; an accuracy is a fraction in [0, 1]. ``ci`` is a 95% bootstrap interval of the
-            mean over test images. ``settings`` holds the protocol, what is equal for all models; ``chosen`` what the
-            fit chose for this one. ``protocol`` is their digest (see `ssl_cli.probes.scores.protocol`): rows with
-            different ones never share a column. ``without_copies`` is the headline without test images whose pixels an
-            image of train has, too (a mean of None: too few are left); None where there are none.
+            mean over test images. ``settings`` holds the protocol, equal for all models; ``chosen`` the values that the
+            fit chose for this model. ``protocol`` is their digest (see `ssl_cli.probes.scores.protocol`): rows with
+            different ones never share a column. ``without_copies`` is the headline without test images that have
+            the same pixels as an image of train (a mean of None: too few are left); None if there are none.
         """
 
     def wanted(self, features: Features) -> Tensor:
-        """Return the positions [m] of the train images whose features are to be computed, of a probe of "mixed" ones.
+        """Return the positions [m] of the train images that a probe of "mixed" ones needs features of.
 
-        ``features`` has those of no image yet, and all images in ``train``.
+        ``features`` has no features yet, and all images in ``train``.
         """
         return features.train.positions
 
@@ -218,14 +218,14 @@ def check_budgets(labels: Sequence[str]) -> list[str]:
     for budget in labels:
         if parse_budget(budget)[0] in OF_GROUPS:
             raise UserError(
-                f"probe.labels={budget}: a probe draws images; write 10% or 4/class, or for groups "
+                f"probe.labels={budget}: a probe draws inputs one by one; write 10% or 4/class, or for groups "
                 f"dataset.labels={budget}"
             )
     return [str(budget) for budget in labels]
 
 
 def check_penalties(probe: str, penalties: Sequence[float]) -> list[float]:
-    """Return the candidates in order; raise ``UserError`` where there is none, or one is not positive."""
+    """Return the candidates in order; raise ``UserError`` if there is none, or one is not positive."""
     if not penalties or not all(isinstance(penalty, (int, float)) and penalty > 0 for penalty in penalties):
         raise UserError(
             f"the penalties of the {probe} probe are {list(penalties)}; write positive numbers: [0.01, 0.1]"
@@ -234,7 +234,7 @@ def check_penalties(probe: str, penalties: Sequence[float]) -> list[float]:
 
 
 def check_counts(key: str, counts: Sequence[int] | int) -> list[int]:
-    """Return a number, or several, in order; raise ``UserError`` where there is none, or one is not 1, 2, ..."""
+    """Return a number, or several, in order; raise ``UserError`` if there is none, or one is not 1, 2, ..."""
     several = [counts] if isinstance(counts, int) else list(counts)
     if not several or not all(type(count) is int and count >= 1 for count in several):
         raise UserError(f"probe.{key}={several}: write whole numbers from 1: [1,5]")

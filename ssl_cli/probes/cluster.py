@@ -14,8 +14,8 @@ from ssl_cli.probes.scores.metrics import confusion
 from ssl_cli.probes.scores.ties import distinct, settled
 from ssl_cli.probes.solvers.logistic import MANY
 
-WORK = 500_000_000  # distances of images to centres that a run of k-means may add up to, of many classes
-FEWEST = 5  # iterations of a run, however many images and classes there are
+WORK = 500_000_000  # most distances of images to centres in a run of k-means with many classes
+FEWEST = 5  # iterations of a run, for any number of images and classes
 
 
 def matched(clusters: Tensor, truth: Tensor, classes: int) -> Tensor:
@@ -34,14 +34,14 @@ class Cluster(Probe):
 
     Accuracy is after the best one-to-one matching of clusters to classes on test, as in Van Gansbeke et al. 2020
     (arXiv:2005.12320); NMI (arithmetic mean) and ARI are scikit-learn's. ``mean`` and ``std`` are over k-means' seeds.
-    Features of fewer values than classes get a cluster for each value: where all are equal, the accuracy is the share
-    of the largest class.
+    If features have fewer values than there are classes, each value gets a cluster: if all features are equal, the
+    accuracy is the share of the largest class.
 
     Args:
         seeds: runs of k-means, with seeds 0, 1, ...; beyond 256 classes two at most.
-        restarts: initialisations (k-means++) of each, of which the tightest counts. Beyond 256 classes each run starts
-            once, from images drawn at random (to spread them takes longer than all that follows), and stops early where
-            images and classes are many: after 5 iterations at least.
+        restarts: initialisations (k-means++) of each run; the tightest counts. Beyond 256 classes each run starts once,
+            from images drawn at random, because k-means++ takes longer than the run itself. With many images and
+            classes it stops early, after 5 iterations at least.
         normalise: scale features to unit length first.
     """
 
@@ -60,26 +60,26 @@ class Cluster(Probe):
         train, test = (s.features.cpu() for s in (features.train, features.test))
         truth, classes = features.test.labels.cpu(), features.classes
         if classes < 2 or len(train) < classes:
-            self.notices = ["cluster probe: left out, for it needs two classes and as many train inputs as classes"]
+            self.notices = ["cluster probe: left out, because it needs two classes and as many train inputs as classes"]
             return []
         if self.normalise:
             train, test = F.normalize(train, dim=1), F.normalize(test, dim=1)
         train = settled(train)
         clusters = min(classes, len(distinct(train)[0]))
         if clusters < classes:
-            self.notices = [f"cluster probe: {clusters} of {classes} clusters, for the features have no more values"]
+            self.notices = [f"cluster probe: {clusters} of {classes} clusters, because features have no more values"]
         seeds, start = self.seeds, {"n_init": self.restarts}
         if classes > MANY:
             seeds = min(seeds, 2)
             start = {"n_init": 1, "init": "random", "max_iter": min(300, max(FEWEST, WORK // (len(train) * classes)))}
             self.notices.append(
-                f"cluster probe: {seeds} run{'s' * (seeds > 1)} from images at random, "
-                f"of {start['max_iter']} iterations at most, for there are {classes} classes"
+                f"cluster probe: {seeds} run{'s' * (seeds > 1)} from {features.noun}s at random, "
+                f"of {start['max_iter']} iterations at most, because there are {classes} classes"
             )
         predicted, nmi, ari = [], [], []
         for seed in tracked(range(seeds)):
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of clusters that coincide; the scores tell
+                warnings.simplefilter("ignore")  # about clusters that coincide; the scores show them
                 kmeans = KMeans(clusters, random_state=seed, **start).fit(train.numpy())
             found = kmeans.predict(test.numpy())
             nmi.append(normalized_mutual_info_score(truth, found))

@@ -17,7 +17,7 @@ CLASSES = ("auto", "unseen", "all")
 
 
 def nearest_mean(support: Tensor, queries: Tensor, exact: bool = False) -> Tensor:
-    """Return the chance of each class for each query: 1 for that of the nearest mean, equal parts where several are.
+    """Return the chance of each class for each query: 1 for the nearest mean, equal parts if several are nearest.
 
     Args:
         support: [E, ways, shots, d].
@@ -34,9 +34,9 @@ def nearest_mean(support: Tensor, queries: Tensor, exact: bool = False) -> Tenso
 
 
 def unseen_classes(train: Tensor, test: Tensor) -> Tensor | None:
-    """Return the classes of the test labels [n] that no train label [m] is of, sorted.
+    """Return the classes of the test labels [n] that no train label [m] has, sorted.
 
-    None where a train image has no label (-1): it may show any class.
+    None if a train image has no label (-1): it may show any class.
     """
     if (train < 0).any():
         return None
@@ -49,22 +49,22 @@ class FewShot(Probe):
 
     Features are centred by the train split's mean and scaled to unit length (CL2N of SimpleShot, Wang et al. 2019,
     arXiv:1911.04623). An episode draws ``ways`` classes, ``shots`` images of each to learn from and ``queries`` others
-    of each to be asked about (Vinyals et al. 2016, arXiv:1606.04080). The interval is that of the mean over episodes,
+    of each to classify (Vinyals et al. 2016, arXiv:1606.04080). The interval is of the mean over episodes:
     mean +- 1.96 std / sqrt(episodes), as the field reports it.
 
     Args:
         ways: classes of an episode.
-        shots: images per class that are learned from; a row for each.
-        queries: images per class that are asked about.
-        episodes: how many.
-        seed: of their draws, the same for every model.
-        classes: which are drawn: ``unseen``, those of which train has no image, as the field's benchmarks have it
+        shots: images per class to learn from; one row for each number.
+        queries: images per class to classify.
+        episodes: number of them.
+        seed: of the draws, the same for every model.
+        classes: the classes to draw from. ``unseen``: those without an image in train, as in the field's benchmarks
             (Vinyals et al. 2016: classes of the test episodes are new); ``all`` of the test split; ``auto``: ``unseen``
-            where there are two and train has no image without label, else ``all``.
+            if there are two and every train image has a label, else ``all``.
 
     Raises:
-        UserError: a number of shots is not a positive whole number; ``classes`` is no such word; on ``run``, there are
-            no two unseen classes to draw.
+        UserError: a number of shots is not a positive whole number; ``classes`` is not one of these words; on ``run``,
+            there are not two unseen classes to draw.
     """
 
     name = "fewshot"
@@ -86,7 +86,7 @@ class FewShot(Probe):
         self.ways, self.queries, self.episodes, self.seed = ways, queries, episodes, seed
 
     def run(self, features: Features) -> list[Result]:
-        """Play the episodes; see `Probe.run`. ``labels`` is the number of shots, ``n`` that of episodes."""
+        """Play the episodes; see `Probe.run`. ``labels`` is the number of shots, ``n`` the number of episodes."""
         results, self.notices = [], []
         test = settled(features.test.features)
         x = F.normalize(test - features.train.features.mean(0), dim=1)
@@ -99,7 +99,7 @@ class FewShot(Probe):
             ways = min(self.ways, len(large))
             if ways < 2:
                 self.notices.append(
-                    f"fewshot probe with {shots} shots: left out, for no two classes have more {features.noun}s"
+                    f"fewshot probe with {shots} shots: left out, because no two classes have more {features.noun}s"
                 )
                 continue
             queries = min(self.queries, min(len(m) for m in large) - shots)
@@ -141,7 +141,7 @@ class FewShot(Probe):
         return results
 
     def _drawn_from(self, features: Features) -> list[int]:
-        """Return the unseen classes where episodes are of those, else nothing."""
+        """Return the unseen classes if the episodes draw from those, else nothing."""
         unseen = None if self.classes == "all" else unseen_classes(features.train.labels, features.test.labels)
         if unseen is not None and len(unseen) > 1:
             return unseen.tolist()

@@ -23,20 +23,20 @@ from ssl_cli.system.transfer import striped
 class FineTune(Probe):
     """A copy of the backbone and a new linear classifier are trained together on augmented images.
 
-    AdamW, its learning rate falling to 0 along a cosine, lower towards the input where ``layer_decay`` is below 1
-    (arXiv:2003.10555). The raw baseline has nothing to fine-tune: its row is missing. The row of the random weights is
-    training from scratch for as long.
+    The optimizer is AdamW. Its learning rate falls to 0 along a cosine; with a ``layer_decay`` below 1 it is lower
+    towards the input (arXiv:2003.10555). The raw baseline has no row: it has nothing to fine-tune. The row of random
+    weights is training from scratch for the same number of steps.
 
     Args:
         augment: the recipe.
-        blocks: how many of the last blocks are trained (`Backbone.blocks`); None: all. The others stay as they are,
-            the statistics of their norms, too.
+        blocks: number of last blocks to train (`Backbone.blocks`); None: all. The other blocks do not change, and
+            neither do the statistics of their norms.
         layer_decay: see `layer_decayed`.
         labels: budgets: ``all``, ``10/class``, ``10%``.
         draws: random draws of each budget other than ``all``, with seeds 0, 1, ...
-        epochs: passes over the labelled images; few labels are passed over as often as it takes for 100 steps.
+        epochs: passes over the labelled images; with few labels as many as make 100 steps.
         batch_size: images a step.
-        lrs: peak learning rates, tried one after the other; the best on val is scored on test.
+        lrs: peak learning rates to try; the best on val is scored on test.
         weight_decay: of AdamW.
 
     Raises:
@@ -68,17 +68,17 @@ class FineTune(Probe):
         self.notices = []
         if len(self.lrs) > 1 and not len(features.val.labels):
             self.notices = [
-                f"finetune probe: left out, for its rate is chosen on val, which has no labelled {features.noun}"
+                f"finetune probe: left out, because its rate is chosen on val, which has no labelled {features.noun}"
             ]
             return []
         network = features.source.network if features.source else None
         if isinstance(network, Raw):
             return []
         if not isinstance(network, Backbone):
-            raise UserError("the finetune probe trains the whole backbone; leave layer away, or write probe.blocks=N")
+            raise UserError("the finetune probe trains the whole backbone; leave layer out, or write probe.blocks=N")
         count = len(network.blocks())
         if self.blocks is not None and not 1 <= self.blocks <= count:
-            raise UserError(f"probe.blocks={self.blocks}: the backbone has 1 to {count} blocks; leave it away for all")
+            raise UserError(f"probe.blocks={self.blocks}: the backbone has 1 to {count} blocks; leave it out for all")
         trained = "the whole backbone" if self.blocks in (None, count) else f"the last {self.blocks} of {count} blocks"
         self.notices = [f"{trained} and a classifier were trained, in a copy; the run's own weights are as they were"]
         results = []

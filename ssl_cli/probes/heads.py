@@ -1,4 +1,4 @@
-"""What a fit leaves behind so that it can answer for images that it has never seen: a few plain tensors."""
+"""The result of a fit that answers for new images: a few plain tensors."""
 
 import math
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class RidgeHead:
     std: Tensor  # [d]
     weight: Tensor  # [d, 1]; [d, 2] of a circular target: its cosine and sine
     bias: Tensor  # [1] or [2]
-    period: Tensor  # [] of a circular target; 0: it is none
+    period: Tensor  # [] of a circular target; 0: the target is not circular
 
     def __call__(self, features: Tensor) -> Tensor:
         """Return values [n] of features [n, d]; circular ones lie in [-period / 2, period / 2]."""
@@ -36,7 +36,7 @@ class RidgeHead:
 
 
 def encode(y: Tensor, period: float | None) -> Tensor:
-    """Return what is regressed: [n, 1], or the cosine and sine [n, 2] of a circular target."""
+    """Return the values to regress: [n, 1], or the cosine and sine [n, 2] of a circular target."""
     if period is None:
         return y[:, None]
     angle = y * (2 * math.pi / period)

@@ -15,7 +15,7 @@ CHUNK = 256 * 2**20  # bytes of similarities held at a time
 def in_blocks(
     similarity: Callable[[Tensor], Tensor], queries: Tensor, columns: int, chunk_bytes: int = CHUNK
 ) -> Iterator[tuple[slice, Tensor]]:
-    """Yield the similarities of some queries after others, exact and no more at a time than fit.
+    """Yield the exact similarities of the queries in chunks that fit into ``chunk_bytes``.
 
     Args:
         similarity: queries [q, d] to similarities [q, n].
@@ -24,7 +24,7 @@ def in_blocks(
         chunk_bytes: bound on the similarities held at a time.
 
     Yields:
-        which of the queries, and their similarities [q, n].
+        the slice of the queries, and their similarities [q, n].
     """
     rows = max(1, chunk_bytes // (queries.element_size() * columns))
     for start in tracked(range(0, len(queries), rows)):
@@ -43,15 +43,15 @@ def knn_vote(
 ) -> Guess:
     """Return the class with the largest sum of exp(s / T) over the k neighbours of each query, and its share of all.
 
-    Where more images are equally near than there is room for among the k, each votes with its chance of being there:
-    the mean over all orders of them. Of classes with equal sums each has the same chance.
+    If more images are equally near than fit among the k, each votes with its chance to be among them: the mean over all
+    orders of these images. Classes with equal sums have the same chance.
 
     Args:
-        bank: [n, d] float; any length of vector, for s is the cosine.
+        bank: [n, d] float, vectors of any length: s is the cosine.
         bank_labels: [n] int64 in 0..classes-1.
         queries: [m, d] float; none of them in the bank.
         k: neighbours; 1 <= k <= n.
-        temperature: T > 0; smaller gives more to the nearest.
+        temperature: T > 0; a smaller one gives the nearest more weight.
         classes: number of classes.
         chunk_bytes: bound on the similarities held at a time.
     """
@@ -70,7 +70,7 @@ def knn_vote(
 
 
 def _expected_weights(similarity: Tensor, nearest: Tensor, k: int, temperature: float) -> Tensor:
-    """Return the votes [m, n] of all images where those at the k-th place are equally near as the next: they sum to 1.
+    """Return the votes [m, n] of all images, which sum to 1, where the k-th and the next image are equally near.
 
     Args:
         similarity: [m, n].
@@ -91,7 +91,7 @@ def knn_predict(*args, **kwargs) -> Tensor:
 
 
 def shrunk_k(k: int, bank: int, classes: int) -> int:
-    """Return k, or for a small bank n / (5 C): a fifth of the images that each class has, at least one."""
+    """Return k, or for a small bank n / (5 C): a fifth of the images per class, at least 1."""
     return min(k, max(1, bank // (5 * classes)))
 
 
@@ -99,7 +99,7 @@ class KNN(Probe):
     """Class of the test images by their nearest labelled training images.
 
     Args:
-        k: neighbours. It shrinks to n / (5 C) when the bank is small, so that the neighbours of one class suffice.
+        k: neighbours; a small bank lowers it to n / (5 C), so that one class can fill it.
         temperature: of the weights exp(s / T).
         labels: budgets: ``all``, ``10/class``, ``10%``.
         draws: random draws of each budget other than ``all``, with seeds 0, 1, ...

@@ -10,26 +10,26 @@ from ssl_cli.probes.base import Features, Probe, Result, Split, check_budgets, c
 from ssl_cli.probes.heads import LinearHead
 from ssl_cli.probes.solvers.logistic import MANY, fit_logistic
 
-WORK = 200_000_000  # images times classes that the evaluations for one penalty may add up to, of many classes
-FEWEST = 12  # evaluations for a penalty, however many images and classes there are
-PATH_WORK = 4_000_000_000  # images times classes that the evaluations for all penalties may add up to, likewise
+WORK = 200_000_000  # most images times classes in all evaluations for one penalty, with many classes
+FEWEST = 12  # evaluations for a penalty, for any number of images and classes
+PATH_WORK = 4_000_000_000  # most images times classes in all evaluations for all penalties, likewise
 
 
 class Linear(Probe):
     """Multinomial logistic regression at several label budgets.
 
-    The features are standardised by those of all labelled training images. For each draw of the labels one model per
-    penalty is fitted on the drawn images, the penalty is chosen on the validation split (best accuracy, then smallest
-    loss) and that model is scored once on the test split. It is not fitted again on train and validation together.
+    All labelled training images give mean and deviation to standardise the features. Each draw of the labels fits one
+    model per penalty on the drawn images. The validation split chooses the penalty: best accuracy, then smallest loss.
+    That model is scored once on the test split. It is not fitted again on train and validation together.
 
     Args:
         labels: budgets: ``all``, ``10/class``, ``10%``.
-        draws: random draws of each budget other than ``all``, with seeds 0, 1, ...; beyond 256 classes fewer, for
-            each then has many images: at least 2, and no more than classes times draws as of 256.
+        draws: random draws of each budget other than ``all``, with seeds 0, 1, ...; beyond 256 classes fewer (each draw
+            has many images then), at least 2: classes times draws stay as with 256.
         penalties: candidates for the penalty lambda in mean cross-entropy + lambda/2 |W|^2, each > 0; beyond 256
-            classes fewer where images are many, at least 2 from the middle.
-        max_iter: evaluations of the objective, at most; beyond 256 classes fewer where these are large, at least 12.
-        tol: largest entry of the gradient at which a fit is done, once steps gain nothing either; see `fit_logistic`.
+            classes and with many images fewer, at least 2 from the middle.
+        max_iter: most evaluations of the objective; beyond 256 classes and with many images fewer, at least 12.
+        tol: a fit ends when no entry of the gradient is larger and steps gain nothing; see `fit_logistic`.
 
     Raises:
         UserError: a budget cannot be read, or a penalty is not positive.
@@ -51,14 +51,16 @@ class Linear(Probe):
         self.tol = tol
 
     def run(self, features: Features) -> list[Result]:
-        """Score the test split at each budget; see `Probe.run`. What cannot be fitted becomes a notice."""
+        """Score the test split at each budget; see `Probe.run`. A budget that cannot be fitted becomes a notice."""
         if len(self.penalties) > 1 and not len(features.val.labels):
-            self.notices = ["linear probe: left out, for its penalty is chosen on val, which has no label"]
+            self.notices = ["linear probe: left out, because its penalty is chosen on val, which has no label"]
             return []
         self.notices = []
         count = fewer_draws(self.count, features.classes, MANY)
         if count < self.count and any(budget != "all" for budget in self.labels):
-            self.notices = [f"linear probe: {count} draws, not {self.count}, for there are {features.classes} classes"]
+            self.notices = [
+                f"linear probe: {count} draws, not {self.count}, because there are {features.classes} classes"
+            ]
         return [self._fitted(features, *drawn) for drawn in self.draws(features, self.labels, count)]
 
     def _fitted(self, features: Features, budget: str, drawn: Tensor, how: dict) -> Result:
@@ -68,7 +70,7 @@ class Linear(Probe):
             few = ", ".join(f"{penalty:g}" for penalty in penalties)
             self.notices.append(
                 f"linear probe with {budget} labels: {len(penalties)} penalties ({few}), not {len(self.penalties)}, "
-                f"for there are {features.classes} classes; probe=knn fits nothing"
+                f"because there are {features.classes} classes; probe=knn fits nothing"
             )
         heads = [LinearHead(weight, bias) for weight, bias, _ in fits]
         predictions = [head(test.features).softmax(1).max(1) for head in heads]
@@ -99,19 +101,19 @@ class Linear(Probe):
         """
         train = features.train
         x, y = train.features[drawn], train.labels[drawn]  # [G, n, d], [G, n]
-        # By all training features, not by the few drawn: their scale needs no label, and ten images tell it badly.
+        # From all training features, not from the few drawn: the scale needs no label, and ten inputs are too few.
         mean, std = features.scale()
         x = (x - mean).div_(std)
         penalties, max_iter = self._bounded(features.classes, y.shape[1])
         weight, bias = fit_logistic(x, y, features.classes, torch.tensor(penalties), max_iter, self.tol)
-        # Standardisation folded into the model, so that the other splits are used as they are.
+        # The model contains the standardisation, so the features of the other splits need none.
         weight = weight / std[:, None]
         bias = bias - mean @ weight
         best = [_choose(w, b, features.val) for w, b in zip(weight, bias, strict=True)]  # of a draw: [P, d, C], [P, C]
         return [(weight[i, p], bias[i, p], penalties[p]) for i, p in enumerate(best)]
 
     def _bounded(self, classes: int, images: int) -> tuple[list[float], int]:
-        """Return the penalties and the evaluations for each; fewer where classes are many, whatever the features."""
+        """Return the penalties and the evaluations for each; fewer with many classes, for any features."""
         if classes <= MANY:
             return self.penalties, self.max_iter
         size = images * classes
@@ -120,7 +122,7 @@ class Linear(Probe):
 
 
 def _from_the_middle(values: list[float], count: int) -> list[float]:
-    """Return ``count`` of the values at equal distances, without the ends; all of them if they are no more."""
+    """Return ``count`` of the values at equal distances, without the ends; all if there are no more."""
     if len(values) <= count:
         return values
     return [values[(i + 1) * (len(values) - 1) // (count + 1)] for i in range(count)]

@@ -12,21 +12,21 @@ from ssl_cli.probes.frozen.features import features_of, scale
 from ssl_cli.probes.progress import tracked
 from ssl_cli.probes.solvers.classifiers import Heads, best_of, check_rates, shuffled
 
-SAMPLE = 2048  # augmented images that the features are standardised by
+SAMPLE = 2048  # augmented images that give mean and deviation of the features
 
 
 class LinearSGD(Probe):
     """A linear classifier trained by SGD on the features of augmented images; several learning rates side by side.
 
-    Each step shows the frozen backbone newly augmented images, once for all learning rates; the rate with the best
-    accuracy on val is scored on test, on unchanged images. Features are standardised by those of augmented images
-    (as MAE's BatchNorm does, arXiv:2111.06377, A.1), so that the same rates suit every model.
+    Each step shows the frozen backbone newly augmented images, once for all learning rates. The rate with the best
+    accuracy on val is scored on test, on unchanged images. Augmented images give mean and deviation to standardise the
+    features (as MAE's BatchNorm does, arXiv:2111.06377, A.1), so the same rates suit every model.
 
     Args:
         augment: the recipe.
         labels: budgets: ``all``, ``10/class``, ``10%``.
         draws: random draws of each budget other than ``all``, with seeds 0, 1, ...
-        epochs: passes over the labelled images; few labels are passed over as often as it takes for 100 steps.
+        epochs: passes over the labelled images; with few labels as many as make 100 steps.
         batch_size: images a step.
         lrs: learning rates.
         weight_decay: lambda of lambda / 2 |W|^2.
@@ -56,10 +56,10 @@ class LinearSGD(Probe):
         """Score the test split at each budget; see `Probe.run`."""
         self.notices = []
         if len(self.lrs) > 1 and not len(features.val.labels):
-            self.notices = ["linear_sgd probe: left out, for its rate is chosen on val, which has no label"]
+            self.notices = ["linear_sgd probe: left out, because its rate is chosen on val, which has no label"]
             return []
         if features.source is None:
-            raise UserError("the linear_sgd probe needs a model to show augmented images to")
+            raise UserError("the linear_sgd probe needs a model to show augmented inputs to")
         results = []
         for budget, draws, how in self.draws(features, self.labels, self.count):
             fitted = [self._fitted(features, drawn) for drawn in tracked(draws)]
@@ -91,7 +91,7 @@ class LinearSGD(Probe):
             view = source.augmented(self.augment, train.positions[at], generator)
             return features_of(source.network, [view]).to(where)
 
-        # By augmented views: what hardly varies without them (the border of a digit) would be blown up by them.
+        # From augmented views: unchanged images would give a tiny deviation where only views vary (a digit's border).
         sample = torch.randperm(len(train.labels), generator=generator)[:SAMPLE]
         mean, std = scale(torch.cat([seen(at) for at in sample.split(self.batch_size)]))
 

@@ -27,7 +27,7 @@ from ssl_cli.probes.scores.protocol import BEFORE, key
 from ssl_cli.setup.prepare import Experiment
 from ssl_cli.setup.restore import START, OpenedCheckpoint, before_training
 
-MATRIX = 100  # classes up to which result.json has the confusion matrix; predictions.npz holds what makes any
+MATRIX = 100  # most classes with a confusion matrix in result.json; predictions.npz has the data for any
 
 
 class Trained(Protocol):
@@ -35,19 +35,19 @@ class Trained(Protocol):
 
     config: DictConfig  # of the run; builds the baseline with random weights
     method: Method
-    info: DataInfo  # the facts that the model was built with; its normalisation is used for any inputs
-    data: Data  # what is probed
-    node: DictConfig  # the data set's settings, of which ``labels`` and ``label_seed`` name the ``labelled``
+    info: DataInfo  # the facts that the model was built with; its normalisation holds for all inputs
+    data: Data  # the data to probe
+    node: DictConfig  # the data set's settings; its ``labels`` and ``label_seed`` give ``labelled``
     labelled: Tensor  # [n] positions of the train inputs whose label may be used
     device: torch.device  # where the backbones run
 
 
 def measure(e: Experiment, log: Callable[[str], None], run: Path | None = None) -> Measurement:
-    """Score a trained experiment on its test split; no labels, no rows.
+    """Score a trained experiment on its test split; without labels there are no rows.
 
     Args:
         e: the experiment, trained.
-        log: gets a line for each thing worth knowing.
+        log: gets a line for each notice.
         run: its directory, which may hold the network as it was before training.
     """
     start = run and before_training(run, e.device, e.config.trusted_modules, log)
@@ -65,18 +65,18 @@ def measure_with_baselines(
     cache: FeatureCache | None = None,
     start: Backbone | None = None,
 ) -> Measurement:
-    """Run the probes on raw features, on the backbone as the seed made it, as training was given it, and as it is.
+    """Run the probes on raw features and on the backbone: as the seed made it, before training, and as it is.
 
     Args:
         t: the trained model and the inputs.
         probes: name -> probe.
-        log: gets a line for each thing worth knowing.
+        log: gets a line for each notice.
         layer: of the backbones, see `Layer`; None: their end.
-        cache: where features are kept, and taken from.
-        start: the backbone before training, on ``device``; None: it was random, or nothing of it was trained.
+        cache: keeps features for the next probe.
+        start: the backbone before training, on ``device``; None: it was random, or training did not change it.
 
     Returns:
-        Rows as `Probe.run` documents them; none where there is nothing to measure with.
+        Rows as `Probe.run` documents them; none if there is nothing to measure with.
 
     Raises:
         RunError: a backbone's weights or buffers changed while it was probed.
@@ -105,7 +105,7 @@ def measure_with_baselines(
 
 
 def own_classifier(e: Experiment) -> Result | None:
-    """Score the classifier that the method itself has learned, on the test split; None where it has none."""
+    """Score the method's own classifier on the test split; None if it has none."""
     test = e.data.splits["test"]
     test = test[e.data.labels[test] >= 0]
     features = extract(e.method.measured, e.data.inputs, test, e.info, e.device)
@@ -119,7 +119,7 @@ def own_classifier(e: Experiment) -> Result | None:
     settings = {"train_images": len(e.labelled)}
     if budget != "all":
         settings |= {"label_seeds": [e.config.dataset.label_seed], "label_fingerprint": draw_fingerprint(e.labelled)}
-    chosen = {}  # its protocol is that of any model of these human labels
+    chosen = {}  # it has the protocol of all models of these human labels
     if (more := e.propagated) is not None:
         chosen = {"propagated_labels": [len(more.positions)], "min_confidence": [more.min_confidence]}
     return Result("classifier", budget, metrics, settings, chosen=chosen, predicted=predicted)
@@ -138,12 +138,12 @@ def probe_trained(
     Args:
         trained: the model and the images.
         probe: the downstream task.
-        log: gets a line for each thing worth knowing.
+        log: gets a line for each notice.
         layer: see `measure_with_baselines`.
-        keep: keep the features in the run that the checkpoint is of, for the next probe.
+        keep: keep the features in the checkpoint's run, for the next probe.
 
     Returns:
-        What was measured, and the content of ``result.json``.
+        The measurement, and the content of ``result.json``.
     """
     t = trained
     if probe.needs in ("labels", "mixed") and len(t.labelled) == 0:
@@ -175,11 +175,11 @@ def probe_trained(
 
 
 def details(measurement: Measurement, classes: Sequence[str]) -> dict[str, Any]:
-    """Return for each row its accuracy per class and its confusion matrix; of many classes no matrix.
+    """Return for each row its accuracy per class and its confusion matrix; with many classes no matrix.
 
     Returns:
         ``{"classes": names, "MODEL/PROBE/LABELS": {"class_accuracy": [C], "confusion": [C][C]}}``, both the mean over
-        draws; row = true class; None where a class has no test image.
+        draws; row = true class; None if a class has no test image.
     """
     found: dict[str, Any] = {"classes": list(classes)}
     truth = torch.as_tensor(measurement.arrays.get("labels", []), dtype=torch.int64)

@@ -1,4 +1,4 @@
-"""What a measurement leaves: rows of results, what was predicted of each test image, and what was fitted for it."""
+"""The results of a measurement: rows, the predictions for each test image, and the fitted heads."""
 
 import io
 from dataclasses import dataclass, field
@@ -16,21 +16,21 @@ from ssl_cli.probes.scores.protocol import BASELINES, key, protocol
 from ssl_cli.setup.propagated import write_labels
 from ssl_cli.system import atomic
 
-DIGITS = 1e-6  # of the range of values, that storing them may cost
+DIGITS = 1e-6  # largest error of a stored value, as a share of their range
 
 
 @dataclass
 class Measurement:
-    """Rows of results, and what was predicted of each test image."""
+    """Rows of results, and the predictions for each test image."""
 
     splits: str  # fingerprint of the splits: part of every protocol
     test: Tensor  # [n] positions of the test images that have a label or target
-    copied: Tensor  # [m] positions of the test images that are in train, too
+    copied: Tensor  # [m] positions of the test images that are also in train
     rows: list[dict] = field(default_factory=list)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)  # the content of ``predictions.npz``
-    heads: dict[str, LinearHead | RidgeHead] = field(default_factory=dict)  # by the names of ``arrays``
+    heads: dict[str, LinearHead | RidgeHead] = field(default_factory=dict)  # the names are those of ``arrays``
     images_per_second: float | None = None  # of the trained model's features; None: all came from the cache
-    spread: dict[str, Spread] = field(default_factory=dict)  # by label budget: labels that the model gives train images
+    spread: dict[str, Spread] = field(default_factory=dict)  # label budget -> labels that the model gives train images
 
     def add(
         self,
@@ -40,14 +40,14 @@ class Measurement:
         at: Tensor | None = None,
         again: Result | None = None,
     ) -> None:
-        """Add a row and its predictions, of the test images at those positions (None: all of them).
+        """Add a row and its predictions for the test images at positions ``at``.
 
         Args:
             model: name.
             result: of a probe.
-            layer: that the features are of; None: the last.
-            at: positions of the test images that were predicted.
-            again: the result without images that are in train, where predicted classes do not tell it.
+            layer: the features are its output; None: the last.
+            at: positions of the predicted test images; None: all of them.
+            again: the result without images that are in train, if predicted classes do not give it.
         """
         result.settings = {"layer": "last" if layer is None else layer, **result.settings}
         row = {"model": model, **result.row}
@@ -68,7 +68,7 @@ class Measurement:
             self.arrays[key(row)] = smallest(predicted)
 
     def _without_copies(self, result: Result, at: Tensor, again: Result | None) -> dict | None:
-        """Return the headline on the test images that are not in train; None where none of them is."""
+        """Return the headline on the test images that are not in train; None if there are no copies."""
         copies = torch.isin(at, self.copied)
         if not copies.any():
             return None
@@ -83,11 +83,11 @@ class Measurement:
         return counts | {name: scores.get(name) for name in ("mean", "std", "ci")}
 
     def write_predictions(self, file: Path) -> None:
-        """Write ``positions`` [n], ``labels`` [n] and ``targets_NAME`` [n] of the test images, and what was predicted.
+        """Write ``positions`` [n], ``labels`` [n], ``targets_NAME`` [n] and predictions of the test images.
 
-        That is ``MODEL/PROBE/LABELS[/TARGET]`` [draws, n] per row: a class (-1 for an image that was not asked about)
-        or a value (NaN likewise). Plain arrays: ``numpy.load(file, allow_pickle=False)``. Nothing is written where
-        nothing was predicted.
+        The predictions are one array ``MODEL/PROBE/LABELS[/TARGET]`` [draws, n] per row: a class (-1 for an image that
+        was not predicted) or a value (NaN likewise). They are plain arrays: ``numpy.load(file, allow_pickle=False)``.
+        Without predictions there is no file.
         """
         if any("/" in name for name in self.arrays):
             buffer = io.BytesIO()
@@ -95,9 +95,9 @@ class Measurement:
             atomic.replace(file, buffer.getvalue())
 
     def write_pseudo_labels(self, file: Path) -> None:
-        """Write the labels that the model gives the train images, see `write_labels`; nothing if it gives none."""
+        """Write the labels that the model gives the train images, if it gives any; see `write_labels`."""
         found, budgets = None, {}
-        with measuring("labels of train images"):
+        with measuring("labels of the train split"):
             for budget, spread in tracked(self.spread.items()):
                 found, labels, confidence = spread.to_all()
                 budgets[budget] = {"labelled": spread.labelled, "confidence": confidence}
@@ -107,14 +107,14 @@ class Measurement:
 
 
 def are_classes(result: Result) -> bool:
-    """Return whether the predictions of a result tell its headline for any part of the test images."""
+    """Return whether the predictions of a result give its headline for any subset of the test images."""
     return result.predicted is not None and next(iter(result.metrics)) in ("accuracy", "balanced_accuracy")
 
 
 def smallest(values: Tensor) -> np.ndarray:
-    """Return predictions as numpy's smallest fitting type: int16 or int32; float32, or float64 where digits count.
+    """Return predictions in the smallest numpy type that fits: int16 or int32; float32 or float64.
 
-    They do where values are large beside their differences, as seconds since 1970 are.
+    Values need float64 if they are large beside their differences, as seconds since 1970 are.
     """
     array = values.cpu().numpy()
     if array.dtype.kind == "f":

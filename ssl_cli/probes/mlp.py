@@ -1,4 +1,4 @@
-"""A classifier with one hidden layer on frozen features: it may find more in them than a linear one."""
+"""A classifier with one hidden layer on frozen features: it may find more in them than a linear classifier."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ class MLP(Probe):
         labels: budgets: ``all``, ``10/class``, ``10%``.
         draws: random draws of each budget other than ``all``, with seeds 0, 1, ...
         hidden: width of the hidden layer.
-        epochs: passes over the labelled images; few labels are passed over as often as it takes for 200 steps.
+        epochs: passes over the labelled images; with few labels as many as make 200 steps.
         batch_size: images a step.
         lrs: learning rates trained side by side.
         weight_decay: lambda of lambda / 2 |W|^2.
@@ -45,7 +45,7 @@ class MLP(Probe):
         """Score the test split at each budget; see `Probe.run`."""
         self.notices = []
         if len(self.lrs) > 1 and not len(features.val.labels):
-            self.notices = ["mlp probe: left out, for its learning rate is chosen on val, which has no label"]
+            self.notices = ["mlp probe: left out, because its learning rate is chosen on val, which has no label"]
             return []
         return [self._fitted(features, *drawn) for drawn in self.draws(features, self.labels, self.count)]
 

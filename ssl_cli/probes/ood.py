@@ -31,7 +31,7 @@ def kth_distance(bank: Tensor, queries: Tensor, k: int) -> Tensor:
 
 
 def strangeness(bank: Tensor, ours: Tensor, strange: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return `kth_distance` of ours [n, d] and of strangers [m, d]; images that are alike get the same."""
+    """Return `kth_distance` of ours [n, d] and of strangers [m, d]; equal images get the same."""
     both = settled(F.normalize(torch.cat([ours, strange]), dim=1))
     rows, place = distinct(both)
     if place is None:
@@ -43,7 +43,8 @@ def strangeness(bank: Tensor, ours: Tensor, strange: Tensor, k: int) -> tuple[Te
 def missed_strangers(ours: Tensor, strange: Tensor, share: float = 0.95) -> float:
     """Return the share of strangers [m] that score no higher than that share of ours [n].
 
-    Where several of ours tie at the limit, so many of the tie count as ours that the share is kept, of strangers too.
+    If several of ours tie at the limit, only a part of the tie counts, so that the share holds; the same part of the
+    strangers in the tie counts.
     """
     limit = ours.quantile(share)
     tied = int((ours == limit).sum())
@@ -66,13 +67,13 @@ def auroc(inside: Tensor, outside: Tensor, weights_in: Tensor, weights_out: Tens
 
 
 class OOD(Probe):
-    """AUROC of telling test images from those of a second data set by feature distance; no label is looked at.
+    """AUROC of telling test images from images of a second data set by feature distance; it uses no labels.
 
     Args:
-        against: settings of the second data set (``dataset@probe.against=NAME``); its test split is taken, or all
-            images where it has none.
-        k: the k-th nearest training image counts; shrunk to the number of training images.
-        images: at most so many of each data set, evenly spaced.
+        against: settings of the second data set (``dataset@probe.against=NAME``); its test split, or all images if it
+            has none.
+        k: the k-th nearest training image counts; at most the number of training images.
+        images: most images of each data set, evenly spaced.
     """
 
     name = "ood"
@@ -118,5 +119,5 @@ class OOD(Probe):
         return [Result(self.name, "none", metrics, settings, target=other.name)]
 
     def _load(self, source: FrozenModel) -> Data:
-        """Return the second data set, stored and seen as the first is."""
+        """Return the second data set, stored and shown to the network like the first."""
         return load_fitting(self.against, source.info)[0]

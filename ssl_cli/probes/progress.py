@@ -1,4 +1,4 @@
-"""How far a measurement is: loops that are tracked add up to one line, however they are nested."""
+"""Progress of a measurement: tracked loops, nested or not, add up to one line."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -8,12 +8,12 @@ from ssl_cli.system.terminal import Progress, clock
 
 T = TypeVar("T")
 STEPS = 1000  # of the bar
-_meters: list["_Meter"] = []  # that are open; the last is shown
+_meters: list["_Meter"] = []  # open ones; the last is shown
 
 
 @contextmanager
 def measuring(what: str) -> Iterator[None]:
-    """Show how far the tracked loops inside are, with the time left, if they take longer than a moment."""
+    """Show the progress of the tracked loops inside, with the time left, if they take longer than a moment."""
     with Progress(STEPS, every=10.0, after=1.0) as progress:
         _meters.append(_Meter(what, progress))
         try:
@@ -23,11 +23,11 @@ def measuring(what: str) -> Iterator[None]:
 
 
 def tracked(items: Iterable[T], total: int | None = None) -> Iterator[T]:
-    """Yield the items, each an equal part of the loop around this one, or of the whole.
+    """Yield the items; each counts as an equal part of the loop around this one, or of the whole.
 
     Args:
         items: of the loop.
-        total: how many there are at most; None: they have a length.
+        total: the most items there can be; None: they have a length.
     """
     if not _meters:
         yield from items
@@ -48,7 +48,7 @@ class _Meter:
     def __init__(self, what: str, progress: Progress):
         self.what, self.progress = what, progress
         self.loops: list[list[int]] = []  # done and total, the outermost first
-        self.furthest = 0  # a loop that ends early must not set it back
+        self.furthest = 0  # a loop that ends early must not move it back
 
     def show(self) -> None:
         share, part = 0.0, 1.0

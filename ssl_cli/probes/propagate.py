@@ -1,4 +1,4 @@
-"""Label spreading (Zhou et al. 2004): few labels reach all train images over the graph of their nearest neighbours."""
+"""Label spreading (Zhou et al. 2004): few labels reach all train images through the graph of nearest neighbours."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -16,29 +16,29 @@ from ssl_cli.probes.solvers.logistic import MANY
 from ssl_cli.probes.solvers.nodes import Nodes
 from ssl_cli.probes.solvers.spreading import spread
 
-COLUMNS = 8_000_000  # scores that are computed at a time: images times classes times draws
-WORK = 10_000_000  # images times classes that a graph may have, of many classes
-EXPONENTS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # that make probabilities of scores; val chooses
-FLOOR = 1e-4  # of the sum of an image's scores: what a class has at least, for its probability
+COLUMNS = 8_000_000  # scores computed at a time: images times classes times draws
+WORK = 10_000_000  # most images times classes of a graph with many classes
+EXPONENTS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # turn scores into probabilities; val chooses one
+FLOOR = 1e-4  # of the sum of an image's scores: the least that each class gets, for its probability
 
 
 class Propagate(Probe):
     """Classes by label spreading on the k nearest neighbour graph of the train images, labelled or not.
 
-    Labels spread over the graph of train images; an image of val or test gets the class that its neighbours there have,
-    and is no part of the graph. The settings are chosen on val for each draw of the labels: best accuracy, of equals
-    the first; where val has no label, the first of each list is used. Equal images are one node. Images that no label
-    reaches may be of any class. Confidences are scores to a power that val chooses, by cross-entropy.
+    Labels spread over the graph of train images. An image of val or test is no part of the graph: it gets its class
+    from its neighbours there. Val chooses the settings for each draw of the labels: best accuracy, the first of equal
+    ones; if val has no label, the first of each list is used. Equal images are one node. Images that no label reaches
+    may have any class. Confidences are scores to a power that val chooses, by cross-entropy.
 
     Args:
-        labels: budgets: ``all``, ``10/class``, ``10%``; ``all`` is left out where every train image has a label.
-        draws: random draws of each budget other than ``all``, with seeds 0, 1, ...; beyond 256 classes fewer, as of
+        labels: budgets: ``all``, ``10/class``, ``10%``; ``all`` is left out if every train image has a label.
+        draws: random draws of each budget other than ``all``, with seeds 0, 1, ...; beyond 256 classes fewer, as in
             `Linear`.
         neighbours: candidates for k; beyond 256 classes only the first.
         alphas: candidates for alpha in (0, 1), the share that an image takes from its neighbours.
         powers: candidates for p > 0: a neighbour of cosine s weighs s^p; beyond 256 classes only the first.
-        images: of the graph, at most: those that have a label in any draw, and others at random; beyond 256 classes
-            fewer, so that images times classes are 10 million.
+        images: most images of the graph: all with a label in any draw, and others at random; beyond 256 classes fewer:
+            images times classes are 10 million.
         chunk: bound on the similarities held at a time, in MiB.
 
     Raises:
@@ -65,7 +65,7 @@ class Propagate(Probe):
         self.neighbours, self.alphas, self.powers = list(neighbours), list(alphas), list(powers)
 
     def wanted(self, features: Features) -> Tensor:
-        """Return which train images [m] are in the graph: those of all draws, and others at random."""
+        """Return the train images [m] of the graph: those of all draws, and others at random."""
         positions, most = features.train.positions, self._most(features)
         if len(positions) <= most:
             return positions
@@ -85,7 +85,7 @@ class Propagate(Probe):
             self._say(f": a graph of {len(train.labels):,} of the {_train_size(features):,} train {features.noun}s")
         if features.classes > MANY:
             few = f"{self._draws(features)} draws and {self.neighbours[0]} neighbours"
-            self._say(f": {few}, for there are {features.classes} classes")
+            self._say(f": {few}, because there are {features.classes} classes")
         if not len(features.val.labels):
             self._say(": val has no label to choose settings on, so the first of each list are used")
         others = [features.val.features, features.test.features]
@@ -95,7 +95,7 @@ class Propagate(Probe):
             else:
                 results = [self._spread(features, nodes, *drawn) for drawn in self._drawn(features)]
         if not results and not self.notices:
-            self._say(f": left out, for every train {features.noun} has its label; write probe.labels=[10/class]")
+            self._say(f": left out, because every train {features.noun} has its label; write probe.labels=[10/class]")
         return results
 
     def _say(self, what: str) -> None:
@@ -108,17 +108,17 @@ class Propagate(Probe):
         return fewer_draws(self.count, features.classes, MANY)
 
     def _drawn(self, features: Features) -> Iterator[tuple[str, Tensor, dict]]:
-        """Yield what `Probe.draws` does, without draws of all train images, or of more than the graph may hold."""
+        """Yield from `Probe.draws`, without draws of all train images or of more than the graph may hold."""
         most = self._most(features)
         for budget, rows, how in self.draws(features, self.labels, self._draws(features)):
             if rows.shape[1] > most:
                 room = f"{most:,} {features.noun}s (probe.images)"
-                self._say(f" with {budget} labels: left out, for a graph has at most {room}")
+                self._say(f" with {budget} labels: left out, because a graph has at most {room}")
             elif rows.shape[1] < _train_size(features):
                 yield budget, rows, how
 
     def _settings(self, features: Features) -> list[tuple[int, float]]:
-        """Return the candidates for k and the power, the first ones first."""
+        """Return the candidates for k and the power, in their order."""
         pairs = list(itertools.product(self.neighbours, self.powers))
         return pairs[:1] if features.classes > MANY else pairs
 
@@ -129,7 +129,7 @@ class Propagate(Probe):
         pairs, alphas = self._settings(features), self.alphas
         if not chooses:
             pairs, alphas = pairs[:1], alphas[:1]
-        best = [_Best() for _ in rows]  # of each draw
+        best = [_Best() for _ in rows]  # one a draw
         for k, power in tracked(pairs):
             graph = nodes.graph(k, power)
             step = max(1, COLUMNS // seeds[:, 0].numel())
@@ -166,7 +166,7 @@ class Propagate(Probe):
 
 @dataclass
 class _Best:
-    """The settings of a draw that val likes best so far."""
+    """The best settings of a draw on val so far."""
 
     accuracy: float = -1.0
     settings: tuple[int, float, float] = (0, 0.0, 0.0)  # k, alpha, power
@@ -182,7 +182,7 @@ class _Best:
 def _to_all(
     features: Features, nodes: Nodes, best: Sequence[_Best], labelled: Tensor, labels: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return what `Spread.to_all` does: images outside the graph get what their neighbours in it have."""
+    """Return the function `Spread.to_all`: images outside the graph get their labels from neighbours in it."""
     positions = torch.cat([features.train.positions, features.rest])
     outside = None
     if len(features.rest):
@@ -195,7 +195,7 @@ def _to_all(
             graph = nodes.graph(k, power)
             scores = torch.cat([scores, nodes.reach(graph, choice.scores[:, None], outside, k, power)[:, 0]])
         guess = _guess(scores, choice.exponent).cpu()
-        place = torch.searchsorted(features.train.positions, labelled[draw])  # the graph has all that are labelled
+        place = torch.searchsorted(features.train.positions, labelled[draw])  # the graph has all labelled images
         guess.predicted[place], guess.confidence[place] = labels[draw].cpu(), 1.0
         found.append(guess.predicted)
         sure.append(guess.confidence)
@@ -208,7 +208,7 @@ def _train_size(features: Features) -> int:
 
 
 def _accuracies(scores: Tensor, truth: Tensor) -> list[float]:
-    """Return the expected accuracy [G] of scores [n, G, C]; 0 of no images."""
+    """Return the expected accuracy [G] of scores [n, G, C]; 0 without images."""
     if not len(truth):
         return [0.0] * scores.shape[1]
     guess = Guess.of(scores.transpose(0, 1).flatten(0, 1), tie_draws(scores[..., 0].numel(), scores.device))
@@ -216,14 +216,14 @@ def _accuracies(scores: Tensor, truth: Tensor) -> list[float]:
 
 
 def _guess(scores: Tensor, exponent: float) -> Guess:
-    """Return the classes of scores [n, C]; equal scores are looked for before their powers are rounded."""
+    """Return the classes of scores [n, C]; ties are found before powers of the scores are rounded."""
     guess = Guess.of(scores, tie_draws(len(scores), scores.device))
     guess.confidence = _probabilities(scores, exponent).amax(1)
     return guess
 
 
 def _probabilities(scores: Tensor, exponent: float) -> Tensor:
-    """Return probabilities [n, C] from scores [n, C] >= 0; equal ones where no label reaches."""
+    """Return probabilities [n, C] from scores [n, C] >= 0; equal ones if no label reaches an image."""
     total = scores.sum(1, keepdim=True)
     share = torch.where(total > 0, scores / total, 1 / scores.shape[1])
     return (exponent * (share + FLOOR / scores.shape[1]).log()).softmax(1)

@@ -1,4 +1,4 @@
-"""Numbers that frozen features tell: position, size, age. Ridge regression, beside predicting the mean."""
+"""Numbers from frozen features: position, size, age. Ridge regression, beside predicting the mean."""
 
 import hashlib
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ from ssl_cli.probes.solvers.ridge import fit_ridge
 class Regression(Probe):
     """Ridge regression of each target on standardised features, its penalty chosen on val by the squared error.
 
-    A target with a period (an angle, an hour) is predicted as a point on the circle, by two regressions of its cosine
-    and sine; errors are then the shorter way round, and R2 compares their squares with those about the circular mean.
+    A target with a period (an angle, an hour) is predicted as a point on the circle, by two regressions: of its cosine
+    and of its sine. Errors are then the shorter way round; R2 compares their squares with those from the circular mean.
 
     Args:
-        targets: names; None: all that the data has. ``label`` is the class where all class names are numbers.
+        targets: names; None: all that the data has. ``label`` is the class if all class names are numbers.
         periods: of circular targets, in their units: ``["hue:360"]``.
         labels: budgets: ``all``, or ``10%`` of the training images (targets have no classes to count by).
         draws: random draws of each budget other than ``all``, with seeds 0, 1, ...
@@ -46,7 +46,7 @@ class Regression(Probe):
     ):
         for budget in labels:
             if parse_budget(budget)[0] not in ("all", "fraction"):
-                raise UserError(f"probe.labels={budget}: a regression has no classes; write a share of the images, 10%")
+                raise UserError(f"probe.labels={budget}: a regression has no classes; write a share, 10%")
         names = targets if targets is None or isinstance(targets, (list, tuple)) else [targets]
         self.targets = None if names is None else [str(name) for name in names]
         self.periods = dict(_period(text) for text in periods)
@@ -69,14 +69,18 @@ class Regression(Probe):
             sizes = [len(split.features) for split in splits]
             if sizes[0] < 2 or not sizes[2] or (len(self.penalties) > 1 and not sizes[1]):
                 where = ", ".join(f"{n} in {s}" for n, s in zip(sizes, ("train", "val", "test"), strict=True))
-                self.notices.append(f"regression of {name}: left out, for too few images have it ({where})")
+                self.notices.append(
+                    f"regression of {name}: left out, because too few {features.noun}s have it ({where})"
+                )
                 continue
             truth = splits[2].targets[name]
             if (truth == truth[0]).all():  # R2 compares with the spread of the test images
-                self.notices.append(f"regression of {name}: left out, for it is {truth[0]:g} in every test image")
+                self.notices.append(
+                    f"regression of {name}: left out, because it is {truth[0]:g} in every test {features.noun}"
+                )
                 continue
             whole = Features(*splits, classes=1, budget=features.budget, label_seed=features.label_seed)
-            whole.train.labels = torch.zeros_like(whole.train.labels)  # one stratum
+            whole.train.labels = torch.zeros_like(whole.train.labels)  # one stratum for all
             for drawn in self.draws(whole, self.labels, self.count):
                 results.append(self._fitted(whole, features.test, name, *drawn))
         return results

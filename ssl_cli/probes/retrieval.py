@@ -1,4 +1,4 @@
-"""Does an image find the others of its class? Recall at k and mean average precision, nothing to train."""
+"""Does an image find the others of its class? Recall at k and mean average precision; nothing is trained."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ TIED = 2**20  # likewise of those queries that meet ties: 100 bytes each
 
 
 def ranked(features: Tensor, labels: Tensor, queries: Tensor, ks: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Rank all other images for each query by cosine; where some are equally near, average over all their orders.
+    """Rank all other images for each query by cosine; if some are equally near, average over all their orders.
 
     Args:
         features: [n, d].
@@ -26,9 +26,9 @@ def ranked(features: Tensor, labels: Tensor, queries: Tensor, ks: Sequence[int])
         ks: of the recall.
 
     Returns:
-        Average precision [q] (the mean, over the images of the query's class, of the precision up to each); and the
-        probability that one of its class is among the nearest k, [q, len(ks)] float64: 0 or 1 without ties (Recall@k
-        as in Oh Song et al. 2016, arXiv:1511.06452).
+        Average precision [q]: the mean of the precision at each image of the query's class. And recall [q, len(ks)]
+        float64: the probability that an image of its class is among the nearest k, 0 or 1 without ties (Recall@k as in
+        Oh Song et al. 2016, arXiv:1511.06452).
     """
     x, gallery = F.normalize(features, dim=1), Gallery(features)
     precision, found = [], []
@@ -59,8 +59,8 @@ def over_ties(right: Tensor, equal: Tensor, ks: Sequence[int]) -> tuple[Tensor, 
     presence of tied scores").
 
     Args:
-        right: [q, n] bool, of the query's class, in some order that the similarity allows.
-        equal: [q, n - 1] bool, as near as the one before.
+        right: [q, n] bool: the image is of the query's class; in any order that the similarity allows.
+        equal: [q, n - 1] bool: the image is as near as the one before it.
         ks: of the recall, each at most n.
     """
     tie = F.pad((~equal).cumsum(1), (1, 0))  # [q, n]: which tie of its row each belongs to
@@ -70,15 +70,15 @@ def over_ties(right: Tensor, equal: Tensor, ks: Sequence[int]) -> tuple[Tensor, 
         part.gather(1, tie).double() for part in (sizes, hits, sizes.cumsum(1) - sizes, hits.cumsum(1) - hits)
     )
     rank = torch.arange(1, right.shape[1] + 1, device=right.device)
-    # The image at a rank is of the class with probability hit / size, one before it in its tie then with (hit - 1) /
-    # (size - 1).
+    # The image at a rank is of the class with probability hit / size. Given that, one before it in its tie is with
+    # probability (hit - 1) / (size - 1).
     inside = (rank - start - 1) * (hit - 1) / (size - 1).clamp(min=1)
     precision = (hit / size * (met + 1 + inside) / rank).sum(1) / right.sum(1)
     recalled = []
     for k in ks:
         size_k, hit_k, start_k = size[:, k - 1], hit[:, k - 1], start[:, k - 1]
         missed = (met[:, k - 1] == 0).double()
-        for drawn in range(k):  # from the tie, until k are complete
+        for drawn in range(k):  # images from the tie, until there are k
             chance = (size_k - hit_k - drawn).clamp(min=0) / (size_k - drawn).clamp(min=1)
             missed = torch.where(start_k + drawn < k, missed * chance, missed)
         recalled.append(1 - missed)
@@ -86,11 +86,11 @@ def over_ties(right: Tensor, equal: Tensor, ks: Sequence[int]) -> tuple[Tensor, 
 
 
 class Retrieval(Probe):
-    """Each test image is a query, all other test images are what it ranks.
+    """Each test image is a query and ranks all other test images.
 
     Args:
         ks: of recall at k.
-        queries: at most so many, evenly spaced.
+        queries: most queries, evenly spaced.
 
     Raises:
         UserError: a k is not a positive whole number.
@@ -106,15 +106,17 @@ class Retrieval(Probe):
         """Rank the test split; see `Probe.run`. The headline is ``map``, the mean average precision."""
         test, self.notices = features.test, []
         if features.classes < 2:
-            self.notices = ["retrieval probe: left out, for there are no classes"]
+            self.notices = ["retrieval probe: left out, because there are no classes"]
             return []
         alone = torch.bincount(test.labels, minlength=features.classes)[test.labels] < 2
         queries = torch.nonzero(~alone).flatten()
         if not len(queries):
-            self.notices = ["retrieval probe: left out, for no class has two test images"]
+            self.notices = [f"retrieval probe: left out, because no class has two test {features.noun}s"]
             return []
         if alone.any():
-            self.notices = [f"retrieval probe: {int(alone.sum())} test images alone in their class are no queries"]
+            self.notices = [
+                f"retrieval probe: {int(alone.sum())} test {features.noun}s alone in their class are no queries"
+            ]
         queries = queries[:: -(-len(queries) // self.queries)]
         precision, found = ranked(test.features, test.labels, queries, self.ks)
         values = torch.cat([precision.double()[:, None], found.double()], 1).cpu()  # [q, 1 + len(ks)]

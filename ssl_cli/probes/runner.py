@@ -18,7 +18,7 @@ from ssl_cli.probes.measurement import Measurement, are_classes, smallest
 from ssl_cli.probes.progress import measuring
 from ssl_cli.probes.scores.metrics import imbalanced
 
-LARGE = 5000  # labelled images from which any probe takes long enough to say what it is at
+LARGE = 5000  # labelled images from which each probe takes so long that the log names it
 
 
 def run_probes(
@@ -40,14 +40,14 @@ def run_probes(
         data: the images, their labels and splits.
         labelled: positions of the training images whose label may be used.
         probes: name to probe.
-        log: is given one line for whatever had to be left out.
+        log: gets one line for each thing that is left out.
         device: where the probes compute.
-        budget: that ``labelled`` is: rows with all of them are named by it.
-        label_seed: that drew them.
-        layer: that the features are of; None: the last.
+        budget: the label budget of ``labelled``; it names the rows with all of these labels.
+        label_seed: the seed that drew them.
+        layer: the features are its output; None: the last.
 
     Returns:
-        The rows that `Probe.run` documents; none of a probe for which train or test has no image.
+        The rows that `Probe.run` documents; none of a probe without images in train or test.
     """
     targets = known_targets(data)
     known = data.labels >= 0
@@ -96,7 +96,7 @@ def run_probes(
 def _again(
     probe: Probe, features: Features, results: list[Result], measurement: Measurement
 ) -> dict[tuple[str, str | None], Result]:
-    """Return by budget and target the results without test images that are in train, where predictions do not tell."""
+    """Return by budget and target the results without test images in train, if predictions do not give them."""
     test = features.test
     new = ~torch.isin(test.positions, measurement.copied)
     if new.all() or not new.any() or all(map(are_classes, results)):
@@ -114,7 +114,7 @@ class _Mixture:
     """The train images of a probe that needs labelled and other ones."""
 
     labelled: Split  # those whose label may be used; without features
-    labels: Tensor  # [N] of all images of the data set: -1 where it may not be used
+    labels: Tensor  # [N] of all images of the data set; -1: the probe may not use it
     wanted: Tensor  # [m] positions of those that the probe wants
     rest: Tensor  # [r] of the others
 
@@ -168,7 +168,7 @@ def _imbalance(truth: Tensor, noun: str) -> str:
 
 
 def known_targets(data: Data) -> dict[str, Tensor]:
-    """Return the numeric targets [N] of a data set: its factors, and ``label`` where all class names are numbers."""
+    """Return the numeric targets [N] of a data set: its factors, and ``label`` if all class names are numbers."""
     with contextlib.suppress(ValueError):
         values = torch.tensor([float(name) for name in data.classes] + [float("nan")], dtype=torch.float64)
         if data.classes and values[:-1].isfinite().all() and not any("_" in name for name in data.classes):
@@ -177,7 +177,7 @@ def known_targets(data: Data) -> dict[str, Tensor]:
 
 
 def _positions(needs: str, data: Data, labelled: Tensor, known: Tensor, budget: str) -> dict[str, Tensor]:
-    """Return the images of each split that a probe with such needs may use."""
+    """Return the images of each split that a probe with these needs may use."""
     has_label, train = data.labels >= 0, data.splits["train"]
     usable = known if needs == "targets" else has_label
     if needs == "images" and not has_label[data.splits["test"]].any():

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ def of_run(path: Path) -> list[Table]:
     counted = [(file, found) for file in files if (found := _Counts(file)).images]
     if not counted:
         return []
-    head = ["", "images", "with a class", "expected right, %", f"unlike > {UNLIKE}, %", "right, %"]
+    head = ["", "inputs", "with a class", "expected right, %", f"unlike > {UNLIKE}, %", "right, %"]
     table = Table(
         "Each file in predicted/.", head, [(plain(file.name, 60), found.cells(file)) for file, found in counted]
     )
@@ -35,7 +36,7 @@ def of_run(path: Path) -> list[Table]:
     ]
     more = len(latest.classes) - len(rows)
     caption = f"The classes in {plain(file.name, 60)}{f'; {more:,} more are not shown' if more else ''}."
-    return [table, Table(caption, ["", "images", "mean probability, %"], rows)]
+    return [table, Table(caption, ["", "inputs", "mean probability, %"], rows)]
 
 
 class _Counts:
@@ -70,6 +71,7 @@ class _Counts:
 
 
 def _rows(file: Path) -> Iterator[Mapping[str, Any]]:
+    csv.field_size_limit(sys.maxsize)  # a text calls itself, however long
     try:
         with file.open(encoding="utf-8", newline="") as stream:
             rows = csv.DictReader(stream) if file.suffix == ".csv" else map(json.loads, stream)

@@ -139,7 +139,7 @@ class Results:
 def _results(run: RunFiles) -> Results:
     rows, notes = run.results, []
     if not rows:
-        unlabelled = "there are no labelled test {noun_of(run)}s"
+        unlabelled = f"there are no labelled test {noun_of(run)}s"
         why = {"finished": unlabelled, "collapsed": unlabelled, "failed": "the run has failed"}
         notes = [f"No results: {why.get(run.state, 'test is scored once, at the end')}."]
     elif not any(row.get("ci") for row in rows):

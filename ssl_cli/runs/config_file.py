@@ -29,7 +29,7 @@ def read_config(file: Path) -> DictConfig:
         if "${" in text:
             raise UserError(f"{file} holds an interpolation (${{...}}), which ssl never writes: it is refused")
         depth = 0
-        for event in yaml.parse(text, yaml.SafeLoader):
+        for event in yaml.parse(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
             if isinstance(event, yaml.AliasEvent):
                 raise UserError(f"{file} has YAML aliases (*name), which ssl never writes: it is refused")
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)

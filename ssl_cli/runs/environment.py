@@ -32,7 +32,7 @@ def environment() -> dict[str, Any]:
 
 def _git_state() -> dict[str, Any] | None:
     """Commit of the code that runs, and whether it was changed since; None outside a checkout."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     if not (package.parent / ".git").exists():
         return None
     try:

@@ -84,10 +84,11 @@ def own_images(node: dict[str, Any], info: DataInfo, run: Path) -> tuple[Data, s
         return data, ""
     if kept is None or root is None or not data.files or data.classes != info.classes:
         other = command("ssl", "probe", ckpt=run, **dataset_settings(node, info.name))
+        place = "file=FILE" if node.get("file") else "root=DIR"
         raise UserError(
             f"the {data.noun}s of {data.name} are not those that the run was trained on (their names, labels or "
             "number), so its test split could hold some that it has seen; bring them back, and name their place with "
-            f"dataset.root=DIR, or measure these as other {data.noun}s: {other}"
+            f"dataset.{place}, or measure these as other {data.noun}s: {other}"
         )
     check_same_files(data, root, kept, test_root)
     row = {_below(root, test_root, file): i for i, file in enumerate(data.files)}
@@ -159,7 +160,7 @@ def stored_node(node: dict[str, Any], run: Path, root: str | None, **others: str
         node: as stored.
         run: its directory.
         root: as typed; None: where they were.
-        others: ``test_root`` and ``labels_file``, likewise.
+        others: ``test_root``, ``labels_file`` and ``file``, likewise.
 
     Raises:
         UserError: the data set has no such place.
@@ -168,8 +169,11 @@ def stored_node(node: dict[str, Any], run: Path, root: str | None, **others: str
     for key, path in {"root": root, **others}.items():
         if path is None:
             continue
-        if key not in node or (key != "root" and node[key] is None):
-            what = "images are in no folder" if key == "root" else f"data set has no {key}"
+        in_one_file = key == "root" and node.get("file") is not None
+        if key not in node or (key != "root" and node[key] is None) or in_one_file:
+            what = "data are in no folder" if key == "root" else f"data set has no {key}"
+            if in_one_file:
+                raise UserError(f"the run's data are in one file; write dataset.file=FILE for dataset.root={path}")
             raise UserError(f"the run's {what}; leave dataset.{key} away, or write dataset=NAME beside it")
         found[key] = str(Path(path).expanduser().absolute())
     return found if root is None else moved_along(found, str(node["root"]))

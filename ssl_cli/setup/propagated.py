@@ -82,8 +82,8 @@ def propagated(node: DictConfig, data: Data, labelled: Tensor, kept: Any = None)
     result = read_json(there.file.with_name("result.json")) or {}
     if result.get("splits") != split_fingerprint(data):
         raise UserError(
-            f"{KEY}={node.pseudo_labels} has labels of {result.get('dataset')} with other images, human labels or "
-            f"splits than this {data.name}; leave it away, or name a run on these images"
+            f"{KEY}={node.pseudo_labels} has labels of {result.get('dataset')} with other {data.noun}s, human labels "
+            f"or splits than this {data.name}; leave it away, or name a run on these {data.noun}s"
         )
     try:
         with np.load(there.file, allow_pickle=False) as stored:
@@ -99,15 +99,17 @@ def propagated(node: DictConfig, data: Data, labelled: Tensor, kept: Any = None)
         ) from error
     if not torch.equal(known, labelled):
         raise UserError(
-            f"{KEY}={node.pseudo_labels} has labels spread from other labelled images than those of this run's "
-            f"dataset.labels={node.labels}; leave it away, or name a run on these images"
+            f"{KEY}={node.pseudo_labels} has labels spread from other labelled {data.noun}s than those of this run's "
+            f"dataset.labels={node.labels}; leave it away, or name a run on these {data.noun}s"
         )
     if not fits:
         raise _unfit(str(there.file))
     sure = (confidence >= least) & ~torch.isin(positions, labelled)
     if not sure.any():
         others = confidence[~torch.isin(positions, labelled)]
-        highest = f"the highest confidence is {others.max():.3f}" if len(others) else "every train image has its label"
+        highest = (
+            f"the highest confidence is {others.max():.3f}" if len(others) else f"every train {data.noun} has its label"
+        )
         raise UserError(f"no propagated label has dataset.min_confidence={least:g}: {highest}")
     found = {"file": str(there.file), "min_confidence": least, "positions": positions[sure], "labels": given[sure]}
     return _checked(found, data, labelled)
@@ -131,4 +133,4 @@ def _checked(found: Mapping[str, Any], data: Data, labelled: Tensor) -> Propagat
 
 
 def _unfit(file: str) -> UserError:
-    return UserError(f"the propagated labels of {file} do not fit the train images; make them anew")
+    return UserError(f"the propagated labels of {file} do not fit the train split; make them anew")

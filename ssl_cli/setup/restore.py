@@ -168,7 +168,7 @@ def with_images(
     run_config, info, method = rebuilt.config, rebuilt.info, rebuilt.method
     run, stored = file.parent.parent, OmegaConf.to_container(run_config.dataset, resolve=True)
     other = config.dataset is not None
-    places = {key: config.get(key) for key in ("root", "test_root", "labels_file")}
+    places = {key: config.get(key) for key in ("root", "test_root", "labels_file", "file")}
     node = config.dataset if other else OmegaConf.create(stored_node(stored, run, **places))
     if other:
         if node.get("pseudo_labels") is not None:

@@ -275,7 +275,7 @@ def conclude(t: Training) -> None:
 
 
 def show(t: Training) -> None:
-    """Show epoch, loss, learning rate, images per second, time left and the latest kNN accuracy on val."""
+    """Show epoch, loss, learning rate, inputs per second, time left and the latest kNN accuracy on val."""
     e, state, since = t.e, t.state, t.since
     unit = {"image": "img"}.get(e.data.noun, f"{e.data.noun}s")
     line = (

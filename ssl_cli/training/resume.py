@@ -132,7 +132,7 @@ def tell_of_ranks(run_dir: RunDir, ranks: int) -> None:
     if (before := run_dir.env.get("ranks", 1)) == ranks:
         return
     line = (
-        f"{ranks} ranks go on where {before} were: the same images in the same batches, but changed by other random "
+        f"{ranks} ranks go on where {before} were: the same batches, but changed by other random "
         "draws, and sums are rounded in another order, so the weights will not be those of an unbroken run"
     )
     run_dir.log(line)

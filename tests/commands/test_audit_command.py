@@ -185,3 +185,10 @@ def test_images_without_a_class_are_looked_at_in_val_and_test_too(tmp_path):
     assert main(["audit", "dataset=folder", f"dataset.root={tmp_path / 'images'}", f"hydra.run.dir={out}"]) == 0
     (found,) = [row for row in rows(out / "audit.csv") if row["finding"] == "exact copies"]
     assert found["files"] == "train/2.png | test/again.bmp" and found["leak"] == "yes" and found["labels"] == ""
+
+
+@pytest.mark.parametrize(("name", "kind"), [("docstrings", "text"), ("moving_shapes", "clip")])
+def test_texts_and_clips_are_refused_before_they_are_read(ssl, name, kind):
+    outcome = ssl("audit", f"dataset={name}", process="light")
+    assert outcome.status == 2 and f"ssl audit is for images, and this data set has {kind}s" in outcome.err
+    assert "torch" not in outcome.modules

@@ -215,7 +215,7 @@ def test_unlabelled_images_are_learned_from_and_nothing_that_needs_labels_runs(s
     flat.mkdir()
     for file in image_folder.rglob("*.*"):
         file.rename(flat / f"{file.parent.name}-{file.name}")
-    quick = ["trainer.batch_size=16", "trainer.epochs=2"]
+    quick = ["trainer.batch_size=16", "trainer.epochs=2", "backbone.widths=[8,16]"]
     outcome = ssl("train", "dataset=folder", f"dataset.root={flat}", *quick, "hydra.run.dir=run")
     assert outcome.status == 0, outcome.err
     assert "no labels" in outcome.out and summary(ssl.cwd / "run")["results"] == []
@@ -229,7 +229,8 @@ def test_unlabelled_images_are_learned_from_and_nothing_that_needs_labels_runs(s
 def test_own_images_in_class_folders(ssl, image_folder, summary):
     outcome = ssl(
         *("train", "dataset=folder", f"dataset.root={image_folder}", "trainer.batch_size=16", "trainer.epochs=2"),
-        *("hydra.run.dir=run", "dataset.test_fraction=0.4"),
+        *("hydra.run.dir=run", "dataset.test_fraction=0.4", "backbone.widths=[8,16]"),
+        *("probes.linear.labels=[all]", "probes.propagate=null"),
     )
     assert outcome.status == 0, outcome.err
     rows = summary(ssl.cwd / "run")["results"]

@@ -12,6 +12,7 @@ import pytest
 from command_line import CommandLine
 
 from ssl_cli.cli import main
+from ssl_cli.report.figures import embedding
 
 QUICK = ["backbone.widths=[4,8]", "trainer.threads=1", "probes.linear.penalties=[0.01]", "probes.propagate=null"]
 TRAIN = ["train", "method=frozen", "dataset=folder", "dataset.root=images", *QUICK, "hydra.run.dir=run"]
@@ -97,7 +98,8 @@ def test_tasks_for_label_studio_show_files_and_come_with_their_interface(here, c
     assert '<Choice value="ant"/>' in interface and '<Choice value="bee #1"/>' in interface
 
 
-def test_the_report_shows_what_was_picked_and_nothing_is_overwritten(here, capsys):
+def test_the_report_shows_what_was_picked_and_nothing_is_overwritten(here, monkeypatch, capsys):
+    monkeypatch.setattr(embedding, "tsne", lambda features: embedding.pca(features)[0])  # which takes seconds
     assert main(["pick", "ckpt=run", "n=3"]) == 0
     assert main(["pick", "ckpt=run", "n=3"]) == 0
     assert sorted(file.name for file in Path("run/picked").glob("*.csv")) == ["typical-3-2.csv", "typical-3.csv"]

@@ -73,3 +73,8 @@ def test_a_survey_has_size_speed_and_licence(tmp_path):
     assert "name=resnet18" in text and "23500000,100.0,apache-2.0" in to_csv(c)
     put(tmp_path / "t", config={**CONFIG})
     assert "licence" not in to_markdown(compare([tmp_path / "t"]))
+
+
+def test_what_was_seen_has_the_name_of_the_data(tmp_path):
+    put(tmp_path / "t", config={"dataset": {**CONFIG["dataset"], "_kind_": "text"}})
+    assert "texts seen" in to_markdown(compare([tmp_path / "t"]))

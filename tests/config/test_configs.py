@@ -22,6 +22,7 @@ FILES = sorted(f for f in CONF.glob("*/*.yaml") if not f.stem.startswith("_"))
 OPTIONS = [(f.parent.name, f.stem) for f in FILES]  # an option's tests follow each other, and share its config
 MUST_BE_SET = {
     "folder": ["dataset.root=somewhere"],
+    "clips": ["dataset.root=somewhere"],
     "timm": ["backbone.name=test_resnet"],
     "sentence_encoder": ["backbone.weights=somewhere"],
     "adapt_small": ["dataset.root=somewhere", "backbone.name=test_resnet"],
@@ -83,7 +84,7 @@ def test_builds_without_data(group):
             if file.stem == "sentence_encoder":  # which is nothing without a file
                 continue
             told = {"vocab_size": 9, "max_tokens": 8} if file.stem == "text_small" else {"in_channels": 3}
-            told |= {"image_size": 64} if file.stem == "timm" else {}
+            told |= {"timm": {"image_size": 64}, "frames": {"image_size": 64, "frames": 4}}.get(file.stem, {})
             run_time = {"backbone": told, "schedule": {"total_steps": 10, "steps_per_epoch": 5}}
             assert instantiate(node, **run_time.get(group, {})) is not None
 

@@ -197,7 +197,7 @@ def test_what_cannot_be_read_is_counted_by_its_reason(listed):
     found = listed(*CLASSES, "cat/a.CR2", "dog/b.nef", "dog/c.mp4", "dog/d.txt", "dog/README", "cat/e.svg")
     assert counts(found) == {"train/cat": 1, "train/dog": 2}
     assert "left out, raw images of a camera: convert them to TIFF or PNG: .cr2, .nef" in found.note
-    assert "left out, videos: save frames as images: .mp4" in found.note
+    assert "left out, videos: write dataset=clips: .mp4" in found.note
     assert "2 other files ignored (.txt 1, without ending 1)" in found.note
 
 

@@ -71,7 +71,10 @@ def test_its_run_is_probed_predicted_picked_and_reported(run, ssl):
     assert refused.status == 2 and TRUSTED in refused.err
     assert "raw inputs" in done("probe", ckpt, "probe=knn", TRUSTED, "hydra.run.dir=probed")
     tuned = ssl("probe", ckpt, "probe=finetune", TRUSTED, PYTHONPATH=str(run))
-    assert tuned.status == 2 and "augment@probe.augment=none is for images; this run was trained on sig" in tuned.err
+    assert (
+        tuned.status == 2
+        and "augment@probe.augment=none is for images and clips; this run was trained on sig" in tuned.err
+    )
     assert "signals" in done("predict", ckpt, TRUSTED, "split=test", "out=answers.csv")
     folder = ssl("predict", ckpt, TRUSTED, "dataset=folder", "dataset.root=.", "out=x.csv", PYTHONPATH=str(run))
     assert folder.status == 2 and "was trained on signals (waves), and this data set has images" in folder.err
@@ -131,11 +134,17 @@ def test_a_data_set_brings_its_network_and_recipe_and_what_is_typed_wins(own):
             ["backbone=resnet18"],
             "backbone=resnet18 is for images; dataset=waves has signals; backbones for signals: dense",
         ),
-        (["augment=byol"], "augment=byol is for images; dataset=waves has signals; recipes for signals: noise"),
-        (["augment@pretext.augment2=byol"], "augment@pretext.augment2=byol is for images; dataset=waves has signals"),
+        (
+            ["augment=byol"],
+            "augment=byol is for images and clips; dataset=waves has signals; recipes for signals: noise",
+        ),
+        (
+            ["augment@pretext.augment2=byol"],
+            "augment@pretext.augment2=byol is for images and clips; dataset=waves has signals",
+        ),
         (
             ["+probe@probes.tuned=finetune"],
-            "augment@probes.tuned.augment=none is for images; dataset=waves has signals",
+            "augment@probes.tuned.augment=none is for images and clips; dataset=waves has signals",
         ),
     ],
 )

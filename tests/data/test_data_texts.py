@@ -236,4 +236,7 @@ def test_the_copies_in_bbc_news_are_found():
     data = read_texts(root=str(root))
     data = replace(data, splits=splits.complete(data.labels, data.splits, 0.1, 0.2, node.split_seed))
     assert len(data.texts) == 2225 and len(data.classes) == 5 and len(data.splits["test"]) == 445
-    assert copies.described(data).startswith("25 of 445 test texts are in train, word for word")
+    assert len(data.texts) - len(set(data.texts)) == 98
+    known = {data.texts[i] for i in data.splits["train"].tolist()}
+    count = sum(data.texts[i] in known for i in data.splits["test"].tolist())
+    assert count > 20 and copies.described(data).startswith(f"{count} of 445 test texts are in train, word for word")

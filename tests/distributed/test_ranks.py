@@ -1,4 +1,4 @@
-"""Ranks learn what one does: for every method in conf/method the gradients of two gloo processes (of a few: four), mean
+"""Ranks learn what one does: for every method in conf/method the gradients of two gloo processes (slow: four), mean
 over ranks, equal those of one process on the same global batch, to 1e-7 of the largest entry in float64.
 
 BatchNorm is defined per rank unless it is synchronised, so both sides use the synchronised one. Two rounds are run, so
@@ -177,6 +177,7 @@ def test_two_ranks_give_the_gradients_and_state_of_one(two_ranks, name):
     assert_as_one(name, two_ranks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FEW)
 def test_four_ranks_give_the_gradients_and_state_of_one(four_ranks, name):
     assert_as_one(name, four_ranks)
@@ -194,17 +195,17 @@ def assert_as_one(name: str, found: list[dict]) -> None:
             )
 
 
-def test_the_loop_gives_the_losses_and_weights_of_one_process(two_ranks, four_ranks, tmp_path):
+@pytest.mark.parametrize("ranks", ["two_ranks", pytest.param("four_ranks", marks=pytest.mark.slow)])
+def test_the_loop_gives_the_losses_and_weights_of_one_process(ranks, request, tmp_path):
     """The whole loop: loader, accumulation, DDP, optimizer, averaged metrics."""
     expected = loop(tmp_path / "run")
     assert len(expected["loss"]) == 4 and expected["loss"][0] != expected["loss"][1]
-    for found in (two_ranks, four_ranks):
-        for ranks in found:
-            assert ranks["loop"].keys() == expected.keys()
-            for key, value in expected.items():  # losses are averaged and written in float32
-                tolerance = 1e-6 if key == "loss" else 1e-8
-                scale = value.abs().max().item()
-                torch.testing.assert_close(ranks["loop"][key], value, rtol=0, atol=tolerance * scale + 1e-12)
+    for rank in request.getfixturevalue(ranks):
+        assert rank["loop"].keys() == expected.keys()
+        for key, value in expected.items():  # losses are averaged and written in float32
+            tolerance = 1e-6 if key == "loss" else 1e-8
+            scale = value.abs().max().item()
+            torch.testing.assert_close(rank["loop"][key], value, rtol=0, atol=tolerance * scale + 1e-12)
 
 
 @pytest.mark.parametrize(("world", "parts"), [(2, 1), (4, 1), (2, 2), (2, 4), (4, 2)])

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 import tracked
+import warm
 from experiments import tensors
 
 from ssl_cli.launch.launcher import outcome
@@ -81,8 +83,31 @@ def by_torchrun(cwd: Path, *args: str) -> Path:
     process = start(cwd, *args, launcher=tuple(TORCHRUN))
     out = process.communicate(timeout=1000)[0]
     assert process.returncode == 0, out
+    return only_run(cwd, out)
+
+
+def by_environment(cwd: Path, *args: str) -> Path:
+    """Train on two ranks that have in their environment what torchrun puts there, and return the run."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    place = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    place |= {"TORCHELASTIC_RUN_ID": "two", "OMP_NUM_THREADS": "1"}
+    ranks = []
+    for rank in ("0", "1"):
+        env, log = {**os.environ, **place, "RANK": rank, "LOCAL_RANK": rank}, cwd / rank
+        log.mkdir()
+        ranks.append(warm.start(warm.command, ["train", *args], cwd, log=log, env=env))
+    for rank in ranks:
+        rank.join(300)
+    said = "".join((cwd / rank / stream).read_text() for rank in ("0", "1") for stream in ("out", "err"))
+    assert [rank.exitcode for rank in ranks] == [0, 0], said
+    return only_run(cwd, said)
+
+
+def only_run(cwd: Path, said: str) -> Path:
     (run,) = cwd.glob("outputs/*/*")  # one directory, though two processes were started
-    assert out.count("writes to") == 1 and out.count("scored once") == 1  # and one that speaks
+    assert said.count("writes to") == 1 and said.count("scored once") == 1  # and one that speaks
     return run
 
 
@@ -99,9 +124,10 @@ def straight(tmp_path_factory):
     return run
 
 
-def test_torchrun_is_adopted(tmp_path, summary):
+@pytest.mark.parametrize("train", [by_environment, pytest.param(by_torchrun, marks=pytest.mark.slow)])
+def test_torchrun_is_adopted(tmp_path, summary, train):
     few = ["trainer.batch_size=64", "trainer.max_steps=3", "method.queue_size=128", "backbone.widths=[4,8]"]
-    run = by_torchrun(tmp_path, *overrides("moco"), *few, *TRACKED)
+    run = train(tmp_path, *overrides("moco"), *few, *TRACKED)
     assert summary(run)["state"] == "finished" and summary(run)["images_seen"] == 3 * 64
     assert json.loads((run / "env.json").read_text())["ranks"] == 2
     assert steps(run) == [1, 2, 3]

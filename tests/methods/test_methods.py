@@ -60,7 +60,7 @@ def test_every_trainable_parameter_gets_a_gradient(finished):
 def test_a_checkpoint_alone_rebuilds_its_model(finished):
     _, experiment, run = finished
     state = checkpoint.load(run.checkpoint_file())
-    method = build_method(OmegaConf.create(state["config"]), info_from(state["data"]))
+    method = build_method(OmegaConf.create(state["config"]), info_from(state["data"], state["config"]["dataset"]))
     method.load_state_dict(state["model"])
     images = torch.rand(4, 1, 16, 16)
     torch.testing.assert_close(method.eval().backbone(images), experiment.method.eval().backbone(images))

@@ -51,7 +51,7 @@ def test_the_task_is_as_its_target_says_and_the_generator_decides(overrides):
 
 
 def test_it_is_learned_and_resumes_bitwise(overrides, tmp_path):
-    overrides = [*overrides, "trainer.max_steps=4", "trainer.eval_every=100"]
+    overrides = [*overrides, "trainer.max_steps=4", "trainer.eval_every=100", "trainer.batch_size=32"]
     train(tmp_path / "straight", overrides)
     train(tmp_path / "stopped", overrides, stop_after=2)
     train(tmp_path / "stopped", overrides)

@@ -83,7 +83,8 @@ def test_the_splits_are_part_of_what_a_checkpoint_knows(experiment):
 
 
 def test_best_is_the_first_best_on_val_and_last_is_the_last(tmp_path):
-    _, run = train(tmp_path / "run", ["trainer.epochs=5", "trainer.eval_every=1", "backbone.widths=[4,8]"])
+    few = ["backbone.widths=[4,8]", "dataset.test_fraction=0.55"]
+    _, run = train(tmp_path / "run", ["trainer.epochs=5", "trainer.eval_every=1", *few])
     rows = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
     knn = {row["step"]: row["val_knn"] for row in rows if "val_knn" in row}
     best = checkpoint.load(run.checkpoint_file("best"))["progress"]
@@ -96,7 +97,8 @@ def test_a_method_is_told_of_every_step_and_epoch(tmp_path, monkeypatch):
     steps, epochs = [], []
     monkeypatch.setattr(SimCLR, "after_step", lambda self, progress: steps.append(progress))
     monkeypatch.setattr(SimCLR, "start_epoch", lambda self, epoch: epochs.append(epoch))
-    experiment, _ = train(tmp_path / "run", ["trainer.epochs=2", "trainer.eval_every=2", "backbone.widths=[4,8]"])
+    few = ["backbone.widths=[4,8]", "dataset.test_fraction=0.55"]
+    experiment, _ = train(tmp_path / "run", ["trainer.epochs=2", "trainer.eval_every=2", *few])
     total = experiment.total_steps
     assert steps == [(i + 1) / total for i in range(total)]
     assert epochs == [0, 1]

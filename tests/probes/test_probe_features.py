@@ -131,7 +131,7 @@ def stirred(network):
 def test_folded_norms_leave_the_features_as_they_are(make, side, count):
     backbone = stirred(make())
     before, x = fingerprint(backbone), torch.randn(3, 3, side, side)
-    quick = folded(backbone, x.shape[1:], "cpu")
+    quick = folded(backbone, x)
     assert sum(isinstance(part, FoldedConv) for part in quick.modules()) == count
     assert not any(isinstance(part, _BatchNorm) for part in quick.modules())
     with torch.inference_mode():
@@ -161,12 +161,12 @@ def test_what_cannot_be_folded_runs_as_it_is(monkeypatch):
 
     x = torch.rand(1, 1, 8, 8)
     for backbone in (ConvNet(1, norm="group", widths=(8, 8)), Own(of_images), Own(used_twice)):
-        assert folded(backbone.eval(), x.shape[1:], "cpu") is backbone
+        assert folded(backbone.eval(), x) is backbone
     plain = Own(lambda net, x: net.norm(net.conv(x))).eval()
-    assert folded(plain, x.shape[1:], "cpu") is not plain
-    assert folded(plain, x.shape[1:], "cuda") is plain
+    assert folded(plain, x) is not plain
+    assert folded(plain, x.to("meta")) is plain  # not on a CPU
     monkeypatch.setattr("ssl_cli.probes.frozen.folded.TOLERANCE", -1.0)  # a trial that fails
-    assert folded(plain, x.shape[1:], "cpu") is plain
+    assert folded(plain, x) is plain
 
 
 def test_a_summand_is_what_it_was_when_it_is_added():
@@ -183,4 +183,4 @@ def test_a_summand_is_what_it_was_when_it_is_added():
     ):
         backbone, x = stirred(Own(way)), torch.rand(1, 1, 8, 8)
         expected = backbone(x.clone())
-        torch.testing.assert_close(folded(backbone, x.shape[1:], "cpu")(x.clone()), expected)
+        torch.testing.assert_close(folded(backbone, x)(x.clone()), expected)

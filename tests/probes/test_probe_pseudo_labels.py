@@ -12,7 +12,8 @@ from ssl_cli.setup.prepare import prepare
 from ssl_cli.training.loop import accumulation_parts
 from ssl_cli.training.monitor import monitor_pseudo_labels
 
-FEW = ["method=fixmatch", "dataset.labels=4/class", "trainer.batch_size=64"]
+NARROW = "backbone.widths=[8,16,32]"
+FEW = ["method=fixmatch", "dataset.labels=4/class", "trainer.batch_size=64", NARROW]
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def test_half_of_two_classes_is_ln_2_of_ln_10(experiment):
 def test_it_is_in_the_metrics_and_only_where_something_is_guessed(tmp_path):
     _, run = train(tmp_path / "run", [*FEW, "trainer.max_steps=2"])
     assert '"pseudo_passed"' in (run.path / "metrics.jsonl").read_text()
-    _, other = train(tmp_path / "other", ["method=simclr", "trainer.max_steps=2"])
+    _, other = train(tmp_path / "other", ["method=simclr", "trainer.max_steps=2", NARROW])
     assert "pseudo" not in (other.path / "metrics.jsonl").read_text()
     rows = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
     assert all(math.isfinite(row["mask_rate"]) for row in rows if "mask_rate" in row)

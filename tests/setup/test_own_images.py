@@ -175,3 +175,13 @@ def test_a_run_is_used_from_another_directory_and_after_a_move(ssl, image_folder
     assert resumed.status == 0, resumed.err
     other = ssl("probe", "ckpt=a run,1", "probe=knn", "dataset=folder", "dataset.root=moved=1", "dataset.split_seed=3")
     assert other.status == 0 and "were trained on by the run: they are left out" in other.out, other.err
+
+
+def test_texts_in_one_file_are_brought_back_by_it(tmp_path):
+    node = {"file": "old.csv", "root": None, "labels": "all"}
+    assert stored_node(node, tmp_path, None, file=str(tmp_path / "t.csv"))["file"] == str(tmp_path / "t.csv")
+    with pytest.raises(UserError, match=r"in one file; write dataset\.file=FILE for dataset\.root=here"):
+        stored_node(node, tmp_path, "here")
+    for other in ({"root": "here"}, {"file": None, "root": "here"}):
+        with pytest.raises(UserError, match="the run's data set has no file"):
+            stored_node(other, tmp_path, None, file="t.csv")

@@ -64,9 +64,9 @@ def stopped_after_each_step(method, steps, directory):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_run_that_is_stopped_after_each_step_is_one_that_never_was(method, tmp_path):
-    config, expected = stopped_after_each_step(method, 8, tmp_path)
-    go_on(config, tmp_path / "at-6", False)
-    assert_same_end(tmp_path / "at-6", expected)
+    config, expected = stopped_after_each_step(method, 6, tmp_path)
+    go_on(config, tmp_path / "at-5", False)  # in the second epoch
+    assert_same_end(tmp_path / "at-5", expected)
 
 
 def test_views_that_grow_go_on_at_the_size_of_their_step(tmp_path):
@@ -82,7 +82,8 @@ def test_views_that_grow_go_on_at_the_size_of_their_step(tmp_path):
 @pytest.mark.parametrize("method", [name for name in EVERY if name not in METHODS])
 @pytest.mark.parametrize("stop_after", [5, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 4, 7))])
 def test_every_other_method_goes_on_as_if_it_had_not_stopped(method, stop_after, tmp_path):
-    overrides = [*SMALL, *small(method, "4/class", "[4,8]"), "trainer.max_steps=8", "trainer.eval_every=2"]
+    length = [f"trainer.max_steps={stop_after + 2}", "trainer.eval_every=2"]
+    overrides = [*SMALL, *small(method, "4/class", "[4,8]"), *length]
     train(tmp_path / "unbroken", overrides)
     train(tmp_path / "stopped", overrides, stop_after=stop_after)
     assert checkpoint.load(tmp_path / "stopped/checkpoints/last.pt")["progress"]["step"] == stop_after

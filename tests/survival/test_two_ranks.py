@@ -96,7 +96,7 @@ def test_both_ranks_do_the_same_about_a_number_that_one_has_seen(tmp_path, polic
     assert "at step 6" in (tmp_path / "run/train.log").read_text()
 
 
-@pytest.mark.parametrize("method", ["moco", "deepcluster"])
+@pytest.mark.parametrize("method", ["moco", pytest.param("deepcluster", marks=pytest.mark.slow)])
 def test_ranks_go_on_in_the_middle_of_an_epoch(tmp_path, method):
     size = {"moco": "method.queue_size=64", "deepcluster": "method.clusters=8"}[method]
     config = config_of(method, size)

@@ -28,8 +28,8 @@ def test_values_out_of_range_are_clipped_and_colours_kept(tmp_path):
 
 
 def test_a_run_draws_what_its_method_shows(tmp_path):
-    _, run = train(tmp_path / "run", ["method=simmim", "trainer.max_steps=2"])
+    _, run = train(tmp_path / "run", ["method=simmim", "trainer.max_steps=2", "backbone.widths=[8,16,32]"])
     picture = Image.open(run.path / "plots/reconstruction.png")
     assert picture.size == (3 * 64 + 4, 8 * 64 + 14)
-    _, none = train(tmp_path / "none", ["method=simclr", "trainer.max_steps=2"])
+    _, none = train(tmp_path / "none", ["method=simclr", "trainer.max_steps=2", "backbone.widths=[8,16,32]"])
     assert not (none.path / "plots").exists()

@@ -12,7 +12,10 @@ from ssl_cli.errors import UserError, did_you_mean
 
 TIMM = "ssl_cli.backbones.timm.Timm"
 SENTENCE_ENCODER = "ssl_cli.backbones.text.sentence_encoder.SentenceEncoder"
-TAKE_WEIGHTS = (TIMM, "ssl_cli.backbones.resnet.ResNet", "ssl_cli.backbones.vit.ViT", SENTENCE_ENCODER)
+TAKE_WEIGHTS = (
+    *(TIMM, "ssl_cli.backbones.resnet.ResNet", "ssl_cli.backbones.vit.ViT", SENTENCE_ENCODER),
+    *("ssl_cli.backbones.video.resnet.VideoResNet", "ssl_cli.backbones.video.frames.PerFrame"),
+)
 PUBLISHED = "pretrained"  # the weights that timm or torchvision has for the network
 ENDINGS = (".safetensors", ".pt", ".pth", ".bin", ".tar", ".ckpt")
 MISSING = "backbone=timm needs timm: pip install 'ssl-cli[timm]'"

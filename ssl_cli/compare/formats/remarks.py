@@ -7,7 +7,11 @@ from ssl_cli.compare.metrics import PLAIN
 from ssl_cli.compare.result import Comparison, Line, Score
 
 Item = tuple[Line, Column, Score]
-SOURCES = {"runs": "Student's t over runs", "draws": "t over draws of the labels", "images": "bootstrap of test images"}
+SOURCES = {
+    "runs": "Student's t over runs",
+    "draws": "t over draws of the labels",
+    "images": "bootstrap of the test split",
+}
 
 
 def remarks(c: Comparison) -> list[str]:
@@ -42,7 +46,7 @@ def _on_differences(c: Comparison, scores: Sequence[Item]) -> list[str]:
         widest = f"the union of {', '.join(kinds[:-1])} and {kinds[-1]}" if len(kinds) > 1 else kinds[0]
         missing = ["seeds where there is one run"] * any(s.n == 1 for line, _, s in judged if not line.baseline)
         if not all("images" in s.kinds for _, _, s in judged):
-            missing.append("test images where there is no predictions.npz")
+            missing.append("test inputs where there is no predictions.npz")
         untold = f" It says nothing of other {', nor of other '.join(missing)}." if missing else ""
         lines.append(
             f"The second line of a cell is the difference to {c.against} ({c.why}){points}, with its {percent} "

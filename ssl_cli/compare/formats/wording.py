@@ -7,9 +7,6 @@ from ssl_cli.compare.metrics import METRICS, PLAIN, scale_and_digits
 from ssl_cli.compare.result import Comparison, Line, Score
 from ssl_cli.compare.table import header
 
-COST = ["runs", "seconds", "images seen"]
-NETWORK = ["million parameters", "images a second", "licence"]  # of features, frozen; of the weights it began with
-
 
 def title(c: Comparison) -> str:
     """Return what the numbers are."""
@@ -44,7 +41,8 @@ def difference_text(score: Score, at: Column) -> str:
 
 def cost_heads(c: Comparison) -> list[str]:
     """Return the heads of the columns that are no scores: those of networks where any is said to be of weights."""
-    return [*COST, *(NETWORK if any(line.network for line in c.lines) else [])]
+    network = ["million parameters", f"{c.noun}s a second", "licence"]  # features, frozen; weights it began with
+    return ["runs", "seconds", f"{c.noun}s seen", *(network if any(line.network for line in c.lines) else [])]
 
 
 def cost(c: Comparison, line: Line) -> list[str]:

@@ -1,1 +1,1 @@
-"""Image data sets: where images come from, and what they become."""
+"""Image data sets: the sources of images, and their stored form."""

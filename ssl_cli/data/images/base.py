@@ -106,7 +106,7 @@ class ImageData(Data):
 
     def info(self, node: Mapping[str, Any], **common: Any) -> ImageInfo:
         """Return the facts of the images; see `Data.info`."""
-        mean, std = normalisation(self, node)
+        mean, std = normalisation(pixel_stats(self), self.channels, node)
         return ImageInfo(
             channels=self.channels,
             image_size=self.image_size,
@@ -149,20 +149,21 @@ def framed(data: ImageData, at: Tensor) -> Tensor:
     return canvas
 
 
-def normalisation(data: ImageData, node: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and std per channel: those that the config names, or the train split's."""
-    measured = pixel_stats(data)
+def normalisation(
+    measured: tuple[tuple[float, ...], tuple[float, ...]], channels: int, node: Mapping[str, Any]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and std per channel: those that the config names, or the train split's, which are ``measured``."""
     given = [tuple(node[key]) if node.get(key) is not None else None for key in ("mean", "std")]
     for key, values in zip(("mean", "std"), given, strict=True):
         numbers = values is None or all(isinstance(value, (int, float)) for value in values)
-        fit = values is None or len(values) == data.channels or (len(values), data.channels) == (3, 1)
+        fit = values is None or len(values) == channels or (len(values), channels) == (3, 1)
         if not (numbers and fit) or (values is not None and key == "std" and min(values) <= 0):
             shown = ",".join(f"{value:.3f}" for value in measured[key == "std"])
             raise UserError(
                 f"dataset.{key}={list(values)} is not a {'positive ' * (key == 'std')}number for each of the "
-                f"{data.channels} channels; measured on train: dataset.{key}=[{shown}]"
+                f"{channels} channels; measured on train: dataset.{key}=[{shown}]"
             )
-    mean, std = (for_channels(values, data.channels) for values in (given[0] or measured[0], given[1] or measured[1]))
+    mean, std = (for_channels(values, channels) for values in (given[0] or measured[0], given[1] or measured[1]))
     return mean, std
 
 

@@ -30,7 +30,7 @@ def load(storage_size: int = 16, channels: int | None = None) -> ImageData:
 
 
 def _read() -> tuple[np.ndarray, np.ndarray]:
-    """Return [1797, 64] ink counts and [1797] labels: from the file itself, as importing scikit-learn is slow."""
+    """Return [1797, 64] ink counts and [1797] labels, from the file itself: importing scikit-learn is slow."""
     spec = find_spec("sklearn")
     path = Path(spec.origin).parent / "datasets/data/digits.csv.gz" if spec and spec.origin else None
     if path and path.is_file():

@@ -1,4 +1,4 @@
-"""The user's own images: a folder, in whatever of the usual layouts it has."""
+"""The user's own images: a folder in any of the usual layouts."""
 
 import math
 import os
@@ -55,42 +55,42 @@ def load(
     """Load a folder of images.
 
     Layouts: ``splits``, folders train/ [val/] [test/] [unlabelled/] with one folder per class inside; ``classes``, one
-    folder per class; ``flat``, a folder or a tree of them without labels. ``auto`` finds out which, or asks where more
-    than one is possible; the note says what was found, and what was left out. Images beside class folders, and those in
-    a folder ``unlabelled``, have no label. Fewer than two classes are no labels. Where there is val/ and no test/, it
-    serves as the test split.
+    folder per class; ``flat``, a folder or a tree of folders without labels. ``auto`` finds the layout, or asks if
+    several are possible; the note says what was found, and what was left out. Images beside class folders, and images
+    in a folder ``unlabelled``, have no label. Fewer than two classes count as no labels. If there is val/ and no test/,
+    val/ is the test split.
 
     Args:
         root: the folder.
         layout: ``auto``, ``splits``, ``classes`` or ``flat``.
-        storage_size: side of the stored images in pixels, the shorter one where they keep their aspect; ``auto``: the
+        storage_size: side of the stored images in pixels, the shorter one if they keep their aspect; ``auto``: the
             median shorter side, within 16..64.
         channels: 1, 3 or ``auto``: 1 if all images are grey.
-        on_error: at a broken file, and what cannot be used of ``labels_file``, ``stop`` or ``skip`` it.
-        storage_limit: bytes of decoded images that are held in memory; more are memory-mapped.
+        on_error: for a broken file, and for unusable parts of ``labels_file``: ``stop``, or ``skip`` them.
+        storage_limit: bytes of decoded images to hold in memory; more are memory-mapped.
         cache_dir: where the mapped files lie; by default the user's cache directory.
         targets: a table of numbers to predict, see `targets.read_targets`; they become the factors.
-        target_columns: which of its columns; None: those that are numbers.
+        target_columns: its columns to use; None: those with numbers.
         file_column: the column of file names in ``targets`` and ``labels_file``; None: see `columns.match_files`.
-        labels_file: a table of labels, see `annotations.annotated`; the folders are then no classes.
+        labels_file: a table of labels, see `annotations.annotated`; folders are then not classes.
         label_column: of this table; None: by a usual name, see `columns.column`.
-        split_column: likewise; without one, the splits are those of split folders, or carved.
+        split_column: likewise; without one, the splits come from split folders, or are carved.
         group_column: likewise; a group never lies in two splits.
         test_root: the folder of the test images, if they are not below ``root``; all of them are test.
         value_range: [low, high], the values that become 0 and 255 in files of more than 8 bits; None: the depth that a
             file states, else one range for all files that state none (see `depth.ranges`). A mapping of ``integer``,
-            ``float`` or ``all`` to [low, high]: what another data set has.
-        max_pixels: of a file; None: what Pillow deems safe.
-        reading: version of the rules: by 3 numbers in the names of classes are ordered as such (1, 2, 10), by 2 and 1
-            classes are in the order of their letters; 1 is for runs of the time before there was a second for
-            ``layout`` and the values of pixels.
+            ``float`` or ``all`` to [low, high]: the ranges of another data set.
+        max_pixels: of a file; None: Pillow's safe limit.
+        reading: version of the rules. 3 orders numbers in the names of classes by value (1, 2, 10), 2 and 1 order
+            classes by their letters; 1 also has the first rules for ``layout`` and the values of pixels, for runs from
+            that time.
         keep_aspect: store each image whole, not its centre square.
-        audited: keep what is to be looked at, but not to be learned from: groups that lie in several splits, images of
-            val and test without a class.
+        audited: keep images to look at, but not to learn from: groups that lie in several splits, images of val and
+            test without a class.
 
     Raises:
-        UserError: if there is no such folder, no image in it, a layout that does not fit or is not the only one, or a
-            broken image.
+        UserError: there is no such folder or no image in it, the layout does not fit or is not the only one, or an
+            image is broken.
     """
     _check_choices({"layout": layout, "on_error": on_error, "channels": channels, "reading": reading})
     if storage_size != "auto" and (not isinstance(storage_size, int) or storage_size < 1):
@@ -106,7 +106,7 @@ def load(
 
     names, labels, splits = zip(*listing.entries, strict=True)
     table = Targets({}, "")
-    if targets is not None:  # before the images: a mistake in it should not wait for them
+    if targets is not None:  # before the images: report a mistake in it at once
         callable_by = [called(name, os.fspath(folder.absolute()), tests) for name in names]
         table = read_targets(Path(str(targets)).expanduser(), callable_by, _texts(target_columns), columns.file)
     files = [os.fspath(folder / name) for name in names]
@@ -166,9 +166,9 @@ def _listed(
     tests: Path | None,
     audited: bool,
 ) -> Listing:
-    """Return which images there are, with classes and splits by a table, or by the folders that they are in."""
+    """Return the images, with classes and splits from a table, or from their folders."""
     if reading == 1 and (labels_file is not None or tests is not None):
-        raise UserError("dataset.reading=1 knows no dataset.labels_file and no dataset.test_root; leave it away")
+        raise UserError("dataset.reading=1 knows no dataset.labels_file and no dataset.test_root; leave it out")
     if labels_file is not None:
         return annotated(folder, layout, Path(str(labels_file)).expanduser(), columns, on_error, tests, audited)
     for kind in ("label", "split", "group"):
@@ -178,7 +178,7 @@ def _listed(
 
 
 def _beside(folder: Path, test_root: str) -> Path:
-    """Return the folder of test images; none of them may be trained on."""
+    """Return the folder of test images; raise ``UserError`` if it holds images to train on."""
     tests = _existing(test_root, "test_root", "test images")
     inner, outer = folder.resolve(), tests.resolve()
     if inner == outer or outer in inner.parents:
@@ -196,14 +196,12 @@ def _checked_ranges(value_range: Any) -> Ranges:
     for key, pair in ranges.items():
         listed = key in ("all", "integer", "float") and isinstance(pair, Sequence) and len(pair) == 2
         if not listed or not all(isinstance(n, (int, float)) and math.isfinite(n) for n in pair) or pair[0] >= pair[1]:
-            raise UserError(
-                f"dataset.value_range={value_range} is not [low,high], two numbers of which the first is lower"
-            )
+            raise UserError(f"dataset.value_range={value_range} is not [low,high], two numbers with low below high")
     return {key: (float(low), float(high)) for key, (low, high) in ranges.items()}
 
 
 def _texts(names: Any) -> list[str] | None:
-    """Return names as texts, whatever they look like: a column may be called 2019."""
+    """Return names as texts, whatever they look like: a column may have the name 2019."""
     if names is None:
         return None
     return [str(name) for name in (names if isinstance(names, (list, tuple)) else [names])]
@@ -217,7 +215,7 @@ def _check_choices(settings: Mapping[str, Any]) -> None:
 
 
 def _existing(root: str | None, key: str = "root", what: str = "images") -> Path:
-    """Return the folder that holds something, or say what is wrong with it."""
+    """Return the folder if it is not empty; else raise ``UserError`` with the reason."""
     advice = f"write dataset.{key}=DIR, the folder with your {what}"
     if root is None:
         raise UserError(f"dataset.{key} is not set; {advice}")

@@ -32,7 +32,7 @@ def pixels(images: Tensor, positions: Tensor, batch_size: int = 4096) -> Tensor:
 
 
 class Pixels(Raw):
-    """The raw pixels as features; of normalised images (an augmented view) it undoes the normalisation."""
+    """The raw pixels as features; for normalised images (an augmented view) it undoes the normalisation."""
 
     name: ClassVar[str] = "pixels"
 
@@ -48,5 +48,5 @@ class Pixels(Raw):
         return nn.functional.adaptive_avg_pool2d(images * self.std + self.mean, self.size).flatten(1)
 
     def of(self, inputs: Tensor, positions: Tensor) -> Tensor:
-        """Return the features of stored images; reading them is as fast as keeping them would be."""
+        """Return the features of stored images; a cache would not be faster."""
         return pixels(inputs, positions)

@@ -1,4 +1,4 @@
-"""Coloured shapes drawn on the fly: no download, as many images as wished, every factor of variation known."""
+"""Coloured shapes drawn on the fly: no download, any number of images, every factor of variation known."""
 
 import math
 from collections.abc import Callable
@@ -50,7 +50,7 @@ SHAPES: dict[str, Distance] = {
     "cross": _cross,
 }
 ROUND = ("circle", "ring")  # turning changes nothing, so their angle is 0
-MAX_ANGLE = 30  # degrees: below half the period of every other shape (the star's is 72), so that the angle can be seen
+MAX_ANGLE = 30  # degrees: below half the period of every other shape (the star's is 72), so the angle is visible
 
 
 def load(num_images: int = 6000, storage_size: int = 32, seed: int = 0, channels: int | None = None) -> ImageData:
@@ -62,9 +62,9 @@ def load(num_images: int = 6000, storage_size: int = 32, seed: int = 0, channels
     1); ``background``, a grey level (0..0.6).
 
     Args:
-        num_images: how many.
+        num_images: number of images.
         storage_size: side of the images, in pixels.
-        seed: of everything.
+        seed: of all random choices.
         channels: 1 (grey), 3 (RGB), or None: RGB.
     """
     labels = torch.arange(num_images) % len(SHAPES)

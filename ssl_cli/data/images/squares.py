@@ -1,4 +1,4 @@
-"""What a network sees of images that are stored larger, or whole: their centre squares at one size."""
+"""A network's view of images that are stored larger, or whole: their centre squares at one size."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from ssl_cli.photos import Photos
 
 
 class Squares:
-    """Indexed as the tensor [N, C, size, size] uint8 that it stands for; each square is made when it is asked for.
+    """Works like a tensor [N, C, size, size] uint8; an index makes its squares on demand.
 
     Resizing is bicubic, antialiased and rounded to bytes after each of its two passes, as Pillow does it.
 

@@ -44,9 +44,9 @@ def load(
         root: the folder of the files, as torchvision lays them out; by default in the user's cache directory.
         storage_size: side of the stored images, in pixels; by default as published.
         channels: 1 (grey), 3 (RGB), or None: as published.
-        download: whether missing files may be fetched.
-        fold: of STL-10, 0 to 9: only the 1,000 training images that this fold names keep their label, the other 4,000
-            get -1. Published accuracies are means over the ten (Coates et al. 2011).
+        download: whether it may fetch missing files.
+        fold: of STL-10, 0 to 9: only the 1,000 training images of this fold keep their label, the other 4,000 get -1.
+            Published accuracies are means over the ten (Coates et al. 2011).
 
     Raises:
         UserError: if the files are missing and cannot be fetched, or are damaged.
@@ -57,7 +57,7 @@ def load(
         raise UserError(f"dataset.storage_size={storage_size} is neither a number of pixels nor null")
     if fold is not None and (isinstance(fold, bool) or fold not in range(10)):
         raise UserError(
-            f"dataset.fold={fold} is none of STL-10's ten folds; write dataset.fold=0 to 9, or null for all"
+            f"dataset.fold={fold} is not one of STL-10's ten folds; write dataset.fold=0 to 9, or null for all"
         )
     kind, arguments = SETS[name]
     source = getattr(torchvision.datasets, kind)
@@ -68,7 +68,7 @@ def load(
 
     try:
         parts = read(place)
-    except Exception as missing:  # from damaged files torchvision raises nearly anything
+    except Exception as missing:  # torchvision raises nearly anything for damaged files
         archives, address = _archives(source)
         advice = f"put {', '.join(archives)} (from {address}) into {shown(place)}"
         if not download:
@@ -84,7 +84,7 @@ def load(
                 f"{name} is not in {shown(place)}{damaged} and cannot be downloaded ({_reason(error)}); {advice}"
             ) from error
 
-    if name == "eurosat":  # the one that comes as image files
+    if name == "eurosat":  # the only one with image files
         data = folder.load(str(place / "eurosat" / "2750"), "classes", storage_size or 64, channels or 3)
         return ImageData(name, data.images, data.labels, data.classes, data.splits, files=data.files)
     images = [_pixels(part, storage_size) for part in parts.values()]
@@ -112,7 +112,7 @@ def _pixels(part: Any, size: int | None) -> Tensor:
 
 
 def _in_fold(file: Path, fold: int, count: int) -> Tensor:
-    """Return which of ``count`` training images a fold of STL-10 names, [count] bool: a line of positions a fold."""
+    """Return [count] bool: whether an STL-10 fold has the training image; the file has one line of positions a fold."""
     try:
         rows = torch.tensor([int(word) for word in file.read_text().splitlines()[fold].split()])
         named = torch.zeros(count, dtype=torch.bool)
@@ -130,7 +130,7 @@ def _labels(part: Any) -> Any:
 
 
 def _archives(source: Any) -> tuple[list[str], str]:
-    """Return the files that torchvision downloads, relative to the root, and the address they are at."""
+    """Return the files that torchvision downloads, relative to the root, and their address."""
     if hasattr(source, "resources"):
         return [f"{source.__name__}/raw/{file}" for file, _ in source.resources], source.mirrors[0]
     if hasattr(source, "split_list"):
@@ -142,7 +142,7 @@ def _archives(source: Any) -> tuple[list[str], str]:
 
 
 def _fetch(read: Callable[..., Any], place: Path, archives: list[str]) -> None:
-    """Download and unpack in a folder of its own, then move: what is cut off leaves nothing that looks whole."""
+    """Download and unpack in a separate folder, then move, so an interrupted download leaves no files behind."""
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=place) as name:
         stage = Path(name)

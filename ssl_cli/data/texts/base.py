@@ -27,6 +27,7 @@ class TextData(Data):
     kind: ClassVar[str] = "text"
     noun: ClassVar[str] = "text"
     alike: ClassVar[str] = "word for word"
+    called_by_content: ClassVar[bool] = True
     how_to_test: ClassVar[str] = "dataset.test_fraction, or dataset.split_column=NAME"
     labelled_like_it: ClassVar[dict[str, str]] = {"dataset": "texts", "dataset.file": "LABELLED.csv"}
 

@@ -1,6 +1,7 @@
 """The user's own texts: a table of them, lines of a file, or a folder of files."""
 
 import csv
+import io
 import json
 import sys
 from collections.abc import Sequence
@@ -70,16 +71,19 @@ def _of_file(
         named = {"text": text_column, "label": label_column, "split": split_column, "group": group_column}
         if given := [f"dataset.{kind}_column" for kind, name in named.items() if name is not None]:
             raise UserError(f"dataset.file={shown(path)} has a text a line and no columns; leave {few(given)} away")
-        texts = [line.strip() for line in _content(path)[0].splitlines()]
+        texts = [line.strip() for line in _lines(path)]
         return _assembled(path.stem, [text for text in texts if text], note="a text a line")
     if ending not in TABLES + JSON:
         hint = few(TABLES + JSON + LINES)
         raise UserError(f"dataset.file={shown(path)} is none of {hint}; save it as one of these")
     csv.field_size_limit(sys.maxsize)  # of a cell: a text may be long
-    table = _json_lines(path) if ending in JSON else read_table(path, "dataset.file", EXAMPLE, "text", columns=1)
+    json_lines = ending in JSON
+    table, nested = _json_lines(path) if json_lines else (read_table(path, "dataset.file", EXAMPLE, "text", 1), {})
     used = {"text": column(table, "text", text_column, needed=True)}
     for kind, name in (("label", label_column), ("split", split_column), ("group", group_column)):
         used[kind] = column(table, kind, name, needed=False, taken=list(used.values()))
+    if (name := next((name for name in used.values() if name in nested), None)) is not None:
+        raise UserError(f"line {nested[name]} of {shown(path)} has a list or an object as '{name}'; write a text there")
     cells = {kind: {} if name is None else table.cells(name) for kind, name in used.items()}
     filled = {line: cell for line, cell in cells["split"].items() if cell}
     splits = as_splits(table, used["split"], filled)
@@ -103,7 +107,8 @@ def _of_file(
 def _of_folder(root: Path) -> TextData:
     if not root.is_dir():
         raise UserError(f"dataset.root={shown(root)} is not a folder; write dataset.root=DIR")
-    files = sorted((file for file in root.rglob("*.txt") if not _hidden(file, root)), key=lambda f: natural(str(f)))
+    found = (file for file in root.rglob("*") if file.suffix.lower() == ".txt" and file.is_file())
+    files = sorted((file for file in found if not _hidden(file, root)), key=lambda f: natural(str(f)))
     if not files:
         raise UserError(f"dataset.root={shown(root)} has no .txt file; write dataset.root=DIR with folders of them")
     tops = {file.relative_to(root).parts[0] for file in files if len(file.relative_to(root).parts) > 1}
@@ -111,25 +116,30 @@ def _of_folder(root: Path) -> TextData:
     splits = assigned(named) if "train" in {meaning(last(name)) for name in named} else {}
     if splits and (stray := sorted(tops - set(splits) - {top for top in tops if meaning(top) == "unlabelled"})):
         raise UserError(f"dataset.root={shown(root)} has {few(named)} beside {few(stray)}; move what is stray")
-    texts, labels, places, converted = [], [], [], 0
+    texts, labels, places, kept, converted = [], [], [], [], 0
     for file in files:
         *folders, _ = file.relative_to(root).parts
         split = splits.get(folders[0]) if folders else None
         known = folders[1:] if split else folders
         text, other = _content(file)
+        if not text.strip():
+            continue
+        kept.append(file)
         converted += other
         texts.append(text)
         labels.append(as_text(known[0]) if known and meaning(folders[0]) != "unlabelled" else None)
         places.append(split or "train")
+    empty = len(files) - len(kept)
     note = f"{len(files):,} files" + (f", {converted} of them read as Windows-1252" if converted else "")
+    note += f"; {empty:,} without text left out" if empty else ""
     return _assembled(
         as_text(root.resolve().name),
         texts,
         labels,
         places if splits else [],
         note=note,
-        where=[as_text(file.relative_to(root)) for file in files],
-        files=tuple(map(str, files)),
+        where=[as_text(file.relative_to(root)) for file in kept],
+        files=tuple(map(str, kept)),
     )
 
 
@@ -178,9 +188,10 @@ def _assembled(
     )
 
 
-def _json_lines(path: Path) -> Table:
-    rows = {}
-    for number, line in enumerate(_content(path)[0].splitlines(), 1):
+def _json_lines(path: Path) -> tuple[Table, dict[str, int]]:
+    """Return the rows, and of each key with a list or an object as its value the first line that has one."""
+    rows, nested = {}, {}
+    for number, line in enumerate(_lines(path), 1):
         if not line.strip():
             continue
         try:
@@ -189,11 +200,24 @@ def _json_lines(path: Path) -> Table:
             raise UserError(f"line {number} of {shown(path)} is no JSON: {error}") from error
         if not isinstance(row, dict):
             raise UserError(f'line {number} of {shown(path)} is no object; write {{"text": "...", "label": "..."}}')
-        rows[number] = {str(key): "" if value is None else str(value) for key, value in row.items()}
+        rows[number] = {key: "" if value is None else _whole(str(value)) for key, value in row.items()}
+        for key, value in row.items():
+            if isinstance(value, (list, dict)):
+                nested.setdefault(key, number)
     header = list(dict.fromkeys(key for row in rows.values() for key in row))
     if not header:
         raise UserError(f"dataset.file={shown(path)} has no line of JSON")
-    return Table(path, header, {number: [row.get(key, "") for key in header] for number, row in rows.items()})
+    return Table(path, header, {number: [row.get(key, "") for key in header] for number, row in rows.items()}), nested
+
+
+def _whole(text: str) -> str:
+    """Return a text without halves of surrogate pairs, which JSON can escape and no file in UTF-8 can hold."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _lines(path: Path) -> list[str]:
+    r"""Return the lines of a file by ``\n``, ``\r\n`` or ``\r``: a text may hold what Unicode calls a line end, too."""
+    return io.StringIO(_content(path)[0], newline=None).read().split("\n")
 
 
 def _content(path: Path) -> tuple[str, bool]:
@@ -202,6 +226,8 @@ def _content(path: Path) -> tuple[str, bool]:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"cannot read {shown(path)}: {error.strerror}") from error
+    if b"\0" in content:
+        raise UserError(f"{shown(path)} is a binary file or in UTF-16, not a text in UTF-8; save it in UTF-8")
     try:
         return content.decode("utf-8-sig"), False
     except UnicodeDecodeError:

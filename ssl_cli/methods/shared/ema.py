@@ -30,13 +30,13 @@ class EMA(nn.Module):
     DINO). ``buffers="copy"`` takes the online network's instead, which an evaluated average (FixMatch) needs.
 
     Args:
-        online: one module, or several in a sequence; what is followed.
+        online: the module, or a sequence of modules, to follow.
         start: m at the beginning, in [0, 1].
         end: m at the end, for the schedules that move.
         schedule: how m moves, see `ema_momentum`.
         buffers: ``own`` or ``copy``.
-        warm: at step t = 0, 1, ... keep at most ``1 - 1/(t + 1)``: the mean of all weights so far, until m is reached
-            (Mean Teacher). The random weights of the beginning are soon forgotten.
+        warm: at step t = 0, 1, ... keep at most ``1 - 1/(t + 1)``: until this reaches m, the copy is the mean of all
+            weights so far (Mean Teacher). So it soon forgets the random weights of the beginning.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class EMA(nn.Module):
 
     @torch.no_grad()
     def forward(self, *args: Any) -> Any:
-        """Return what the copy makes of the input, without gradient."""
+        """Return the copy's output for the input, without gradient."""
         return self.module(*args)
 
     @torch.no_grad()
@@ -65,7 +65,7 @@ class EMA(nn.Module):
         own, followed = list(self.module.parameters()), list(online.parameters())
         if self.updates is None:
             torch._foreach_lerp_(own, followed, 1 - momentum)
-        else:  # on the device, so that nothing waits for it
+        else:  # on the device, without a synchronisation
             share = (1 / (self.updates + 1)).clamp_min(1 - momentum)
             steps = torch._foreach_sub(followed, own)
             torch._foreach_mul_(steps, share.to(own[0].dtype))

@@ -32,13 +32,13 @@ def mlp(
         hidden_dim: width of the layers between.
         out_dim: width of the output.
         layers: at least 1.
-        last_norm: what follows the last layer: nothing, BatchNorm, BatchNorm without scale and shift (plain), or
-            without shift (scale).
-        last_bias: whether the last layer has a bias, where no norm follows it.
+        last_norm: after the last layer: nothing, BatchNorm, BatchNorm without scale and shift (plain), or without shift
+            (scale).
+        last_bias: whether the last layer has a bias, if no norm follows it.
         hidden_norm: whether there is BatchNorm between the layers.
 
     Raises:
-        UserError: ``last_norm``, which users write as ``method.last_norm``, is none of the four.
+        UserError: ``last_norm`` (users write ``method.last_norm``) is not one of the four.
     """
     one_of("last_norm", last_norm, ("none", "affine", "plain", "scale"))
     parts: list[nn.Module] = []

@@ -12,7 +12,7 @@ from ssl_cli.methods.shared.heads import unit
 
 
 def require(library: str) -> None:
-    """Raise ``UserError`` where the library of `spherical_kmeans` is not known or not installed."""
+    """Raise ``UserError`` if the library of `spherical_kmeans` is not known or not installed."""
     if library not in ("sklearn", "faiss"):
         raise UserError(f"method.kmeans={library} is not known; write method.kmeans=sklearn or method.kmeans=faiss")
     if importlib.util.find_spec(library) is None:
@@ -28,15 +28,15 @@ def spherical_kmeans(
     """Cluster unit vectors by their cosine; the same input and seed give the same result.
 
     faiss scales the centroids to unit length in each iteration. scikit-learn has no spherical k-means: its centroids
-    are means, which lie inside the sphere, and are scaled at the end. It runs on one thread, because the order in which
-    its threads add up would show in the last bits.
+    are means inside the sphere, scaled at the end. It runs on one thread, because the order of sums over threads would
+    change the last bits.
 
     Args:
         x: [n, d] unit rows.
         k: clusters, at most n.
         iterations: of Lloyd's algorithm, at most.
         seed: of the initial centroids, which are rows of x.
-        library: which one does it.
+        library: the one to use.
 
     Returns:
         Unit centroids [k, d] and the cluster [n] (int64) of each row, on the device of x. No cluster is empty.
@@ -53,9 +53,9 @@ def spherical_kmeans(
 def fill_empty(x: Tensor, centroids: Tensor, ids: Tensor, seed: int) -> None:
     """Give each empty cluster half of the largest one, in place (Caron et al. 2018, section 3.3).
 
-    As there, the empty cluster starts as a copy of the full one's centroid, moved a little in a random direction; here
-    the members are parted at the median along that direction, so that neither half is empty, and both centroids become
-    the means of theirs.
+    As there, the empty cluster starts as a copy of the full cluster's centroid, moved a little in a random direction.
+    Here the median along that direction divides the members, so neither half is empty, and both centroids become the
+    means of their members.
 
     Args:
         x: [n, d] unit rows, n >= k.
@@ -91,7 +91,7 @@ def _sklearn(rows: np.ndarray, k: int, iterations: int, seed: int) -> np.ndarray
 def _faiss(rows: np.ndarray, k: int, iterations: int, seed: int) -> np.ndarray:
     import faiss
 
-    # As many points per centroid as there are: by default faiss takes a sample, and warns where there are few.
+    # Use all points of each centroid: by default faiss takes a sample, and warns if there are few.
     kmeans = faiss.Kmeans(
         rows.shape[1],
         k,

@@ -1,4 +1,4 @@
-"""Samples of an energy: Langevin dynamics, and a buffer of chains that go on from step to step."""
+"""Samples of an energy: Langevin dynamics, and a buffer of chains that continue from step to step."""
 
 from collections.abc import Callable
 
@@ -23,17 +23,17 @@ def langevin(
     noise: Callable[[], Tensor] | None,
     bounds: tuple[float, float] | None = (0.0, 1.0),
 ) -> Tensor:
-    """Return images after ``x <- x - step_size dE/dx + noise``, so many times; no parameter gets a gradient.
+    """Return images after ``steps`` times ``x <- x - step_size dE/dx + noise``; no parameter gets a gradient.
 
-    With ``noise`` of deviation ``sqrt(2 step_size)`` the chain samples ``exp(-E)``; in training a larger step and less
-    noise are used, which samples a colder one (Nijkamp et al. 2019, arXiv:1903.12370).
+    With ``noise`` of deviation ``sqrt(2 step_size)`` the chain samples ``exp(-E)``. Training uses a larger step and
+    less noise, which samples a colder distribution (Nijkamp et al. 2019, arXiv:1903.12370).
 
     Args:
         energy: images [B, ...] to energies [B].
         images: where the chains start.
-        steps: how many.
+        steps: their number.
         step_size: of each.
-        noise: draws [B, ...] to be added; None: none.
+        noise: draws [B, ...] to add; None: none.
         bounds: range of a pixel; also limits a single step to 0.1 of it. None: neither.
     """
     x = images.detach()
@@ -49,12 +49,12 @@ def langevin(
 
 
 class Chains(nn.Module):
-    """A buffer of images on which Langevin chains go on (persistent contrastive divergence, Tieleman 2008; IGEBM).
+    """A buffer of images that Langevin chains continue from (persistent contrastive divergence, Tieleman 2008; IGEBM).
 
     Args:
         size: images in the buffer.
         shape: of an image, (C, H, W).
-        count: chains that are moved at each step, over all processes.
+        count: number of chains moved at each step, over all processes.
         restart: probability that a chain starts from noise again.
         steps: Langevin steps.
         step_size: of each.
@@ -79,9 +79,9 @@ class Chains(nn.Module):
         self.register_buffer("images", torch.rand(size, *shape))
 
     def sample(self, energy: Callable[[Tensor], Tensor]) -> Tensor:
-        """Move some chains on; return this process's share of them [count / world, C, H, W] in [0, 1].
+        """Move some chains; return this process's share of them [count / world, C, H, W] in [0, 1].
 
-        Every process draws for all, so that N processes move the chains that one would.
+        Every process draws for all processes, so N processes move the same chains as one.
         """
         device, world = self.images.device, world_size()
         chosen = torch.randperm(len(self.images), device=device)[: self.count]
@@ -101,7 +101,7 @@ class Chains(nn.Module):
 
 
 def refuse_batchnorm(backbone: nn.Module, method: str) -> None:
-    """Raise ``UserError`` for a backbone in which the energy of an image depends on its batch."""
+    """Raise ``UserError`` if the backbone makes the energy of an image depend on its batch."""
     if any(isinstance(module, _BatchNorm) for module in backbone.modules()):
         raise UserError(
             f"method={method} needs a backbone without BatchNorm: an image's energy must not depend on other images; "

@@ -1,4 +1,4 @@
-"""Patches of images, hidden and shown: what masked methods share."""
+"""Hidden and visible patches of images, for masked methods."""
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ def enlarge(masks: Tensor, height: int) -> Tensor:
 
 
 def shown(images: Tensor, predicted: Tensor, masks: Tensor, data: DataInfo) -> Tensor:
-    """Return masked input, prediction (what was seen pasted in) and original: [B, 3, C, H, W] in [0, 1].
+    """Return masked input, prediction (with the visible pixels pasted in) and original: [B, 3, C, H, W] in [0, 1].
 
     Args:
         images: [B, C, H, W] normalised.

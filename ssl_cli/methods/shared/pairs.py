@@ -1,4 +1,4 @@
-"""Which rows of a batch belong together and how far apart they are: what distance-based methods share."""
+"""Which rows of a batch belong together, and their distances: for distance-based methods."""
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ def check_pairs(pairs: str, data: DataInfo) -> None:
 
 
 def require_labels(what: str, data: DataInfo, instead: str) -> None:
-    """Raise `UserError` unless images of at least two classes are labelled: without, nothing is to be told apart."""
+    """Raise `UserError` unless images of at least two classes are labelled: one class has no negatives."""
     if len(data.classes) < 2 or data.labelled == 0:
         raise UserError(
             f"{what} needs labels of at least two classes; {data.name} has {data.labelled} labelled {data.noun}s of "
@@ -26,17 +26,17 @@ def require_labels(what: str, data: DataInfo, instead: str) -> None:
 
 
 def groups(task: Task, pairs: str) -> Tensor:
-    """Return a number [B] for each image: images of one number are alike.
+    """Return a number [B] for each image: images of the same number are alike.
 
-    With ``views`` that is the image itself, so that an image drawn twice is not its own negative; with ``labels`` it is
-    the class, and an image without a label (-1) is like itself only.
+    With ``views`` the number names the image itself, so an image drawn twice is not its own negative. With ``labels``
+    it names the class, and an image without a label (-1) is alike to itself only.
     """
     alone = -1 - task.indices
     return alone if pairs == "views" else torch.where(task.labels >= 0, task.labels, alone)
 
 
 def masks(group: Tensor) -> tuple[Tensor, Tensor]:
-    """Return which pairs of rows [R, R] are positive (same number, another row) and which negative, for [R] numbers."""
+    """Return the positive pairs [R, R] of rows (same number, another row) and the negative ones, for [R] numbers."""
     same = group[:, None] == group[None, :]
     return same & ~torch.eye(len(group), dtype=torch.bool, device=group.device), ~same
 
@@ -44,8 +44,8 @@ def masks(group: Tensor) -> tuple[Tensor, Tensor]:
 def squared_distances(z: Tensor) -> Tensor:
     """Return the squared Euclidean distances [R, R], in [0, 4], of rows [R, d] scaled to unit length.
 
-    In float32 at least. By one matrix product, so exact to rounding of the squares: rows closer than about 3e-4
-    in float32 count as equal.
+    In float32 at least. One matrix product gives them, exact to rounding of the squares: rows closer than about 3e-4 in
+    float32 count as equal.
     """
     z = unit(z)
     with torch.autocast(z.device.type, enabled=False):  # small distances are differences of large numbers
@@ -55,5 +55,5 @@ def squared_distances(z: Tensor) -> Tensor:
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean of ``x`` where ``mask`` holds; 0, with zero gradient, where it holds nowhere."""
+    """Return the mean of ``x`` where ``mask`` holds; 0, with zero gradient, if it holds nowhere."""
     return torch.where(mask, x, 0).sum() / mask.sum().clamp_min(1)

@@ -1,4 +1,4 @@
-"""What semi-supervised methods share: a few human labels, and guesses for the rest."""
+"""Parts of semi-supervised methods: a few human labels, and guesses for the rest."""
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +9,7 @@ from ssl_cli.errors import UserError
 
 
 def check_labels(data: DataInfo, method: str) -> None:
-    """Raise ``UserError`` unless some train images have a label that may be used and some have not."""
+    """Raise ``UserError`` unless some train images have a usable label and some have none."""
     if len(data.classes) < 2:
         raise UserError(
             f"method={method} needs labels of at least two classes; {data.name} has {len(data.classes)}: "
@@ -24,7 +24,7 @@ def check_labels(data: DataInfo, method: str) -> None:
 
 
 def labelled_rows(rows: int, mu: int) -> int:
-    """Return how many of a batch's rows are labelled: they come first, then ``mu`` times as many that are not."""
+    """Return the number of labelled rows in a batch: they come first, then ``mu`` times as many unlabelled ones."""
     return rows // (1 + mu)
 
 
@@ -40,9 +40,9 @@ def guess(logits: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def masked_cross_entropy(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-    """Return ``(1/B) sum_b mask_b H(targets_b, softmax(logits_b))``: the mean over all rows, not over those kept.
+    """Return ``(1/B) sum_b mask_b H(targets_b, softmax(logits_b))``: the mean over all rows, not over the kept ones.
 
-    FixMatch (Sohn et al. 2020, arXiv:2001.07685), equation 4. So a batch with few confident guesses counts little.
+    FixMatch (Sohn et al. 2020, arXiv:2001.07685), equation 4. So a batch with few confident guesses has little weight.
 
     Args:
         logits: [B, K].

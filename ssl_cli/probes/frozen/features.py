@@ -39,9 +39,8 @@ def extract(
     if not len(positions):
         return torch.empty(0, backbone.dim)
     batches = tracked(positions.cpu().split(batch_size or info.at_once))
-    one = info.to_input(inputs[positions[:1].cpu()].to(device))
     with evaluating(backbone):
-        quick = folded(backbone, one.shape[1:], device) if one.is_floating_point() else backbone
+        quick = folded(backbone, info.to_input(inputs[positions[:1].cpu()].to(device)))
         return features_of(quick, (info.to_input(inputs[batch].to(device)) for batch in batches))
 
 

@@ -13,8 +13,8 @@ MEMORY = 50_000_000  # weights held at a time; beyond 50,000 images there are fe
 def resamples(n: int, seed: int = 0) -> Tensor:
     """Return how often each of n images is drawn: [n, 1 + B] float32, the first column all ones (the sample itself).
 
-    The other columns are draws of n images with replacement (Efron 1979), the same in every process. A sum over images
-    in all replicates at once is then one product with, or one scatter of, the rows. Read only: it is kept.
+    The other columns are draws of n images with replacement (Efron 1979), the same in every process. One product with
+    the rows, or one scatter of them, sums over images in all replicates. Read only: it is cached.
     """
     replicates = max(100, min(REPLICATES, MEMORY // max(1, n)))
     generator = torch.Generator().manual_seed(seed)
@@ -27,15 +27,15 @@ def resamples(n: int, seed: int = 0) -> Tensor:
 
 
 def class_sums(classes: Tensor, weights: Tensor, count: int) -> Tensor:
-    """Return the sum of the rows of weights [n, B] for each class [n] in 0..count-1: [count, B] float64."""
+    """Return the sum of rows of weights [n, B] over each class, of labels [n] in 0..count-1: [count, B] float64."""
     return torch.zeros(count, weights.shape[1]).index_add_(0, classes, weights).double()
 
 
 def summary(values: Tensor) -> dict:
     """Return ``{"mean", "std", "ci"}`` of a metric [draws, 1 + B], one row a draw of the labels.
 
-    Mean and deviation are over the draws (std None when there is one), the interval holds 95% of the replicates of the
-    mean: it says how much the test images matter, not the labels.
+    Mean and deviation are over the draws (std None if there is one). The interval holds 95% of the replicates of the
+    mean: it shows how much the choice of test images matters, not the choice of labels.
     """
     means = values.nanmean(0)
     low, high = torch.nanquantile(means[1:], torch.tensor([0.025, 0.975], dtype=means.dtype)).tolist()

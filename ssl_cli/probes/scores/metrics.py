@@ -1,4 +1,4 @@
-"""What is said of predictions: each metric with its deviation over draws of the labels and its 95% interval."""
+"""Scores of predictions: each metric with its deviation over draws of the labels and its 95% interval."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from ssl_cli.probes.scores.bootstrap import class_sums, resamples, summary
 from ssl_cli.probes.scores.ties import Guess
 
 BINS = 15  # of the expected calibration error, as in Guo et al. 2017
-IMBALANCE = 4  # largest over smallest class of the test images from which balanced accuracy is the headline
+IMBALANCE = 4  # largest over smallest test class: from here balanced accuracy is the headline
 
 
 def classification(
@@ -26,12 +26,12 @@ def classification(
         truth: [n] int64 in 0..classes-1.
         classes: C.
         confidence: [G, n] in [0, 1], the probability given to the predicted class; None: no calibration error.
-        guesses: the same predictions, where several classes can be an image's: then its scores, and the counts that
-            they are made of, are expected values.
+        guesses: the same predictions, if an image has several most probable classes: its scores and counts are then
+            expected values.
 
     Returns:
         metric -> ``{"mean", "std", "ci"}``, see `summary`; the first is the headline: ``accuracy``, or
-        ``balanced_accuracy`` (mean recall of the classes that are there) where the test images are `imbalanced`;
+        ``balanced_accuracy`` (mean recall of the classes with an image) if the test images are `imbalanced`;
         ``macro_f1``; ``ece``, the expected calibration error with 15 bins (Guo et al. 2017, arXiv:1706.04599, eq. 3).
     """
     predicted, truth = predicted.cpu(), truth.cpu()
@@ -49,7 +49,7 @@ def classification(
             hits.index_add_(0, truth[tied], change[:, None] * drawn)
             guessed += chance.T @ drawn - class_sums(guess[tied], weights[tied], classes)
         values["accuracy"].append(hits.sum(0) / len(truth))
-        values["balanced_accuracy"].append((hits / support).nanmean(0))  # 0 / 0: a class that is not there
+        values["balanced_accuracy"].append((hits / support).nanmean(0))  # 0 / 0: a class without an image
         values["macro_f1"].append((2 * hits / (support + guessed)).nanmean(0))
         if confidence is not None:
             values["ece"].append(_calibration_error(confidence[draw].cpu(), right, weights))
@@ -106,13 +106,13 @@ def distance(a: Tensor, b: Tensor, period: float | None) -> Tensor:
 
 
 def imbalanced(truth: Tensor) -> bool:
-    """Return whether the largest class of the test images [n] has at least 4 times as many as the smallest there."""
+    """Return whether the largest class among test images [n] is at least 4 times as large as the smallest."""
     counts = torch.bincount(truth.cpu())
     return bool(counts.max() >= IMBALANCE * counts[counts > 0].min())
 
 
 def confusion(predicted: Tensor, truth: Tensor, classes: int) -> Tensor:
-    """Return how many images of each true class (row) were taken for each (column): [C, C], the mean over draws."""
+    """Return how many images of each true class (row) got each prediction (column): [C, C], the mean over draws."""
     cells = truth.cpu() * classes + predicted.cpu()
     counts = torch.bincount(cells.flatten(), minlength=classes * classes)
     return counts.view(classes, classes).double() / len(predicted)

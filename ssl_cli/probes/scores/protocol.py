@@ -1,19 +1,20 @@
-"""Which numbers may be compared: those whose protocol is the same. Imports no torch."""
+"""You may compare numbers of the same protocol only. Imports no torch."""
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-RAW = {
+RAW = {  # names of baselines without a network, and their words
     "pixels": "raw pixels",
     "tfidf": "TF-IDF",
+    "frames": "averaged frames",
     "raw": "raw inputs",
-}  # what a baseline without a network is called, and in words
+}
 BEFORE = "before"  # the model of a row: the network as a run was given it, before training
-BASELINES = (*RAW, "random", BEFORE)  # models of a run's rows that it has not trained
+BASELINES = (*RAW, "random", BEFORE)  # models in a run's rows that the run has not trained
 
-# Settings that tell which labels were drawn: without them, draws of the same budget by other seeds are alike.
+# Settings that say which labels were drawn: without them, draws of the same budget by other seeds are equal.
 LABEL_DRAW = ("label_seeds", "label_fingerprint")
 
 
@@ -23,7 +24,7 @@ def protocol(row: Mapping[str, Any], splits: str, without: Sequence[str] = ()) -
     Args:
         row: as `ssl_cli.probes.base.Probe.run` documents it.
         splits: fingerprint of the data's splits (``splits`` in ``summary.json`` and ``result.json``).
-        without: settings that may differ; `LABEL_DRAW` for an average over draws of the labels.
+        without: settings that may differ: `LABEL_DRAW` for an average over draws of the labels.
     """
     settings = {key: value for key, value in row["settings"].items() if key not in without}
     facts = [row[key] for key in ("probe", "labels", "split", "target", "metric")]
@@ -31,7 +32,7 @@ def protocol(row: Mapping[str, Any], splits: str, without: Sequence[str] = ()) -
 
 
 def column(row: Mapping[str, Any]) -> tuple:
-    """Return what names a column of a table of results, and the protocol that keeps unlike ones apart."""
+    """Return the name of a column in a table of results, and its protocol, which separates unlike columns."""
     return row["probe"], row["labels"], row.get("target"), row.get("protocol")
 
 

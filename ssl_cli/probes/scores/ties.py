@@ -1,4 +1,4 @@
-"""Ties: where features cannot tell images apart, the order in which the images are stored must not decide."""
+"""Ties: if features cannot tell images apart, the order of the stored images must not decide."""
 
 import itertools
 from collections.abc import Sequence
@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-ROUNDING = 1e-6  # of the largest value: features that differ by less have float32's rounding in them, and nothing else
+ROUNDING = 1e-6  # of the largest value: smaller differences of features are float32's rounding
 
 
 def settled(x: Tensor) -> Tensor:
     """Return features [n, d]: as they are, or all equal to the first if rounding alone makes a difference.
 
-    A network gives the same image other last digits in another batch, and batches follow the order of the classes.
+    A network gives the same image other last digits in another batch, and the order of classes makes the batches.
     """
     if len(x) > 1 and (x - x[:1]).abs().max() <= ROUNDING * x.abs().max():  # not where they are NaN
         return x[:1].expand_as(x)
@@ -31,9 +31,9 @@ def distinct(x: Tensor) -> tuple[Tensor, Tensor | None]:
 
 
 class Gallery:
-    """Images that queries are compared with by cosine; equal ones get equal cosines.
+    """Images to compare queries with by cosine; equal images get equal cosines.
 
-    A matrix product rounds a column at its edge otherwise than one inside, so that equal images would differ.
+    A matrix product rounds columns at its edge and inside differently, so equal images could differ.
     """
 
     def __init__(self, features: Tensor):
@@ -48,16 +48,16 @@ class Gallery:
 
 @dataclass
 class Guess:
-    """The most probable class of each image; of several that are equally so, each has the same chance."""
+    """The most probable class of each image; of several such classes each has the same chance."""
 
-    predicted: Tensor  # [n] int64: of several one at random, by draws that know no class
+    predicted: Tensor  # [n] int64: of several classes one at random, by draws that do not depend on classes
     confidence: Tensor  # [n] its probability
-    tied: Tensor  # [t] int64: the images of which several classes are the most probable
+    tied: Tensor  # [t] int64: images with several most probable classes
     among: Tensor  # [t, C] bool: these classes
 
     @classmethod
     def of(cls, probabilities: Tensor, draws: Tensor) -> "Guess":
-        """Return what probabilities [n, C] guess; ``draws`` [n] in [0, 1) decide between equal ones."""
+        """Return the guesses from probabilities [n, C]; ``draws`` [n] in [0, 1) decide between equal ones."""
         best = probabilities.max(1)
         among = probabilities >= (1 - ROUNDING) * best.values[:, None]
         count = among.sum(1)

@@ -1,1 +1,1 @@
-"""What fits a probe: solvers and small classifiers."""
+"""Solvers and small classifiers that fit a probe."""

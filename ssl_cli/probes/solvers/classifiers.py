@@ -16,8 +16,8 @@ MOMENTUM = 0.9
 class Heads:
     """G x P independent classifiers on features [.., d], linear or with one hidden layer, P learning rates for each G.
 
-    Trained by SGD with momentum on the cross-entropy; the learning rate falls to 0 along a cosine. They are one stack
-    of matrices, since a few wide products cost far less than many thin ones.
+    SGD with momentum minimises the cross-entropy; the learning rate falls to 0 along a cosine. The classifiers are one
+    stack of matrices: a few wide products cost far less than many thin ones.
 
     Args:
         groups: G, draws of the labels.
@@ -75,7 +75,7 @@ class Heads:
 
 
 def best_of(val_logits: Tensor, labels: Tensor) -> int:
-    """Return which of P candidates, logits [P, n, C], is best on val: by accuracy, among equals by the loss."""
+    """Return the index of the best of P candidates on val, logits [P, n, C]: by accuracy, among equals by the loss."""
     if len(val_logits) == 1:
         return 0
     scores = [
@@ -86,14 +86,14 @@ def best_of(val_logits: Tensor, labels: Tensor) -> int:
 
 
 def check_rates(probe: str, lrs: Sequence[float]) -> list[float]:
-    """Return the learning rates in order; raise ``UserError`` where there is none, or one is not positive."""
+    """Return the learning rates in order; raise ``UserError`` if there is none, or one is not positive."""
     if not lrs or not all(isinstance(lr, (int, float)) and lr > 0 for lr in lrs):
         raise UserError(f"the learning rates of the {probe} probe are {list(lrs)}; write positive numbers: [0.01, 0.1]")
     return sorted(lrs)
 
 
 def shuffled(n: int, size: int, generator: torch.Generator) -> Callable[[], Tensor]:
-    """Return a function that gives the next ``size`` (or n, if fewer) of n positions, in a new order each epoch."""
+    """Return a function that gives the next ``size`` (at most n) of n positions, in a new order each epoch."""
     queue: list[Tensor] = []
 
     def following() -> Tensor:

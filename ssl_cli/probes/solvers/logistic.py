@@ -8,12 +8,12 @@ from torch import Tensor
 
 from ssl_cli.probes.progress import tracked
 
-EIGEN_LIMIT = 4096  # features (or images, if fewer) up to which a decomposition costs less than it saves
-SAMPLE = 4096  # images, and at least four a feature, that tell how curved the objective is
+EIGEN_LIMIT = 4096  # features (or images, if fewer): up to here a decomposition costs less than it saves
+SAMPLE = 4096  # images, and at least four a feature, to estimate the curvature of the objective
 MEMORY = 10  # pairs of steps and gradient changes that L-BFGS keeps
 CHUNK_BYTES = 64 * 2**20  # bound on the logits held at a time
-MANY = 256  # classes from which each penalty starts where the larger one ended
-GAP = 1e-4  # of the objective: the decrease that a step may still promise when a problem is called solved
+MANY = 256  # classes: with more, each penalty starts where the larger one ended
+GAP = 1e-4  # of the objective: a problem is solved when a step promises a smaller decrease
 Pair = tuple[Tensor, Tensor]
 
 
@@ -22,11 +22,11 @@ def fit_logistic(
 ) -> tuple[Tensor, Tensor]:
     """Minimise mean cross-entropy + penalty / 2 |W|^2 for every draw and every penalty; b is not penalised.
 
-    All problems advance together, each with its own step length and history, since one wide matrix product costs far
-    less than many thin ones; a penalty whose draws are all solved is left out. With more than `MANY` classes the
-    products are wide anyway: then the problems of a draw are solved one after the other, from the largest penalty to
-    the smallest, each from the solution before (2,000 classes of two images: 20 s, not 89, and an eighth of the
-    memory). In scikit-learn's terms a penalty is 1 / (C n).
+    All problems advance together, each with its own step length and history, because one wide matrix product costs far
+    less than many thin ones; a penalty leaves when all its draws are solved. With more than `MANY` classes the products
+    are wide anyway. Then the problems of a draw are solved in turn, from the largest penalty to the smallest, each from
+    the solution before (2,000 classes of two images: 20 s, not 89, and an eighth of the memory). In scikit-learn's
+    terms a penalty is 1 / (C n).
 
     Args:
         x: [G, n, d] float, G draws of n rows, standardised (the step lengths assume values of order 1).
@@ -34,9 +34,8 @@ def fit_logistic(
         classes: C, the number of classes.
         penalties: [P] float, > 0.
         max_iter: evaluations of the objective.
-        tol: a problem is solved when no entry of its gradient exceeds this, and a step is expected to lower the
-            objective by no more than one part in 10,000 (where classes can be told apart entirely, gradients are small
-            long before the end).
+        tol: a problem is solved when no entry of its gradient exceeds this, and a step should lower the objective by at
+            most one part in 10,000 (if classes are separable, gradients are small long before the end).
 
     Returns:
         W [G, P, d, C] and b [G, P, C].
@@ -83,10 +82,10 @@ def _objective(theta: Tensor, x: Tensor, y: Tensor, ridge: Tensor) -> tuple[Tens
         right = log_p.gather(-1, target)
         residual = log_p.exp_().scatter_(-1, target, 0.0)
         wrong = residual.sum(-1, keepdim=True)
-        # Where p is all but 1, 1 - p and log(p) by what lacks: of separable classes nothing else is left.
+        # If p is almost 1, compute 1 - p and log(p) from the other classes: of separable classes nothing else is left.
         loss -= torch.where(wrong < 0.5, torch.log1p(-wrong), right).sum((1, 3)) / n
         residual.scatter_(-1, target, -wrong)  # p - onehot(y)
-        # In this order: x' residual, thin and tall, is several times slower in the usual libraries.
+        # In this order: x' residual, a thin and tall product, is several times slower in the usual libraries.
         grad[..., :-1] += (residual.flatten(2).mT @ x_rows).unflatten(1, theta.shape[1:3]) / n
         grad[..., -1] += residual.sum(1) / n
     return loss, grad
@@ -94,13 +93,13 @@ def _objective(theta: Tensor, x: Tensor, y: Tensor, ridge: Tensor) -> tuple[Tens
 
 @dataclass
 class _Space:
-    """The features' principal directions, in which the Hessian is taken for diagonal: L-BFGS's first guess of it.
+    """The features' principal directions. L-BFGS starts with a Hessian that is diagonal in them.
 
-    It takes out what makes features hard to fit, that their directions differ in scale by orders of magnitude, and what
-    makes separable classes hard, that the objective is ever less curved on the way down; few iterations are left.
+    Features are hard to fit because their directions differ in scale by orders of magnitude; separable classes are
+    because the objective is less and less curved on the way down. This removes both; few iterations are left.
     """
 
-    basis: Tensor | None  # [G, d, r]; None: the features as they are, where a decomposition would cost too much
+    basis: Tensor | None  # [G, d, r]; None: the features as they are, if a decomposition would cost too much
     rows: Tensor  # [G, m, d] a sample of the images
     squares: Tensor  # [G, m, r] of their coordinates
 
@@ -112,7 +111,7 @@ class _Space:
             return cls(None, rows, rows.square())
         if d <= n:
             basis = torch.linalg.eigh(rows.mT @ rows / rows.shape[1])[1]
-        else:  # what is not spanned by the rows, no gradient ever has
+        else:  # gradients lie in the span of the rows
             values, left = torch.linalg.eigh(x @ x.mT / n)
             basis = x.mT @ left / (n * values.clamp_min(1e-12)).sqrt().unsqueeze(1)
         return cls(basis, rows, (rows @ basis).square())
@@ -155,9 +154,9 @@ def _minimise(
 ) -> Tensor:
     """L-BFGS (Nocedal and Wright 2006, algorithm 7.5) with backtracking, on independent convex problems in lock-step.
 
-    A problem whose trial point is refused stays where it is and tries half the step next time; the others move on.
-    ``objective`` and ``curvature`` get the columns [G, P', ...] of theta that are still to be solved, and which of the
-    P these are. ``divide`` by ``curvature`` is the first guess of the inverse Hessian, up to a factor that is learned.
+    If a trial point is refused, its problem stays where it is and tries half the step next time; the others move on.
+    ``objective`` and ``curvature`` get the columns [G, P', ...] of theta that are not solved yet, and their indices
+    among the P. ``divide`` by ``curvature`` is the first guess of the inverse Hessian, up to a learned factor.
     """
     solution, kept = theta, torch.arange(theta.shape[1], device=theta.device)
     loss, grad = objective(theta, kept)
@@ -171,7 +170,7 @@ def _minimise(
             bends, bent_at, gamma = curvature(theta, kept), loss, torch.ones_like(gamma)
         direction = _two_loop(grad, history, gamma, lambda v, bends=bends: divide(v, bends))
         slope = _dot(grad, direction)
-        # Half of -slope is what a step of Newton's would gain, as far as the curvature is known.
+        # A Newton step would gain half of -slope, as far as the curvature is known.
         solved = (grad.abs().amax((2, 3), keepdim=True) <= tol) & (-slope / 2 <= GAP * loss)
         active = ~solved & (step > 1e-6)
         going = active.any(0).flatten()

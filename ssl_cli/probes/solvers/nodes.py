@@ -1,4 +1,4 @@
-"""The train images as nodes of a graph, and what is near to what."""
+"""The train images as nodes of a graph, and the nearest nodes of images."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from ssl_cli.probes.progress import tracked
 from ssl_cli.probes.scores.ties import distinct, settled
 from ssl_cli.probes.solvers.spreading import Graph
 
-Near = tuple[Tensor, Tensor]  # [m, K] cosines to the nearest nodes, the largest first, and which nodes these are
+Near = tuple[Tensor, Tensor]  # [m, K] cosines to the nearest nodes, the largest first, and the indices of these nodes
 
 
 class Nodes:
@@ -19,14 +19,14 @@ class Nodes:
 
     Args:
         train: [N, d] features of the train images.
-        others: [m, d] each, of images that are no nodes, and ask for the nearest ones.
-        k: how many of the nearest are looked for.
+        others: [m, d] each, features of images that are no nodes and look for the nearest nodes.
+        k: number of nearest nodes to find.
         chunk_bytes: bound on the similarities held at a time.
     """
 
     def __init__(self, train: Tensor, others: Sequence[Tensor], k: int, chunk_bytes: int):
         rows, place = distinct(settled(F.normalize(train, dim=1)))
-        # Of equally near images the first ones are taken: their order must not be that of the classes.
+        # Among equally near images the first ones count: their order must not follow the classes.
         order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0)).to(train.device)
         self.rows, self.k, self.chunk_bytes = rows[order], k, chunk_bytes
         self.node = order.argsort() if place is None else order.argsort()[place]  # [N] of each train image
@@ -37,7 +37,7 @@ class Nodes:
         self.graphs: dict[tuple[int, float], Graph] = {}
 
     def nearest(self, x: Tensor) -> Near:
-        """Return the nodes that images with features [m, d] are nearest to."""
+        """Return the nearest nodes of images with features [m, d]."""
         return self._nearest(x.to(self.rows.device), False)
 
     def _nearest(self, queries: Tensor, itself: bool) -> Near:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ssl_cli.probes.progress import tracked
 
-TOLERANCE = 1e-6  # of the largest score, that the end of the series may leave out
+TOLERANCE = 1e-6  # of the largest score: the most that the cut end of the series may change
 
 
 @dataclass
@@ -20,10 +20,10 @@ class Graph:
     Its matrix is S = D^-1/2 W D^-1/2 with the row sums D of W.
     """
 
-    starts: Tensor  # [n] int64: where the neighbours of each node begin in the other two
+    starts: Tensor  # [n] int64: where the neighbours of each node begin in ``columns`` and ``weights``
     columns: Tensor  # [e] int64
     weights: Tensor  # [e] entries of S
-    scale: Tensor  # [n] D^-1/2; 1 of a node without neighbours
+    scale: Tensor  # [n] D^-1/2; 1 for a node without neighbours
 
     @classmethod
     def of(cls, similarity: Tensor, neighbours: Tensor, power: float) -> "Graph":
@@ -31,8 +31,8 @@ class Graph:
 
         Args:
             similarity: [n, k] cosines to the nearest others.
-            neighbours: [n, k] int64, which these are.
-            power: p > 0; the larger, the more the nearest count.
+            neighbours: [n, k] int64, their indices.
+            power: p > 0; a larger one gives the nearest more weight.
         """
         n, k = neighbours.shape
         nodes = torch.arange(n, device=neighbours.device).repeat_interleave(k)
@@ -52,14 +52,14 @@ class Graph:
         return F.embedding_bag(self.columns, x, self.starts, mode="sum", per_sample_weights=self.weights)
 
     def reach(self, scores: Tensor, similarity: Tensor, neighbours: Tensor, power: float) -> Tensor:
-        """Return the scores [m, c] of images outside the graph, of those of its nodes [n, c].
+        """Return the scores [m, c] of images outside the graph, from the scores of its nodes [n, c].
 
-        They are, up to a factor for each image, what the images would get as nodes that no other node is tied to.
+        Up to a factor for each image, they equal the scores of nodes that listen to the graph and that no node hears.
 
         Args:
             scores: as `spread` returns them.
             similarity: [m, k] cosines to the nearest nodes.
-            neighbours: [m, k] int64, which these are.
+            neighbours: [m, k] int64, their indices.
             power: of the graph.
         """
         weights = _weights(similarity, power) * self.scale[neighbours]
@@ -70,15 +70,15 @@ def spread(graph: Graph, seeds: Tensor, alphas: Sequence[float], tolerance: floa
     """Return F = (I - alpha S)^-1 Y for each alpha (Zhou et al. 2004, after equation 4).
 
     The inverse is a series of Chebyshev polynomials: 1 / (1 - alpha x) = (T_0(x) + 2 sum_i q^i T_i(x)) / r on [-1, 1],
-    where the eigenvalues of S are, with r = sqrt(1 - alpha^2) and q = (1 - r) / alpha. All alphas share its terms, of
-    which it takes the square root of as many as of the powers of alpha S: 43 for 0.95, where 270 powers are needed.
-    What no label reaches stays exactly 0.
+    where the eigenvalues of S are, with r = sqrt(1 - alpha^2) and q = (1 - r) / alpha. All alphas share its terms. It
+    needs about the square root of the number of powers of alpha S: 43 terms for 0.95, not 270 powers. A node that no
+    label reaches stays exactly 0.
 
     Args:
         graph: of n nodes.
-        seeds: Y [n, c], one or more where a node has a label of class c, else 0.
+        seeds: Y [n, c], one or more if a node has a label of class c, else 0.
         alphas: each in (0, 1): how much a node listens to its neighbours and not to its own label.
-        tolerance: of the largest score, that the end of the series may leave out.
+        tolerance: of the largest score: the most that the cut end of the series may change.
 
     Returns:
         [n, c] for each alpha.

@@ -129,7 +129,7 @@ def collapse(run: Any, directory: Path) -> Drawing | None:
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     axes[-1, 0].set(xlabel="epoch", xlim=(0, None))
     said = (
-        "The embedding has collapsed: different images look alike to the method."
+        "The embedding has collapsed: different inputs look alike to the method."
         if run.summary.get("collapsed")
         else ""
     )
@@ -155,7 +155,7 @@ def pseudo_labels(run: Any, directory: Path) -> Drawing | None:
     axes.set(xlabel="epoch", ylabel="%", ylim=(-3, 103), xlim=(0, None))
     figure.legend(loc="outside lower center", ncols=2)
     text = (
-        "On unlabelled train images: the share whose pseudo-label is sure enough, how many of those are right (the "
+        "Without a label, in train: the share whose pseudo-label is sure enough, how many of those are right (the "
         "method never sees this), and the entropy of all of them (100: all classes equally often, 0: always the same)."
     )
     return style.save(figure, directory, "pseudo_labels", "Pseudo-labels", text)

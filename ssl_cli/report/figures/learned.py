@@ -39,10 +39,10 @@ def feature_maps(seen: Inspection, directory: Path, tell: Callable[[str], None])
     figures = [maps.scatter(at, labels, classes, directory, "tsne", "Features, t-SNE", text)]
     if images is not None:
         text = (
-            "The same plane with as many images as fit, each close to its point and framed in the colour of its class."
+            f"The same plane with as many {noun}s as fit, each close to its point, framed in the colour of its class."
         )
         shown = [image.numpy() for image in images]
-        name = "Features, t-SNE, as images"
+        name = f"Features, t-SNE, as {noun}s"
         figures.append(maps.image_map(at, shown, labels, directory, "tsne_images", name, text))
     if find_spec("umap") is None:
         return [*figures, pca], ["No UMAP: umap-learn is not installed (pip install 'ssl-cli[umap]')."]
@@ -61,7 +61,7 @@ def neighbours(seen: Inspection, directory: Path) -> Drawing | None:
     queries, found = seen.neighbours.queries, seen.neighbours.found
     if not found.numel() or seen.data.pictures(queries) is None:
         return None
-    data, rows, under = seen.data, [], []
+    data, noun, rows, under = seen.data, seen.data.noun, [], []
     marked = right = 0
     for query, near in zip(queries.tolist(), found.tolist(), strict=True):
         rows.append(data.pictures(torch.tensor([query, *near])))
@@ -74,7 +74,7 @@ def neighbours(seen: Inspection, directory: Path) -> Drawing | None:
             words.append((sign + _name(data, i), colour))
         under.append(words)
     headings = ["query", "nearest", *(str(i) for i in range(2, found.shape[1] + 1))]
-    text = f"Random {seen.split} images and the train images whose features are most like theirs (cosine)."
+    text = f"Random {seen.split} {noun}s and the train {noun}s whose features are most like theirs (cosine)."
     if marked:
         text += f" ✓ of the same class, ✗ of another: {right} of {marked} are right."
     figure = tile_figure(rows, headings, under if data.classes else ())
@@ -87,7 +87,7 @@ def views(seen: Inspection, directory: Path) -> Drawing | None:
     if not isinstance(columns[seen.data.noun], Tensor):
         return None
     rows = [list(row) for row in zip(*(images[:8] for images in columns.values()), strict=True)]
-    text = "Train images as they are, then as the method saw them" + (
+    text = f"Train {seen.data.noun}s as they are, then as the method saw them" + (
         ", with the label that the task makes." if answers else "."
     )
     figure = tile_figure(rows, list(columns), beside=answers[: len(rows)])
@@ -104,7 +104,7 @@ def page_points(seen: Inspection, drawings: list[Drawing]) -> tuple[dict[str, An
     uri, columns = sprite(images, side)
     words = []
     for i in seen.at.tolist():
-        file = as_text(Path(seen.data.files[i]).name) if seen.data.files else f"image {i}"
+        file = as_text(Path(seen.data.files[i]).name) if seen.data.files else f"{seen.data.noun} {i}"
         name = _name(seen.data, i)
         words.append(f"{name} · {plain(file, 30)}" if name else plain(file, 30))
     return {"side": side, "columns": columns, "rows": -(-len(words) // columns), "images": words, "maps": placed}, uri

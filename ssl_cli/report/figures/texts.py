@@ -75,8 +75,8 @@ def known_by(texts: Sequence[str], labels: Sequence[int], classes: int) -> list[
         classes: C.
 
     Returns:
-        C lists of words that at least 3 texts of the class have, by the z-score of their log odds ratio with a prior
-        of all texts (Monroe et al. 2008, equation 22).
+        C lists of words that at least 3 texts of the class have, and not all texts, by the z-score of their log odds
+        ratio with a prior of all texts (Monroe et al. 2008, equation 22).
     """
     counts, totals = [Counter() for _ in range(classes)], [0] * classes
     for text, label in zip(texts, labels, strict=True):
@@ -93,7 +93,8 @@ def known_by(texts: Sequence[str], labels: Sequence[int], classes: int) -> list[
             odds = math.log(a / (size + 1 - a)) - math.log(b / (total - size + 1 - b))
             return odds / math.sqrt(1 / a + 1 / b)
 
-        known = sorted((word for word, count in own.items() if count >= LEAST), key=lambda word: (-score(word), word))
+        telling = (word for word, count in own.items() if count >= LEAST and every[word] < total)
+        known = sorted(telling, key=lambda word: (-score(word), word))
         found.append([word for word in known[:WORDS] if score(word) > 0])
     return found
 

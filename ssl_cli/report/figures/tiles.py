@@ -28,7 +28,7 @@ def tile_figure(
     """Return a figure of images in rows.
 
     Args:
-        rows: of images [C, h, w]; each is shown square, enlarged without smoothing.
+        rows: of images [C, h, w], of one shape in each column; each is enlarged without smoothing.
         headings: over the columns.
         under: for each image its (text, colour); a text is cut to the width of the image.
         beside: for each row a text to the right of it.
@@ -36,12 +36,14 @@ def tile_figure(
     from matplotlib.figure import Figure
 
     columns = max(len(row) for row in rows)
-    gap, words = 0.06, 0.38 if under else 0.0  # in sides of an image
+    gap, words = 0.06, 0.38 if under else 0.0  # in heights of an image
+    wide = [image.shape[2] / image.shape[1] for image in max(rows, key=len)]
+    lefts = [sum(wide[:x]) + x * gap for x in range(columns + 1)]
     right = 0.30 * max((len(text) for text in beside), default=0) if columns <= 4 else 1.6 * bool(beside)
-    width, pitch = columns * (1 + gap) + right, 1 + gap + words
+    width, pitch = lefts[-1] + right, 1 + gap + words
     head = 0.35 if headings else 0.0
     height = head + len(rows) * pitch
-    inch = min(style.WIDTH / width, 0.8)  # of an image's side
+    inch = min(style.WIDTH / width, 0.8)  # of an image's height
     figure = Figure(figsize=(width * inch, height * inch))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, width), ylim=(height, 0))
@@ -50,18 +52,24 @@ def tile_figure(
     for y, row in enumerate(rows):
         top = head + y * pitch
         for x, image in enumerate(row):
-            left = x * (1 + gap)
-            axes.imshow(pixels(image), extent=(left, left + 1, top + 1, top), interpolation="none", aspect="auto")
+            left, end = lefts[x], lefts[x] + wide[x]
+            axes.imshow(pixels(image), extent=(left, end, top + 1, top), interpolation="none", aspect="auto")
             if under:
                 text, colour = under[y][x]
                 axes.text(
-                    left + 0.5, top + 1.05, plain(text, letters), ha="center", va="top", fontsize=8.5, color=colour
+                    (left + end) / 2,
+                    top + 1.05,
+                    plain(text, letters),
+                    ha="center",
+                    va="top",
+                    fontsize=8.5,
+                    color=colour,
                 )
         if beside:
-            axes.text(columns * (1 + gap) + 0.1, top + 0.5, plain(beside[y], 24), va="center", fontsize=8.5)
+            axes.text(lefts[-1] + 0.1, top + 0.5, plain(beside[y], 24), va="center", fontsize=8.5)
     for x, heading in enumerate(headings):
         size = 8.5 if columns <= 4 else 7.5
-        axes.text(x * (1 + gap) + 0.5, head / 2, plain(heading, 14), ha="center", va="center", fontsize=size)
+        axes.text(lefts[x] + wide[x] / 2, head / 2, plain(heading, 14), ha="center", va="center", fontsize=size)
     axes.set(xlim=(0, width), ylim=(height, 0))
     return figure
 

@@ -1,1 +1,1 @@
-"""Image files of a user: found, decoded once, kept."""
+"""The user's image files: find them, decode them once, keep the result."""

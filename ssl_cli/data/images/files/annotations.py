@@ -1,4 +1,4 @@
-"""Labels, splits and groups of the user's own images, from a table: one row an image."""
+"""Labels, splits and groups of the user's own images, from a table with one row an image."""
 
 import os
 from collections import Counter
@@ -22,7 +22,7 @@ KEEPS = ("test", "val", "train")  # a group that lies in several splits stays in
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns the user names for what; None: by their usual names, see `columns.column`."""
+    """The columns that the user names; None: by their usual names, see `columns.column`."""
 
     file: str | None = None
     label: str | None = None
@@ -39,9 +39,9 @@ def annotated(
     test_root: Path | None = None,
     audited: bool = False,
 ) -> Listing:
-    """List the images below a folder with what a table says of each.
+    """List the images below a folder, with label, split and group from a table.
 
-    An image without a row, or with an empty cell, has no label. The splits are those of the table, else those of split
+    An image without a row, or with an empty cell, has no label. The splits come from the table, else from split
     folders, else there is only train.
 
     Args:
@@ -49,15 +49,15 @@ def annotated(
         layout: see `layout.list_files`.
         file: the table, see `table.read_table`.
         columns: of the table.
-        on_error: ``stop``, or ``skip``: leave out what `Slip` lists: rows of no image or of several, images whose rows
-            differ or name several labels, images of val and test whose class train has not, and of a group that lies in
-            several splits what is not in test, or else in val.
+        on_error: ``stop``, or ``skip``: leave out what `Slip` lists. These are rows of no image or of several, images
+            with rows that differ or with several labels, images of val and test with a class that train does not have,
+            and images of a group in several splits (those outside of test or, if there is none, of val).
         test_root: see `layout.list_images`.
         audited: keep groups that lie in several splits, and images of val and test without a class.
 
     Raises:
-        UserError: the table or the folder cannot be read, no row is of an image, a split is none, or there is anything
-            to leave out and it says ``stop``.
+        UserError: the table or the folder cannot be read, no row is of an image, a split has no valid name, or there
+            is something to leave out and ``on_error`` is ``stop``.
     """
     table, slips = read_table(file, "dataset.labels_file", "file,label"), Slips(file)
     used = {"label": column(table, "label", columns.label, needed=True)}
@@ -115,7 +115,7 @@ def annotated(
 
 
 def called(file: str, root: str, test_root: Path | None) -> Image:
-    """Return how a table may call a listed file: relative to the root, or to the test root if it is absolute.
+    """Return the names that a table may use for a listed file: relative to the root, or to the test root if absolute.
 
     Args:
         file: as in a listing.
@@ -150,14 +150,15 @@ def as_splits(table: Table, name: str | None, cells: Mapping[int, str]) -> dict[
 def _rows_of(
     table: Table, named: str | None, images: Sequence[Image], held_out: int, tested: set[int] | None
 ) -> tuple[str, list[list[int]], list[str]]:
-    """Return the column of file names, the lines of each image, and the ways in which names were read.
+    """Return the column of file names, the lines of each image, and the ways in which the names were read.
 
     Args:
         table: with one row an image.
-        named: the column, by the user.
+        named: the column that the user names.
         images: N of them.
-        held_out: how many of them, the last ones, are in the test root.
-        tested: lines of test, which alone are of these: names may be alike there; None: the table has no splits.
+        held_out: number of images in the test root, the last ones.
+        tested: lines of test: only these are of images in the test root, which may have equal names; None: the table
+            has no splits.
     """
     if not held_out or tested is None:
         name, found = match_files(table, named, images, first=False)
@@ -170,7 +171,7 @@ def _rows_of(
 def _certain(
     cells: Mapping[int, str], images: Sequence[Image], lines: list[list[int]], slips: Slips
 ) -> list[list[int]]:
-    """Return the lines of each image without those that fit another, too; these and the rows of no image are slips."""
+    """Return the lines of each image without lines that fit several images; these and rows of no image are slips."""
     used = {line for at in lines for line in at}
     if not used:
         raise UserError(
@@ -187,7 +188,7 @@ def _certain(
 
 
 def _in_one_split(entries: list[Entry], groups: Mapping[str, str], slips: Slips) -> list[Entry]:
-    """Return the images without those of a group that is held out from their split."""
+    """Return the images, without those of a group that another split keeps."""
     places: dict[str, set[str]] = {}
     for name, _, split in entries:
         if name in groups:
@@ -200,7 +201,7 @@ def _in_one_split(entries: list[Entry], groups: Mapping[str, str], slips: Slips)
 
 
 def _alike(classes: set[str]) -> str:
-    """Return a note on classes that differ in capitals only: a slip, perhaps."""
+    """Return a note on classes that differ in capitals only, perhaps by mistake."""
     written: dict[str, list[str]] = {}
     for name in sorted(classes):
         written.setdefault(name.casefold(), []).append(name)

@@ -1,4 +1,4 @@
-"""Decoded images in a file: what one command has decoded the next one has at once, and more than memory should hold."""
+"""Decoded images in a file: the next command need not decode again, and the images may exceed the memory."""
 
 import contextlib
 import functools
@@ -25,20 +25,20 @@ from ssl_cli.errors import UserError
 from ssl_cli.photos import Photos
 from ssl_cli.system import atomic
 
-SUPERSEDED = 3600.0  # seconds after which the cache of what a folder was goes when the folder is decoded again
+SUPERSEDED = 3600.0  # seconds: decoding a folder again removes its caches that are older than this
 
 
 class Stored(NamedTuple):
     """All images of a folder."""
 
     images: Tensor | Photos  # [N - broken, C, H, W] uint8, or whole ones
-    broken: Broken  # what was left out
+    broken: Broken  # files that were left out
     seen: Sights
-    mapped: Path | None = None  # the file that they are mapped from; None: they are in memory
+    mapped: Path | None = None  # the file they are mapped from; None: they are in memory
 
 
 def load(path: Path) -> Stored | None:
-    """Read ``path``.npy into memory and check it; None where there is no cache, or a damaged one."""
+    """Read ``path``.npy into memory and check it; None without a cache, or with a damaged one."""
     try:
         told = json.loads(path.with_suffix(".json").read_text())
         pixels = np.load(path.with_suffix(".npy"))
@@ -50,7 +50,7 @@ def load(path: Path) -> Stored | None:
 
 
 def keep(path: Path, images: Decoded) -> None:
-    """Write what is in memory for the next command. Where that is impossible, the work goes on without it."""
+    """Write the images in memory for the next command. If this is impossible, the work continues without a cache."""
     try:
         _write(path, iter([images]), images.pixels.shape)
     except OSError as error:
@@ -67,8 +67,7 @@ def mapped(path: Path, batches: Batches, shape: tuple[int, ...]) -> Stored:
     Args:
         path: the name of the cache, without a suffix.
         batches: the decoded images; not touched if the cache is there.
-        shape: (N, C, H, W), where N also counts the images that may turn out to be broken; of whole images (bytes,),
-            about.
+        shape: (N, C, H, W), where N also counts images that may be broken; for whole images about (bytes,).
 
     Returns:
         The images, mapped read only.
@@ -90,15 +89,15 @@ def mapped(path: Path, batches: Batches, shape: tuple[int, ...]) -> Stored:
 
 
 def user_cache_dir(lasting: bool = False) -> Path:
-    """Return the directory for what this program can make or fetch again, by the platform's custom.
+    """Return the platform's usual directory for files that this program can make or fetch again.
 
-    For a user without a home (neither HOME nor an entry in the list of users) it ends with the process.
+    For a user without a home (neither HOME nor an entry in the list of users) it is temporary.
 
     Args:
-        lasting: whether what is put there must be found again.
+        lasting: whether later commands must find the files.
 
     Raises:
-        UserError: it must, and there is no home.
+        UserError: they must, and there is no home.
     """
     try:
         return _at_home()
@@ -124,12 +123,12 @@ def _at_home() -> Path:
 
 
 def shown(path: Path | str) -> str:
-    """Return a path as text that can always be printed, on one line; see `names.as_text`."""
+    """Return a path as printable text, on one line; see `names.as_text`."""
     return as_text(path)
 
 
 def _open(path: Path) -> Stored | None:
-    """Map what the cache holds; None where it is absent or cut short."""
+    """Map the cache; None if it is absent or cut short."""
     try:
         told = json.loads(path.with_suffix(".json").read_text())
         pixels = np.load(path.with_suffix(".npy"), mmap_mode="r")
@@ -141,7 +140,7 @@ def _open(path: Path) -> Stored | None:
 
 
 def _stored(pixels: np.ndarray, told: dict) -> Stored:
-    """Return what a pair of files holds; raise ``ValueError`` or ``KeyError`` where one does not fit the other."""
+    """Return the content of a pair of files; raise ``ValueError`` or ``KeyError`` if they do not fit each other."""
     seen = Counter({Seen(*s[:4], tuple(s[4]) if s[4] else None, *s[5:]): count for s, count in told["seen"]})
     broken = {int(i): reason for i, reason in told["broken"].items()}
     shapes = list(zip(told["heights"], told["widths"], strict=True)) if "heights" in told else []
@@ -149,7 +148,7 @@ def _stored(pixels: np.ndarray, told: dict) -> Stored:
 
 
 def as_images(pixels: Tensor, shapes: list[tuple[int, int]]) -> Tensor | Photos:
-    """Return pixels [N, C, H, W] as they are, and those [bytes] of whole images as `Photos`; they are not copied."""
+    """Return pixels [N, C, H, W] as they are, and pixels [bytes] of whole images as `Photos`, without a copy."""
     if pixels.ndim > 1:
         return pixels
     sides = torch.tensor(shapes, dtype=torch.int64).view(-1, 2)
@@ -172,7 +171,7 @@ def _write(path: Path, batches: Batches, shape: tuple[int, ...]) -> None:
         raise OSError(f"only {free / 1e9:.2f} GB are free")
     shapes, broken, seen, filled, checksum = [], {}, Counter(), 0, 0
     with atomic.replacing(path.with_suffix(".npy")) as file:
-        _write_header(file, (filled, *shape[1:]))
+        write_header(file, (filled, *shape[1:]))
         for batch in batches:
             pixels = np.ascontiguousarray(batch.pixels)
             file.write(pixels.data)
@@ -182,16 +181,16 @@ def _write(path: Path, batches: Batches, shape: tuple[int, ...]) -> None:
             broken |= batch.broken
             seen += batch.seen
         file.seek(0)
-        _write_header(file, (filled, *shape[1:]))  # numpy pads headers so that the first axis may grow in place
+        write_header(file, (filled, *shape[1:]))  # numpy pads headers so the first axis may grow in place
     told = {"broken": broken, "seen": list(seen.items()), "crc32": checksum}
     if len(shape) == 1:
         told |= {"heights": [height for height, _ in shapes], "widths": [width for _, width in shapes]}
-    atomic.write_json(path.with_suffix(".json"), told)  # last: where it is, the pair is whole
-    _remove_superseded(path)
+    atomic.write_json(path.with_suffix(".json"), told)  # last: if it exists, the pair is complete
+    remove_superseded(path)
 
 
-def _remove_superseded(path: Path) -> None:
-    """Remove the caches of what the same folder held before; a process that still maps one keeps its content."""
+def remove_superseded(path: Path) -> None:
+    """Remove caches of older contents of the same folder; a process that still maps one keeps its content."""
     place = path.name.split("-")[0]
     for other in path.parent.glob(f"{place}-*"):
         with contextlib.suppress(OSError):
@@ -199,5 +198,6 @@ def _remove_superseded(path: Path) -> None:
                 other.unlink()
 
 
-def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+def write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """Write the header of a file of numpy with an array of bytes."""
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})

@@ -1,4 +1,4 @@
-"""Which column of a table says what: the one that the user names, or one that has a usual name."""
+"""The columns of a table: those that the user names, or those with a usual name."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -10,7 +10,7 @@ from ssl_cli.data.images.files.rows import Image, Match, match
 from ssl_cli.data.images.files.table import Table
 from ssl_cli.errors import UserError
 
-USUAL = {  # in small letters and digits; the first in a row is looked for first
+USUAL = {  # in small letters and digits; earlier names come first
     "file": "file filename filepath path image imagename imagepath imagefile imageid img imgname imgpath imgid name id",
     "label": "label labels class classname classlabel category categoryname target y choice",
     "text": "text texts sentence content document body review message comment abstract description title",
@@ -18,11 +18,11 @@ USUAL = {  # in small letters and digits; the first in a row is looked for first
     "group": "group groupid patient patientid subject subjectid participant participantid case caseid video videoid "
     "site siteid",
 }
-NONE = "none"  # what the user writes where a column with a usual name is not meant
+NONE = "none"  # the user writes this to ignore a column with a usual name
 
 
 def usual(table: Table, kind: str) -> list[str]:
-    """Return the columns of the table that have a usual name for ``file``, ``label``, ``split`` or ``group``."""
+    """Return the columns with a usual name for ``file``, ``label``, ``split`` or ``group``."""
     names = USUAL[kind].split()
     found = {column: re.sub(r"[\W_]+", "", column.lower()) for column in table.header}
     return sorted((c for c, name in found.items() if name in names), key=lambda column: names.index(found[column]))
@@ -31,14 +31,14 @@ def usual(table: Table, kind: str) -> list[str]:
 def match_files(
     table: Table, named: str | None, images: Sequence[Image], first: bool, among: Collection[int] | None = None
 ) -> tuple[str, Match]:
-    """Return the column with the names of the images' files, and which rows are of which image.
+    """Return the column of the images' file names, and the rows of each image.
 
     Args:
         table: with one row an image.
-        named: by the user; None: the column by which most images have a row, of those that have a usual name and the
-            first one.
+        named: the column that the user names; None: of the first column and those with a usual name, the one that
+            gives most images a row.
         images: N of them.
-        first: whether of columns that are as good the first one is taken.
+        first: whether to take the first of equally good columns.
         among: lines that count; None: all.
 
     Raises:
@@ -54,14 +54,14 @@ def match_files(
 
 
 def column(table: Table, kind: str, named: str | None, needed: bool, taken: Sequence[str] = ()) -> str | None:
-    """Return the column of labels, splits or groups, or None where there is none.
+    """Return the column of labels, splits or groups, or None if there is none.
 
     Args:
         table: with one row an image.
         kind: ``label``, ``split`` or ``group``.
-        named: by the user; None: the one with a usual name; ``none``, if no column is called so: none.
+        named: by the user; None: the column with a usual name; ``none``, if no column has this name: no column.
         needed: whether there must be one.
-        taken: columns that say something else.
+        taken: columns with another meaning.
 
     Raises:
         UserError: there is no column of that name, several have a usual one, or a needed one is not found.

@@ -18,13 +18,13 @@ from ssl_cli.data.images.files.tiff import Tiff, is_tiff
 
 DECODE_VERSION = 2  # part of the cache's key: raise it when the pixels that `decode` returns change
 FEW_LEVELS = 16
-LONGEST = 16  # times the shorter side; of a longer image the middle is kept, where nearly all crops would lie
+LONGEST = 16  # times the shorter side; of a longer image only the middle is kept, where nearly all crops would lie
 SAMPLE = 256  # files whose headers decide the automatic size and channels
 _WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
-_FEW_LEVELS = ("1", "P", "PA")  # modes in which few levels are meant
+_FEW_LEVELS = ("1", "P", "PA")  # modes with few levels by design
 _GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
-_KEY_BITS = {"1": 1, "L;2": 2, "L;4": 4}  # how Pillow calls grey PNG files of fewer than 8 bits
-_UPRIGHT = {  # EXIF orientation -> what undoes it
+_KEY_BITS = {"1": 1, "L;2": 2, "L;4": 4}  # Pillow's names for grey PNG files of fewer than 8 bits
+_UPRIGHT = {  # EXIF orientation -> the operation that undoes it
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -40,13 +40,13 @@ class BrokenImage(Exception):
 
 
 class Seen(NamedTuple):
-    """What the decoding of a file found out; many files have an equal one."""
+    """Findings from the decoding of a file; equal for many files."""
 
     side: int  # the shorter one, in pixels
     colour: bool
-    few: bool  # fewer than 16 levels as stored, although the format is not one of black and white or of a palette
+    few: bool  # fewer than 16 levels as stored, in a format that is not for black and white or palettes
     clipped: float  # share of values outside of the range, in steps of 0.01
-    values: Range | None  # that became 0 and 255; None: 8 bits
+    values: Range | None  # they became 0 and 255; None: 8 bits
     source: str  # of this range, see `depth.scaled`; "": 8 bits
     pages: int  # or frames; the first is taken
 
@@ -61,24 +61,24 @@ def decode(
 ) -> tuple[np.ndarray, Seen]:
     """Decode one file.
 
-    The shorter side becomes ``size`` pixels (bicubic, antialiased) and the centre square is kept, or the ``whole``
-    image, up to sides of 1 to 16. The EXIF orientation is applied, transparency is laid over white, an animation gives
-    its first frame. Files of more than 8 bits a value have their range brought to [0, 255], see `depth`.
+    The shorter side becomes ``size`` pixels (bicubic, antialiased). The centre square is kept, or the ``whole`` image,
+    up to sides of 1 to 16. The EXIF orientation is applied, transparency becomes white, an animation gives its first
+    frame. The range of files with more than 8 bits a value is scaled to [0, 255], see `depth`.
 
     Args:
         path: the file.
         size: pixels.
         channels: 1 or 3.
         ranges: of files that state no depth.
-        reading: version of the rules: 2, or 1, by which 16-bit grey values are divided by 257, floating-point ones are
+        reading: version of the rules: 2, or 1: 16-bit grey values are divided by 257, floating-point ones are
             multiplied by 255 if all lie in [0, 1], and a TIFF is turned twice.
-        whole: keep all of it.
+        whole: keep the whole image.
 
     Returns:
-        [channels, size, size] uint8, or [channels, height, width] where it is whole, and what was seen.
+        [channels, size, size] uint8, or [channels, height, width] if it is whole, and the findings.
 
     Raises:
-        BrokenImage: for whatever reason Pillow has (truncated, not an image, more pixels than it deems safe, ...).
+        BrokenImage: for any reason of Pillow's (truncated, not an image, more pixels than its safe limit, ...).
         UnknownRange: the file states no depth, and ``ranges`` has none for it.
     """
     if reading > 1 and (quick := turbo.pixels(path, channels, size)) is not None:
@@ -103,9 +103,9 @@ def decode(
                 small = _resized(image, size, whole, shape if drafted else None)
     except depth.UnknownRange:
         raise
-    except Exception as error:  # decoders of damaged files raise nearly anything
+    except Exception as error:  # decoders raise nearly anything for damaged files
         raise BrokenImage(_reason(path, error)) from error
-    if orientation in _UPRIGHT:  # the middle of an image turns onto itself, so the small image may be turned
+    if orientation in _UPRIGHT:  # turning keeps the middle of an image in place, so turn the small image
         small = small.transpose(_UPRIGHT[orientation])
     few = not plain and small.getcolors(FEW_LEVELS - 1) is not None
     seen = Seen(side, colour, few, math.ceil(100 * clipped) / 100, values, source, pages)
@@ -113,7 +113,7 @@ def decode(
 
 
 def _of_pixels(pixels: np.ndarray, size: int, whole: bool) -> tuple[np.ndarray, Seen]:
-    """Return what `decode` does, of the pixels [H, W, C] of a JPEG file."""
+    """Return the result of `decode` from the pixels [H, W, C] of a JPEG file."""
     (height, width, channels), small = pixels.shape, pixels
     if pixels.shape[:2] != (size, size):
         image = _resized(Image.fromarray(pixels if channels == 3 else pixels[..., 0]), size, whole)
@@ -123,7 +123,7 @@ def _of_pixels(pixels: np.ndarray, size: int, whole: bool) -> tuple[np.ndarray, 
 
 
 def look(path: str) -> tuple[str, float, float] | None:
-    """Return the kind and the extreme values of a file that states no depth; None for any other, and a broken one."""
+    """Return kind and extreme values of a file that states no depth; None for any other file, and for a broken one."""
     try:
         with opened(path, reading=2) as image:
             return depth.extremes(depth.read(image, path))
@@ -132,7 +132,7 @@ def look(path: str) -> tuple[str, float, float] | None:
 
 
 def survey(files: Sequence[str], reading: int = 2) -> tuple[int, int]:
-    """Return what suits the files, from the headers of at most 256 of them, evenly spaced.
+    """Return size and channels that suit the files, from the headers of at most 256 of them, evenly spaced.
 
     Returns:
         The median shorter side, kept within 16..64 pixels, and the channels: 1 if all are grey, else 3.
@@ -151,7 +151,7 @@ def survey(files: Sequence[str], reading: int = 2) -> tuple[int, int]:
 
 
 def elongation(files: Sequence[str], reading: int = 2) -> float:
-    """Return the mean ratio of the longer side to the shorter, 16 at most, by the headers of at most 256 files."""
+    """Return the mean ratio of the longer side to the shorter, at most 16, from the headers of at most 256 files."""
     ratios = []
     for file in _sample(files):
         with contextlib.suppress(Exception), opened(file, reading) as image:
@@ -177,7 +177,7 @@ def pixels_allowed(limit: int | None) -> Iterator[None]:
     """Let Pillow open pictures of up to ``limit`` pixels; None leaves its own limit."""
     before = Image.MAX_IMAGE_PIXELS
     if limit is not None:
-        Image.MAX_IMAGE_PIXELS = (limit + 1) // 2  # Pillow warns from here, and refuses from twice as many
+        Image.MAX_IMAGE_PIXELS = (limit + 1) // 2  # Pillow warns above this, and refuses above twice as many
     try:
         yield
     finally:
@@ -190,7 +190,7 @@ def _sample(files: Sequence[str]) -> list[str]:
 
 
 def opened(path: str, reading: int) -> Image.Image | Tiff:
-    """Return an image whose header is read, and nothing else; raise whatever Pillow has."""
+    """Return an image after reading its header only; raise any error of Pillow's."""
     if not stat.S_ISREG(Path(path).stat().st_mode):
         raise ValueError("not a regular file")  # opening a pipe would wait for its writer for ever
     try:
@@ -218,7 +218,7 @@ def _pages(image: Image.Image | Tiff) -> int:
 
 
 def _is_left_turned(image: Image.Image | Tiff, reading: int) -> bool:
-    """Return whether the image stays as its orientation tag says when it is loaded; Pillow turns a TIFF upright."""
+    """Return whether loading leaves the image turned as its orientation tag says; Pillow turns a TIFF upright."""
     return reading == 1 or image.format != "TIFF" or isinstance(image, Tiff)
 
 
@@ -235,7 +235,7 @@ def _deep_resized(levels: np.ndarray, size: int, mode: str, whole: bool) -> Imag
 def _resized(image: Image.Image, size: int, whole: bool, shape: tuple[int, int] | None = None) -> Image.Image:
     """Resize the centre square, or the whole image as far as `LONGEST` allows, to a shorter side of ``size`` pixels.
 
-    ``shape`` is its width and height before it was decoded at a fraction of them.
+    ``shape`` is its width and height before decoding at a fraction of them.
     """
 
     def kept(shape: tuple[int, int]) -> list[int]:
@@ -260,7 +260,7 @@ def _orientation(image: Image.Image | Tiff) -> int:
 
 
 def _eight_bit(image: Image.Image, reading: int) -> Image.Image:
-    """Bring an image of any mode to one that converts to L and RGB without loss of range or transparency."""
+    """Convert an image of any mode to a mode that becomes L and RGB without loss of range or transparency."""
     if reading == 1 and image.mode.startswith("I"):
         values = np.asarray(image).astype(np.float64) / 257
     elif reading == 1 and image.mode == "F":
@@ -276,7 +276,7 @@ def _eight_bit(image: Image.Image, reading: int) -> Image.Image:
 
 
 def _with_scaled_key(image: Image.Image) -> Image.Image:
-    """Bring the transparent grey level of a PNG of 1, 2 or 4 bits to the 8 bits that Pillow brings the pixels to."""
+    """Scale the transparent grey level of a PNG of 1, 2 or 4 bits to 8 bits, as Pillow scales the pixels."""
     key, bits = image.info.get("transparency"), _KEY_BITS.get(image.tile[0][3] if image.tile else "")
     if image.format != "PNG" or bits is None or not isinstance(key, int):
         return image

@@ -9,18 +9,18 @@ from PIL import Image
 from ssl_cli.data.images.files.tiff import Tiff
 
 Range = tuple[float, float]  # the values that become 0 and 255
-Ranges = Mapping[str, Range]  # "integer", "float" -> what all such files have; "all" -> what the user has set
-STATED = "stated"  # in place of these: by the file
+Ranges = Mapping[str, Range]  # "integer", "float" -> the range of all such files; "all" -> the range set by the user
+STATED = "stated"  # in place of these: the file states its range
 _FLOATS = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))  # conventions of floating-point images
-_USED = 0.25  # share of a convention's range that the data must use; else their own range is taken
+_USED = 0.25  # share of a convention's range that the data must use; else their own range counts
 _SWAPPED = {f"{mode};16{a}": f"{mode};16{b}" for mode in ("RGB", "RGBA", "RGBX") for a, b in ("BL", "LB")}
 _GREY_ALPHA = "LA;16B"  # Pillow makes it RGBA
-_FULL_16 = ("PPM", "JPEG2000")  # whose values Pillow brings to 16 bits, by the depth that the file states
+_FULL_16 = ("PPM", "JPEG2000")  # Pillow scales their values to 16 bits, by the depth that the file states
 _BITS, _MAX_VALUE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 281, 262, 339  # tags of TIFF
 
 
 class UnknownRange(Exception):
-    """A file does not state its depth, so all files must be looked at before one can be decoded."""
+    """A file does not state its depth, so all files must be read before one can be decoded."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Deep:
 
     kind: str  # "integer" or "float"
     values: np.ndarray  # [H, W, 1 or 3]
-    opaque: np.ndarray | None = None  # [H, W] in 0..1; None: everywhere
+    opaque: np.ndarray | None = None  # [H, W] in 0..1; None: fully opaque
     stated: Range | None = None  # by the file itself
     inverted: bool = False  # the lowest value is white
 
@@ -37,7 +37,7 @@ class Deep:
 def read(image: Image.Image | Tiff, path: str) -> Deep | None:
     """Return the values of an image of more than 8 bits, None for any other. Loads the image.
 
-    PNG's sBIT is not needed: it says how many bits are significant in values that fill the whole 16.
+    PNG's sBIT is not needed: it gives the number of significant bits in values that fill all 16.
     """
     if isinstance(image, Tiff):
         values, opaque = image.read()
@@ -77,8 +77,8 @@ def extremes(deep: Deep | None) -> tuple[str, float, float] | None:
 def ranges(found: Iterable[tuple[str, float, float]]) -> dict[str, Range]:
     """Choose one range for all integer and one for all floating-point files, from `extremes` of each.
 
-    Integers that are never negative have as many bits as the highest value needs, at least 8. Floats lie in [0, 1],
-    [-1, 1] or [0, 255] where they fit. Values that use less than a quarter of that have their own extremes.
+    Integers that are never negative have as many bits as the highest value needs, at least 8. Floats get the first of
+    [0, 1], [-1, 1] and [0, 255] that holds them. Values that use less than a quarter of this get their own extremes.
     """
     bounds: dict[str, Range] = {}
     for kind, low, high in found:
@@ -98,11 +98,11 @@ def _chosen(kind: str, low: float, high: float) -> Range:
 
 
 def scaled(deep: Deep, known: Ranges) -> tuple[np.ndarray, str, Range, float]:
-    """Bring values to 0..255.
+    """Scale values to 0..255.
 
     Returns:
-        [H, W, 1 or 3] float32, transparent pixels laid over white; whose range was used (a key of ``known``, or
-        ``STATED``) and which; and the share of the opaque values that lie outside of it, or are not finite.
+        [H, W, 1 or 3] float32, transparent pixels laid over white; the source of the range (a key of ``known``, or
+        ``STATED``) and the range; and the share of opaque values that lie outside of it, or are not finite.
 
     Raises:
         UnknownRange: the file states no depth, and no range is known for its kind.
@@ -130,8 +130,8 @@ def scaled(deep: Deep, known: Ranges) -> tuple[np.ndarray, str, Range, float]:
 def _stated(tags: Mapping, dtype: np.dtype) -> Range | None:
     """Return the range that TIFF's tags state.
 
-    MaxSampleValue states a depth where it is 2^k - 1 and less than the format can hold. Any other is the highest value
-    of this one file, which must not change what its grey levels mean.
+    MaxSampleValue states a depth if it is 2^k - 1 and less than the format can hold. Any other value is the highest of
+    this one file, which must not change the meaning of its grey levels.
     """
     bits, highest = _first(tags, _BITS, 16), _first(tags, _MAX_VALUE, 0)
     if dtype.kind != "u":
@@ -149,14 +149,14 @@ def _first(tags: Mapping, tag: int, default: int = 0) -> int:
 
 
 def is_grey_alpha(image: Image.Image | Tiff) -> bool:
-    """Return whether an image that is not loaded is grey, of 16 bits, with transparency; its mode is RGBA."""
+    """Return whether an image, before it is loaded, is grey of 16 bits with transparency; its mode is RGBA."""
     return _GREY_ALPHA in _raw_modes(image)
 
 
 def _sixteen_bits(image: Image.Image, path: str) -> np.ndarray | None:
     """Return all bits [H, W, samples] of an image of 16 bits and several samples a pixel, None for any other.
 
-    Pillow keeps the high bytes. Read with the bytes in the wrong order, what it keeps are the low ones.
+    Pillow keeps the high bytes. If it reads the bytes in the wrong order, it keeps the low ones.
     """
     raw = _raw_modes(image)
     if raw == {_GREY_ALPHA}:
@@ -176,7 +176,7 @@ def _arguments(tile: tuple) -> tuple:
 
 
 def _read_as(path: str, raw_mode: Callable[[str], str]) -> np.ndarray:
-    """Return the bytes of an image whose samples Pillow is told to be others."""
+    """Return the bytes of an image after giving Pillow another sample format for it."""
     with Image.open(path) as image:
         tiles = []
         for tile in image.tile:

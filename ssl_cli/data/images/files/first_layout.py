@@ -1,6 +1,6 @@
-"""The first rules by which folders were read (``dataset.reading=1``): the runs that were made by them need them.
+"""The first rules for reading folders (``dataset.reading=1``), which runs from that time need.
 
-They stay as they are, with their faults: a run finds the images, classes and splits that it was trained on.
+They do not change, with their faults: a run finds the images, classes and splits that it was trained on.
 """
 
 import os
@@ -13,7 +13,7 @@ from ssl_cli.errors import UserError
 
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 UNLABELLED = ("unlabelled", "unlabeled")
-LATER = {".mpo", ".heic", ".heics", ".heif", ".heifs", ".hif"}  # endings of images that were none then
+LATER = {".mpo", ".heic", ".heics", ".heif", ".heifs", ".hif"}  # endings that were not read as images then
 
 
 def list_images(root: Path, layout: str) -> Listing:
@@ -24,8 +24,8 @@ def list_images(root: Path, layout: str) -> Listing:
         layout: ``splits``, ``classes``, ``flat``, or ``auto`` to guess.
 
     Raises:
-        UserError: if a folder cannot be read, ``splits`` is asked for where there is no train/, or val/ or test/ has
-            a class that train/ has not.
+        UserError: a folder cannot be read, ``splits`` is given without a train/, or val/ or test/ has a class that
+            train/ does not have.
     """
     tree = _Tree(root)
     folders = tree.folders("")
@@ -60,7 +60,7 @@ def list_images(root: Path, layout: str) -> Listing:
 
 
 def _by_class(tree: "_Tree", folder: str, split: str) -> list[Entry]:
-    """Each first-level folder is a class, with all that is below it; images beside them have none."""
+    """Each first-level folder is a class, with all images below it; images beside the folders have no class."""
     entries = [(file, None, split) for file in tree.images_in(folder)]
     for name in tree.folders(folder):
         label = None if name.lower() in UNLABELLED else shown(name)
@@ -69,7 +69,7 @@ def _by_class(tree: "_Tree", folder: str, split: str) -> list[Entry]:
 
 
 def _checked(entries: list[Entry]) -> tuple[list[Entry], list[str]]:
-    """Make the classes of the splits agree; return what is used and notes on what is not."""
+    """Make the classes of the splits agree; return the entries to use and notes on the others."""
     notes = []
     known = {label for _, label, split in entries if split == "train" and label is not None}
     for file, label, split in entries:
@@ -97,7 +97,7 @@ class _Tree:
     def __init__(self, root: Path):
         self.root = root
         self.suffixes = suffixes() - LATER
-        self.ignored: set[str] = set()  # files that are no images by their name
+        self.ignored: set[str] = set()  # files that are not images by their name
 
     def folders(self, folder: str) -> list[str]:
         return next(self._walk(folder))[0]
@@ -136,7 +136,7 @@ class _Tree:
 
 
 def shown(path: str | os.PathLike) -> str:
-    """Return a path as it was shown, and a class as it was called: two of them could become equal."""
+    """Return a path or class as the first rules wrote it: two of them could become equal."""
     text = os.fsencode(path).decode("utf-8", "replace")
     return "".join(character if character.isprintable() else "\ufffd" for character in text)
 

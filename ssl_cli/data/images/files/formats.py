@@ -1,4 +1,4 @@
-"""Files that look like images, or hold some, and cannot be opened as they are: what to do about each kind."""
+"""Files that look like images, or hold some, and that Pillow cannot open: advice for each kind."""
 
 import contextlib
 import functools
@@ -14,7 +14,7 @@ _REASONS = {
     "ai emf eps pdf svg svgz wmf": "drawings: export them as PNG",
     "dcm dicom mha mhd nii nrrd": "medical images: export them as PNG or TIFF",
     "h5 hdf5 lmdb mat npy npz parquet tfrecord": "arrays: save each image as a file",
-    "avi m4v mkv mov mp4 mpeg mpg webm wmv": "videos: save frames as images",
+    "avi m4v mkv mov mp4 mpeg mpg webm wmv": "videos: write dataset=clips",
     "7z bz2 gz rar tar tgz xz zip": "archives: unpack them",
 }
 WHY_NOT = {f".{ending}": reason for endings, reason in _REASONS.items() for ending in endings.split()}
@@ -22,7 +22,7 @@ WHY_NOT = {f".{ending}": reason for endings, reason in _REASONS.items() for endi
 
 @functools.cache
 def register_plug_ins() -> None:
-    """Let Pillow open what an installed plug-in reads: HEIC by pillow-heif. Before the endings are asked for."""
+    """Let Pillow open formats of installed plug-ins: HEIC by pillow-heif. Call it before asking for the endings."""
     with contextlib.suppress(ImportError):
         import pillow_heif
 

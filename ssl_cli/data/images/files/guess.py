@@ -1,6 +1,6 @@
 """``dataset.layout=auto``: the one layout that the names of folders allow.
 
-Where they allow several, and so other images to train on, this asks which is meant; it never guesses.
+If they allow several, with different images to train on, this asks for the right one; it never guesses.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from ssl_cli.data.images.files.split_names import assigned, is_split, meaning, m
 from ssl_cli.data.images.files.tree import Tree
 from ssl_cli.errors import UserError
 
-DEEPEST = 3  # levels below the folder that is read at which split folders are looked for
+DEEPEST = 3  # levels below the folder to search for split folders
 SPLITS = "dataset.layout=splits"
 CLASSES = "dataset.layout=classes (each folder is a class)"
 FLAT = "dataset.layout=flat (all images, without labels)"
@@ -19,10 +19,10 @@ UNSPLIT = "dataset.layout=flat (no folder is a split)"
 
 
 def guessed(tree: Tree, top: str) -> str:
-    """Return ``splits``, ``classes`` or ``flat`` for what is in a folder of the tree.
+    """Return ``splits``, ``classes`` or ``flat`` for the content of a folder of the tree.
 
     Raises:
-        UserError: the names allow more than one; the message says which, and what to write.
+        UserError: the names allow more than one layout; the message names them and says what to write.
     """
     named = [folder for folder in tree.folders(top) if is_split(folder)]
     if len(named) > 1 or any(tree.images_below(folder) for folder in named):
@@ -52,7 +52,7 @@ def guessed(tree: Tree, top: str) -> str:
 
 
 def guessed_splits(tree: Tree, top: str) -> str:
-    """Return ``splits`` or ``flat`` for a folder of images whose classes stand in a table.
+    """Return ``splits`` or ``flat`` for a folder of images with classes in a table.
 
     Raises:
         UserError: as `guessed`.
@@ -66,7 +66,7 @@ def guessed_splits(tree: Tree, top: str) -> str:
 
 
 def _check_splits(tree: Tree, top: str, splits: dict[str, str], otherwise: str) -> None:
-    """Ask where folders that are splits by their names could be something else, or are not all that is used."""
+    """Ask if folders with names of splits could be something else, or if there are images beside them."""
     if "train" not in splits.values():
         _ask(tree, f"has {_listed(splits)} and no train; rename a folder to train, or write {otherwise}")
     others = [folder for folder in tree.inside(top) if meaning(last(folder)) is None]
@@ -79,7 +79,7 @@ def _check_splits(tree: Tree, top: str, splits: dict[str, str], otherwise: str) 
 
 
 def _check_depth(tree: Tree, splits: dict[str, str]) -> None:
-    """Ask where the classes in the train folder could be the outer or the inner folders."""
+    """Ask if the classes in the train folder could be the outer or the inner folders."""
     train = next(folder for folder, split in splits.items() if split == "train")
     classes = tree.inside(train)
     deep = [folder for name in classes for folder in tree.inside(name)]
@@ -92,7 +92,7 @@ def _check_depth(tree: Tree, splits: dict[str, str]) -> None:
 
 
 def _check_hidden_splits(tree: Tree, folders: list[str], otherwise: str) -> None:
-    """Ask where test images could be trained on: splits lie deeper, or their names say more than the split."""
+    """Ask if test images could be trained on: splits lie deeper, or their names say more than the split."""
     if len({split for folder in folders for split in mentioned(last(folder))}) > 1:
         _ask(
             tree,

@@ -1,4 +1,4 @@
-"""How a folder of images is read: which of its files are images, of which class and split. Decodes nothing."""
+"""The layout of a folder of images: its image files, with class and split. Decodes nothing."""
 
 import os
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from ssl_cli.data.images.files.split_names import assigned, is_split, meaning
 from ssl_cli.data.images.files.tree import Entry, Listing, Tree
 from ssl_cli.errors import UserError
 
-Reader = Callable[[Tree, str, str], tuple[list[Entry], list[str]]]  # of a folder that is a split, with notes
+Reader = Callable[[Tree, str, str], tuple[list[Entry], list[str]]]  # reads a split's folder: entries and notes
 
 
 def list_images(root: Path, layout: str, reading: int, test_root: Path | None = None, audited: bool = False) -> Listing:
@@ -26,7 +26,7 @@ def list_images(root: Path, layout: str, reading: int, test_root: Path | None = 
 
     Raises:
         UserError: a folder cannot be read; ``auto`` finds more than one meaning; two folders are the same split, or
-            have one name in Unicode; ``splits`` finds no train; val or test has a class that train has not.
+            have the same name in Unicode; ``splits`` finds no train; val or test has a class that train does not have.
     """
     if reading == 1:
         return first_layout.list_images(root, layout)
@@ -51,16 +51,16 @@ def list_images(root: Path, layout: str, reading: int, test_root: Path | None = 
 
 
 def list_files(root: Path, layout: str, in_table: bool, test_root: Path | None = None) -> Listing:
-    """List the images below a folder whose classes stand in a table: none has a class yet.
+    """List the images below a folder with classes in a table: no image has a class yet.
 
     Args:
         root: the folder.
         layout: ``splits``, ``flat``, or ``auto``: by split folders if there are any.
-        in_table: whether the splits stand there, too.
+        in_table: whether the splits are in the table, too.
         test_root: as in `list_images`.
 
     Raises:
-        UserError: as `list_images`; or the layout is by classes, or names splits as the table does.
+        UserError: as `list_images`; or the layout is by classes, or both layout and table give splits.
     """
     if layout == "classes" or (layout == "splits" and in_table):
         what, write = ("labels", "flat") if layout == "classes" else ("splits", "flat, or dataset.split_column=none")
@@ -83,7 +83,7 @@ def _held_out(test_root: Path, entries: list[Entry], read: Reader) -> tuple[list
     """Read the folder of the test images; their names are absolute."""
     if any(split == "test" for _, _, split in entries):
         raise UserError(
-            f"dataset.root has a test split, and dataset.test_root={as_text(test_root)} is another; leave one away"
+            f"dataset.root has a test split, and dataset.test_root={as_text(test_root)} is another; leave one out"
         )
     tree = Tree(test_root)
     found, notes = read(tree, "", "test")
@@ -98,12 +98,12 @@ def _held_out(test_root: Path, entries: list[Entry], read: Reader) -> tuple[list
 
 
 def _in_one(tree: Tree, folder: str, split: str) -> tuple[list[Entry], list[str]]:
-    """All that is below it, without a class."""
+    """All images below the folder, without a class."""
     return [(file, None, split) for file in tree.images_below(folder)], []
 
 
 def _top(tree: Tree, layout: str) -> tuple[str, list[str]]:
-    """Return the folder that is read: the root, or the only folder with images in it; and a note on that."""
+    """Return the folder to read (the root, or the only folder in it with images) and a note on this."""
     inside = tree.inside("")
     if layout == "flat" or tree.images_in("") or len(inside) != 1 or meaning(last(inside[0])):
         return "", []
@@ -111,7 +111,7 @@ def _top(tree: Tree, layout: str) -> tuple[str, list[str]]:
 
 
 def _by_split(tree: Tree, top: str, read: Reader) -> tuple[list[Entry], list[str]]:
-    """Read the folders that are splits, each by ``read``; what is beside them is left out and named."""
+    """Read the split folders, each by ``read``; leave out what is beside them, and name it in a note."""
     folders = tree.folders(top)
     splits = assigned(filter(is_split, folders))
     if "train" not in splits.values():
@@ -140,7 +140,7 @@ def _by_split(tree: Tree, top: str, read: Reader) -> tuple[list[Entry], list[str
 
 
 def _by_class(tree: Tree, folder: str, split: str) -> tuple[list[Entry], list[str]]:
-    """Each first-level folder is a class, with all that is below it; images beside them have none."""
+    """Each first-level folder is a class, with all images below it; images beside the folders have no class."""
     loose, names, empty = tree.images_in(folder), {}, []
     entries: list[Entry] = [(file, None, split) for file in loose]
     for inner in tree.folders(folder):
@@ -160,9 +160,9 @@ def _by_class(tree: Tree, folder: str, split: str) -> tuple[list[Entry], list[st
 
 
 def checked_classes(entries: list[Entry], audited: bool = False) -> tuple[list[Entry], list[str]]:
-    """Make the classes of the splits agree; return what is used and notes on what is not.
+    """Make the classes of the splits agree; return the entries to use and notes on the others.
 
-    ``audited``: images of val and test that have no class are used.
+    ``audited``: also use images of val and test without a class.
     """
     notes = []
     known = {label for _, label, split in entries if split == "train" and label is not None}

@@ -1,4 +1,4 @@
-"""File names as text: the same in every format that is written, never equal for two names, and reversible."""
+"""File names as text: the same in every output format, never equal for two names, and reversible."""
 
 import os
 import re
@@ -7,16 +7,16 @@ from collections.abc import Iterable
 
 FEW = 6  # names in a line
 
-# What no table, log or terminal should get as it is: bytes that are no UTF-8, controls, marks that turn the direction.
+# Never write these as they are to a table, log or terminal: bytes that are not UTF-8, controls, direction marks.
 _HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _ESCAPED = "25|[01][0-9A-F]|7F|[89A-F][0-9A-F]"
 
 
 def as_text(name: str | os.PathLike) -> str:
-    """Return a file name as text that UTF-8 can hold, on one line.
+    """Return a file name as one line of UTF-8 text.
 
-    A byte that is no UTF-8, and each byte of a control, becomes ``%`` and two hexadecimal digits. A ``%`` that could be
-    taken for such an escape becomes ``%25``, so that no two names have the same text. All other names stay as they are.
+    A byte that is not UTF-8, and each byte of a control, becomes ``%`` and two hexadecimal digits. A ``%`` that looks
+    like such an escape becomes ``%25``, so no two names have the same text. All other names do not change.
     """
     text = os.fsencode(name).decode("utf-8", "surrogateescape")
     if text.isascii() and text.isprintable() and "%" not in text:  # nearly all, of a million
@@ -26,7 +26,7 @@ def as_text(name: str | os.PathLike) -> str:
 
 
 def as_name(text: str) -> str:
-    """Return the file name that `as_text` has made a text of; Python opens the file by it."""
+    """Return the file name from the text of `as_text`; Python can open the file with it."""
     escaped = re.compile(f"%({_ESCAPED})".encode())
     return os.fsdecode(escaped.sub(lambda found: bytes([int(found[1], 16)]), text.encode()))
 
@@ -37,7 +37,7 @@ def composed(text: str) -> str:
 
 
 def natural(text: str) -> tuple:
-    """Return what to sort a text by so that numbers in it count as such: 1, 2, 10."""
+    """Return a sort key for a text that orders its numbers by value: 1, 2, 10."""
     parts = re.split("([0-9]+)", text)
     return tuple(int(part) if i % 2 else part for i, part in enumerate(parts)), text
 
@@ -48,7 +48,7 @@ def last(path: str) -> str:
 
 
 def few(names: Iterable[str]) -> str:
-    """Join names, the first few of many."""
+    """Join the first few names."""
     names = list(names)
     more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
     return ", ".join(names[:FEW]) + more

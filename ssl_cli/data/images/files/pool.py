@@ -25,16 +25,16 @@ BATCH = 64  # files per task
 MANY = 2048  # files from which processes are worth their start
 PR_SET_PDEATHSIG = 1  # sys/prctl.h
 Broken = dict[int, str]  # position of a file that could not be decoded -> the reason
-Sights = Counter[Seen]  # of all files that could be
+Sights = Counter[Seen]  # findings of all decoded files
 T = TypeVar("T")
 
 
 class Decoded(NamedTuple):
-    """Images that follow each other."""
+    """Consecutive images."""
 
-    pixels: np.ndarray  # [n, C, H, W] uint8; [bytes], one image after the other, where they are whole
+    pixels: np.ndarray  # [n, C, H, W] uint8; [bytes], one image after the other, if they are whole
     shapes: list[tuple[int, int]]  # height and width of each whole image, else empty
-    broken: Broken  # what is missing among them
+    broken: Broken  # files missing among them
     seen: Sights
 
 
@@ -50,20 +50,20 @@ def decode_all(
     whole: bool = False,
     what: str = "decoding images",
 ) -> Batches:
-    """Yield the images of ``files`` in their order and in batches, with the broken files among them.
+    """Yield the images of ``files`` in order and in batches, with the broken files among them.
 
     Args:
         files: paths.
-        size: see `decode.decode`, as for the rest.
+        size: see `decode.decode`, also for the next ones.
         channels: 1 or 3.
         known: ranges of values.
         reading: version of the rules.
         whole: keep all of each image.
-        what: is done, for whoever watches.
+        what: the work, in words for the progress bar.
 
     Raises:
         RunError: a decoding process was killed.
-        UnknownRange: a file is met whose range is not among the known.
+        UnknownRange: the range of a file is not known.
     """
     work = partial(_decode_batch, size=size, channels=channels, known=known, reading=reading, whole=whole)
     for start, batch in in_batches(files, work, what):
@@ -71,13 +71,13 @@ def decode_all(
 
 
 def find_ranges(files: Sequence[str]) -> Ranges:
-    """Look at all files that state no depth: one range for those of integers, one for those of floats."""
+    """Read all files that state no depth; return one range for integers and one for floats."""
     batches = in_batches(files, _look_batch, "looking for the range of values")
     return ranges(found for _, batch in batches for found in batch)
 
 
 def in_batches(files: Sequence[str], work: Callable[[Sequence[str]], T], what: str) -> Iterator[tuple[int, T]]:
-    """Yield the position of each batch's first file, and what ``work`` returns for the batch."""
+    """Yield the position of each batch's first file, and the result of ``work`` for the batch."""
     starts = iter(range(0, len(files), BATCH))
     workers = usable_cpus()
     pending = deque()
@@ -86,7 +86,7 @@ def in_batches(files: Sequence[str], work: Callable[[Sequence[str]], T], what: s
         try:
             while True:
                 while len(pending) < 4 * workers and (start := next(starts, None)) is not None:
-                    # Not all at once: whoever takes the batches may be slower than the workers.
+                    # Not all at once: the consumer of the batches may be slower than the workers.
                     pending.append((start, pool.submit(work, files[start : start + BATCH])))
                 if not pending:
                     return
@@ -131,8 +131,8 @@ def _look_batch(files: Sequence[str]) -> list[tuple[str, float, float]]:
 def _pool(workers: int, files: int) -> Executor:
     """Return processes for many files, else threads.
 
-    Pillow releases the interpreter's lock only while it decodes pixels, which is little of the work on a small file.
-    Elsewhere than on Linux a new process starts the whole program anew, which a user's script may not expect.
+    Pillow releases the interpreter's lock only while it decodes pixels, a small part of the work for a small file.
+    Outside Linux a new process starts the whole program again, which a user's script may not expect.
     """
     if files < MANY or workers == 1 or sys.platform != "linux":
         return ThreadPoolExecutor(workers)
@@ -140,10 +140,10 @@ def _pool(workers: int, files: int) -> Executor:
 
 
 def _serve() -> None:
-    """Leave Ctrl-C and Slurm's warning to the parent, and end with it however it ends."""
+    """Leave Ctrl-C and Slurm's warning to the parent, and end whenever the parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() == 1:  # it ended before that was asked for
+    if os.getppid() == 1:  # the parent ended before this call
         os._exit(1)

@@ -1,4 +1,4 @@
-"""Which rows of a table are of which image: by the image's name, in the ways in which people write it."""
+"""The rows of each image in a table, by the image's name in the ways that people write it."""
 
 import os
 from collections import Counter
@@ -15,11 +15,11 @@ class _Way(NamedTuple):
     note: str  # for the user
     bare: bool  # names lack their ending
     end: bool  # a name may be the end of an image's path
-    inside: bool  # and the end of a name may be an image's
+    inside: bool  # and the end of a name may be an image's path
 
 
-# All names of a table are read in one way, the first of those by which most of them are an image's. Only if none is an
-# image's otherwise, they are read by their own end: to a folder of 1.png, 2.png, ... many tables would fit.
+# All names of a table are read in one way: the first one by which most names fit an image. Only if no name fits in
+# other ways, they are read by their own end, because many tables would fit a folder of 1.png, 2.png, ...
 _WAYS = (
     _Way("", bare=False, end=False, inside=False),
     _Way("without endings", bare=True, end=False, inside=False),
@@ -32,9 +32,9 @@ _WAYS = (
 
 @dataclass(frozen=True)
 class Image:
-    """How the rows may call an image."""
+    """The names of an image in rows."""
 
-    name: str  # relative to the folder that it was found in
+    name: str  # relative to the folder of the search
     path: str  # absolute
 
 
@@ -42,18 +42,18 @@ class Image:
 class Match:
     """The rows of each image."""
 
-    lines: list[list[int]]  # [N] of each image, in the order of the table; empty: no row is of it
-    way: str  # in which the names were read; "": relative to the folder
+    lines: list[list[int]]  # [N] of each image, in the order of the table; empty: it has no row
+    way: str  # how the names were read; "": relative to the folder
 
     @property
     def found(self) -> tuple[int, int]:
-        """How many rows are of one image, and how many images have a row: more is better."""
+        """Number of rows that fit one image, and number of images with a row: more is better."""
         fits = Counter(line for at in self.lines for line in at)
         return sum(count == 1 for count in fits.values()), sum(map(bool, self.lines))
 
 
 def of_several(lines: Sequence[Sequence[int]]) -> dict[int, list[int]]:
-    """Return line -> images, of the rows that fit more than one, from the lines of each image."""
+    """Return line -> images for rows that fit several images, from the lines of each image."""
     images: dict[int, list[int]] = {}
     for image, at in enumerate(lines):
         for line in at:
@@ -62,11 +62,11 @@ def of_several(lines: Sequence[Sequence[int]]) -> dict[int, list[int]]:
 
 
 def match(cells: Mapping[int, str], images: Sequence[Image]) -> Match:
-    """Return which rows are of which image.
+    """Return the rows of each image.
 
     A name may be relative to the images' folder, or an absolute path, or begin further up or down than the folder, on
-    this machine or another; it may lack the ending. Backslashes count as slashes, and names as equal that Unicode
-    writes in two ways, or that `names.as_text` has changed.
+    this machine or another; it may lack the ending. Backslashes count as slashes. Two Unicode forms of a name count as
+    equal, and so does the text of `names.as_text`.
 
     Args:
         cells: line -> the name in it.
@@ -92,7 +92,7 @@ def plain(cell: str) -> str:
 
 
 class _Rows:
-    """The lines of a table by the names in them, and if wanted by every end of these."""
+    """The lines of a table by their names, and on demand by every end of the names."""
 
     def __init__(self, cells: Mapping[int, str], inside: bool):
         self.lines: dict[str, list[int]] = {}
@@ -101,13 +101,13 @@ class _Rows:
             names = [name, name.replace("\\", "/")] if "\\" in name else [name]
             for key in dict.fromkeys(end for name in names for end in _ends(name)) if inside else names:
                 self.lines.setdefault(key, []).append(line)
-        self.alike: dict[str, list[str]] = {}  # Unicode writes a name in several ways, and other systems choose another
+        self.alike: dict[str, list[str]] = {}  # Unicode has several forms of a name, and systems choose different ones
         for key in self.lines:
             if not key.isascii():
                 self.alike.setdefault(composed(key), []).append(key)
 
     def of(self, keys: Iterable[tuple[str, str]]) -> list[int]:
-        """Return the lines of the first of the keys that has any; each is given as a text and as the system has it."""
+        """Return the lines of the first key that has any; each key comes as a text and as the system writes it."""
         for text, name in keys:
             if found := self.lines.get(text) or self.lines.get(name):
                 return found
@@ -118,17 +118,17 @@ class _Rows:
 
 
 def _keys(image: Image, way: _Way) -> Iterable[tuple[str, str]]:
-    """Yield what a row may call an image, the longest first."""
+    """Yield the possible names of an image in a row, the longest first."""
     name = image.name.replace(os.sep, "/")
     for end in _ends(image.path.replace(os.sep, "/")) if way.end else [name]:
-        if way.inside and len(end) < len(name):  # then all images called 1.png would be one
+        if way.inside and len(end) < len(name):  # else all images named 1.png would be the same
             return
         key = os.path.splitext(end)[0] if way.bare else end  # noqa: PTH122 (a Path takes many times as long)
         yield as_text(key), key
 
 
 def _ends(path: str) -> Iterable[str]:
-    """Yield a path, and what is left of it behind each slash."""
+    """Yield a path, and its rest after each slash."""
     yield path
     while (slash := path.find("/")) >= 0:
         path = path[slash + 1 :]

@@ -1,4 +1,4 @@
-"""What decoding has seen of all files, in lines for the user: facts for the plan, and warnings."""
+"""Findings of the decoding of all files, in lines for the user: facts for the plan, and warnings."""
 
 from collections import Counter, defaultdict
 
@@ -7,13 +7,13 @@ import numpy as np
 from ssl_cli.data.images.files.decode import FEW_LEVELS, Seen, stored_size
 from ssl_cli.data.images.files.depth import STATED, Range
 
-CLIPPED = 0.1  # share of values outside of the range from which this is a mistake
-RARE = 0.02  # share of the images below which files of one range are no warning
-SIZE_OFF = 1.125  # ratio of the median of all files to that of a sample from which it is worth a line
+CLIPPED = 0.1  # warn from this share of values outside of the range
+RARE = 0.02  # no warning for files of one range below this share of the images
+SIZE_OFF = 1.125  # warn from this ratio of the median side of all files to that of a sample
 
 
 def facts(seen: Counter[Seen]) -> list[str]:
-    """Return how values became grey levels, where there are other files than of 8 bits, and which pages were taken."""
+    """Return how values of files with other than 8 bits became grey levels, and which pages were taken."""
     total, lines = seen.total(), []
     ranges = Counter()
     for one, count in seen.items():
@@ -33,16 +33,16 @@ def facts(seen: Counter[Seen]) -> list[str]:
 
 
 def ranges(seen: Counter[Seen]) -> dict[str, list[float]]:
-    """Return the ranges that were found out or set; with them, other files get the same grey levels."""
+    """Return the ranges that were found or set; with them, other files get the same grey levels."""
     return {one.source: list(one.values) for one in seen if one.source not in ("", STATED)}
 
 
 def warnings(seen: Counter[Seen], auto_size: int | None, auto_channels: int | None) -> list[str]:
-    """Return what is wrong with the images as a whole, a line each.
+    """Return warnings about the images as a whole, one line each.
 
     Args:
-        seen: of all files.
-        auto_size: the size that a sample of the files has decided, None where the user has set it.
+        seen: findings of all files.
+        auto_size: the size chosen from a sample of the files; None: the user has set it.
         auto_channels: likewise.
     """
     return [*_levels(seen), *_of_the_sample(seen, auto_size, auto_channels)]

@@ -1,4 +1,4 @@
-"""How large image files are, by their headers alone. Imports no torch."""
+"""The size of image files, from their headers alone. Imports no torch."""
 
 import warnings
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ Size = tuple[int, int]  # width and height in pixels, before an orientation tag 
 
 
 def find_sizes(files: Sequence[str]) -> list[Size | None]:
-    """Return the size of each file; None of a broken one."""
+    """Return the size of each file; None for a broken one."""
     return [size for _, batch in in_batches(files, _sizes, "reading sizes") for size in batch]
 
 

@@ -1,4 +1,4 @@
-"""What in a table of labels cannot be used: counted and named, then refused or left out as the user wants."""
+"""Unusable parts of a table of labels: counted and named, then refused or left out, as the user chooses."""
 
 from collections.abc import Collection, Iterable, Sequence
 from enum import Enum
@@ -10,7 +10,7 @@ from ssl_cli.errors import UserError
 
 
 class Slip(Enum):
-    """A kind of slip, in words: of one, and of several."""
+    """A kind of slip, in words: singular and plural."""
 
     ABSENT = "row of no image", "rows of no image"
     SEVERAL = "row that fits several images", "rows that fit several images"
@@ -20,8 +20,8 @@ class Slip(Enum):
         ("cells with several labels (there is one label an image)"),
     )
     CLASS = (
-        "image of val or test with a class that train has not",
-        ("images of val or test with a class that train has not"),
+        "image of val or test with a class that train does not have",
+        ("images of val or test with a class that train does not have"),
     )
     GROUP = "group in several splits", "groups in several splits"
 
@@ -38,7 +38,7 @@ class Slips:
         self.found.setdefault(slip, []).append(text)
 
     def settle(self, on_error: str) -> str:
-        """Return a note on what is left out, or with ``on_error="stop"`` raise ``UserError`` if that is anything."""
+        """Return a note on what is left out; with ``on_error="stop"`` raise ``UserError`` if there is anything."""
         texts = [f"{len(where):,} {slip.value[len(where) > 1]}: {few(where)}" for slip, where in self.found.items()]
         if texts and on_error == "stop":
             raise UserError(
@@ -48,7 +48,7 @@ class Slips:
 
 
 def several_labels(cells: Iterable[str]) -> set[str]:
-    """Return the cells that name several labels: ``cat|dog``, ``[cat, dog]``, or ``cat, dog`` where both are labels.
+    """Return the cells with several labels: ``cat|dog``, ``[cat, dog]``, or ``cat, dog`` if both are labels.
 
     Args:
         cells: of the column of labels, without space around them.

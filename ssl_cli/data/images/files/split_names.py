@@ -1,4 +1,4 @@
-"""Which folder names mean a split, in the words and spellings that data sets use."""
+"""Folder names that mean a split, in the words and spellings of data sets."""
 
 import re
 from collections.abc import Iterable
@@ -18,12 +18,12 @@ _FILLERS = ("datasets", "dataset", "data", "folder", "images", "image", "imgs", 
 
 
 def is_split(folder: str) -> bool:
-    """Return whether a folder is a split by its name."""
+    """Return whether a folder's name means a split."""
     return meaning(last(folder)) not in (None, "unlabelled")
 
 
 def meaning(name: str) -> str | None:
-    """Return ``train``, ``val``, ``test``, ``eval`` or ``unlabelled`` for a folder called so, else None.
+    """Return ``train``, ``val``, ``test``, ``eval`` or ``unlabelled`` for a folder of such a name, else None.
 
     In any case, with a number or a filler: ``Training``, ``val2017``, ``test_images``, ``TrainSet``.
     """
@@ -34,13 +34,13 @@ def meaning(name: str) -> str | None:
 
 
 def mentioned(name: str) -> set[str]:
-    """Return the splits that are words of a name among others: ``test`` for ``cats-test``."""
+    """Return the splits among the words of a name: ``test`` for ``cats-test``."""
     found = {_MEANING.get(_without_filler(word)) for word in re.findall("[a-z]+", name.lower())}
     return found - {None, "unlabelled"}
 
 
 def assigned(folders: Iterable[str]) -> dict[str, str]:
-    """Return the split that each folder is by its name: ``train``, ``val`` or ``test``, in this order.
+    """Return the split of each folder by its name: ``train``, ``val`` or ``test``, in this order.
 
     Raises:
         UserError: two folders are the same split.

@@ -35,32 +35,32 @@ def store(
     reading: int = 2,
     whole: bool = False,
 ) -> Stored:
-    """Decode files to one tensor, or to `Photos`, or read what an earlier call has decoded.
+    """Decode files to one tensor, or to `Photos`, or read the result of an earlier call.
 
     Args:
         root: the folder that ``names`` are relative to.
         names: N file names.
-        size: side of the stored images, in pixels; the shorter one of whole ones.
+        size: side of the stored images, in pixels; the shorter side of whole ones.
         channels: 1 or 3.
-        on_error: what a broken file does: ``stop`` (raise) or ``skip``.
-        storage_limit: bytes; more than this is not held in memory but mapped from the cache file.
+        on_error: for a broken file: ``stop`` (raise) or ``skip``.
+        storage_limit: bytes; images that need more are mapped from the cache file, not held in memory.
         cache_dir: where cache files lie; by default the user's cache directory.
-        known: what becomes 0 and 255 in files of more than 8 bits; what is not known is found out, see `depth`.
+        known: values that become 0 and 255 in files of more than 8 bits; a first pass finds unknown ones, see `depth`.
         max_pixels: of a file; None: Pillow's limit.
         reading: version of the rules of decoding.
         whole: keep all of each image, not its centre square.
 
     Returns:
-        The images in the order of ``names``, read only: [N - broken, channels, size, size] uint8, or `Photos` where
-        they are whole; the position and reason of each file that was left out; what was seen in the others; and the
-        file that they are mapped from.
+        The images in the order of ``names``, read only: [N - broken, channels, size, size] uint8, or `Photos` if they
+        are whole; the position and reason of each file that was left out; the findings of the others; and the file that
+        the images are mapped from.
 
     Raises:
         UserError: for a broken file, if no file could be decoded, or if the disk is too small for a file to be mapped.
     """
     files = [os.fspath(root / name) for name in names]
     how = f"{DECODE_VERSION}.{reading} {size}{' whole' * whole} {channels} {sorted(known.items())} {max_pixels}"
-    path = (cache_dir or cache.user_cache_dir() / "images") / _key(root, names, how)
+    path = (cache_dir or cache.user_cache_dir() / "images") / key(root, names, how)
     shape: tuple[int, ...] = (len(names), channels, size, size)
     if whole:
         with pixels_allowed(max_pixels):
@@ -95,12 +95,12 @@ def _sound(root: Path, names: Sequence[str], batches: Batches, on_error: str) ->
 
 
 def _in_memory(path: Path, batches: Batches, shape: tuple[int, ...]) -> Stored:
-    """Decode into memory, and keep the result for the next command where that took long enough to be felt."""
+    """Decode into memory, and keep the result for the next command if this took noticeable time."""
     began = time.monotonic()
     pixels, result, filled = np.empty(shape, np.uint8), Decoded(np.empty(0), [], {}, Counter()), 0
     for batch in batches:
         end = filled + len(batch.pixels)
-        if end > len(pixels):  # of whole images the size was estimated
+        if end > len(pixels):  # the size of whole images is an estimate
             pixels = np.concatenate([pixels[:filled], np.empty(end - filled + filled // 8, np.uint8)])
         pixels[filled:end] = batch.pixels
         filled = end
@@ -113,8 +113,8 @@ def _in_memory(path: Path, batches: Batches, shape: tuple[int, ...]) -> Stored:
     return Stored(cache.as_images(torch.from_numpy(result.pixels), result.shapes), result.broken, result.seen)
 
 
-def _key(root: Path, names: Sequence[str], how: str) -> str:
-    """Name what the stored pixels depend on, without reading any image: PLACE-CONTENT, of which only one is kept."""
+def key(root: Path, names: Sequence[str], how: str) -> str:
+    """Return a name from all that the stored pixels depend on, without reading images: PLACE-CONTENT, one a place."""
     place = hashlib.sha256(f"{how} ".encode() + os.fsencode(root.resolve()))
     content = hashlib.sha256()
     for name in names:

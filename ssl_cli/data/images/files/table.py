@@ -1,4 +1,4 @@
-"""A table (CSV) of the user's images as cells by line, in whatever dialect it is: separator, line ends, quotes, BOM."""
+"""A table (CSV) of the user's images as cells by line, in any dialect: separator, line ends, quotes, BOM."""
 
 import codecs
 import csv
@@ -13,7 +13,7 @@ from ssl_cli.data.images.files.names import few
 from ssl_cli.errors import UserError, did_you_mean
 
 SEPARATORS = ",;\t"
-_MARKS = {  # first bytes -> what a file is that is no table in UTF-8
+_MARKS = {  # first bytes -> the kind of a file that is not a table in UTF-8
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
     codecs.BOM_UTF16_LE: "UTF-16",
@@ -34,7 +34,7 @@ class Table:
     rows: dict[int, list[str]]  # line in the file (the last of a row) -> a cell for each column
 
     def check(self, *columns: str) -> None:
-        """Raise ``UserError`` for the first of the columns that there is not."""
+        """Raise ``UserError`` for the first missing column."""
         for column in columns:
             if column not in self.header:
                 raise UserError(
@@ -49,21 +49,21 @@ class Table:
 
 
 def read_table(file: Path, setting: str, example: str, noun: str = "image", columns: int = 2) -> Table:
-    """Read a table in UTF-8, by the separator that makes most columns of it: a comma, a semicolon or a tab.
+    """Read a table in UTF-8, with the separator that gives most columns: a comma, a semicolon or a tab.
 
     A byte order mark is left out, quoted cells may hold separators and line ends, empty rows and empty columns at the
     right are dropped. A first line ``sep=;`` names the separator.
 
     Args:
         file: the table.
-        setting: that names it, for errors: ``dataset.targets``.
+        setting: the key with the file's name, for errors: ``dataset.targets``.
         example: of a header, for errors: ``file,age``.
-        noun: what a row is of, for errors.
-        columns: that there must be, at least.
+        noun: name of a row's input, for errors.
+        columns: the least number of columns.
 
     Raises:
-        UserError: the file cannot be read, is in another encoding (which the message names) or no table, a row has
-            another number of cells than the header, or two columns have one name.
+        UserError: the file cannot be read, is in another encoding (named in the message) or not a table, a row and the
+            header have different numbers of cells, or two columns have the same name.
     """
     named = f"{setting}={shown(file)}"
     try:
@@ -75,7 +75,7 @@ def read_table(file: Path, setting: str, example: str, noun: str = "image", colu
     try:
         tables = [_separated(text[said.end() if said else 0 :], s) for s in (said[1] if said else SEPARATORS)]
     except csv.Error as error:
-        raise UserError(f"{named} is no table: {error}") from error
+        raise UserError(f"{named} is not a table: {error}") from error
     header, rows = max(tables, key=lambda table: (_is_even(*table), len(table[0]), _fits(*table)))
     rows = {line + bool(said): row for line, row in rows.items()}
     if len(header) < columns or not rows:
@@ -113,7 +113,7 @@ def _fits(header: Sequence[str], rows: dict[int, list[str]]) -> bool:
 
 
 def _decoded(content: bytes, named: str) -> str:
-    """Return the text of a table; raise ``UserError`` that names what else it is."""
+    """Return the text of a table; raise ``UserError`` that names the kind of any other file."""
     what = next((what for mark, what in _MARKS.items() if content.startswith(mark)), None)
     if what is None and b"\0" in content[:1024]:
         what = "UTF-16" if content[:2].count(b"\0") == 1 else "a binary file"

@@ -18,10 +18,10 @@ from ssl_cli.errors import UserError
 
 @dataclass(frozen=True)
 class Targets:
-    """What was found in a table."""
+    """Numeric targets from a table."""
 
-    values: dict[str, Tensor]  # column -> [N] float64, NaN where not known
-    note: str  # for the user: which columns these are, and what was left out
+    values: dict[str, Tensor]  # column -> [N] float64, NaN if not known
+    note: str  # for the user: the columns, and what was left out
 
 
 def read_targets(
@@ -32,11 +32,11 @@ def read_targets(
     Args:
         file: a table, see `table.read_table`. An empty cell is a target that is not known.
         images: N of them, found in the table by `rows.match`; rows of other files are left out.
-        columns: the targets; None: every column in which more than half of the cells that are not empty are numbers.
-        file_column: the one with the file names; None: the first, or one with a usual name that has more of the images.
+        columns: the targets; None: every column with numbers in more than half of the cells that are not empty.
+        file_column: the column of file names; None: the first, or one with a usual name that has more of the images.
 
     Raises:
-        UserError: the file cannot be read, lacks a column or an image, names an image twice, or has a cell that is no
+        UserError: the file cannot be read, lacks a column or an image, names an image twice, or has a cell without a
             number in a column of numbers; the message has the line.
     """
     table = read_table(file, "dataset.targets", "file,age")
@@ -49,7 +49,7 @@ def read_targets(
         cells = {line: every[line] for line in lines}
         filled = [cell for cell in cells.values() if cell]
         wrong = [cell for cell in filled if not math.isfinite(_parsed(cell))]
-        if not columns and len(wrong) >= len(filled) / 2:  # in a column that is nearly all numbers, a text is a slip
+        if not columns and len(wrong) >= len(filled) / 2:  # in a column of mostly numbers, a text is a mistake
             texts.append(f"{column} ('{wrong[0][:20]}')" if wrong else f"{column} (empty)")
             continue
         numbers = [_number(file, line, column, cell) for line, cell in cells.items()]
@@ -60,14 +60,14 @@ def read_targets(
             "point, as in 3.5"
         )
     notes = [f"targets of {shown(file.name)}: {few(values)}"]
-    notes += [f"columns left out, most of whose cells are no numbers: {few(texts)}"] if texts else []
+    notes += [f"columns left out, because most of their cells are not numbers: {few(texts)}"] if texts else []
     notes += [f"names read {found.way}"] if found.way else []
     notes += [f"{len(table.rows) - len(lines)} rows of other files"] if len(table.rows) > len(lines) else []
     return Targets(values, "; ".join(notes))
 
 
 def _lines_of(file: Path, images: Sequence[Image], cells: Mapping[int, str], found: Match) -> list[int]:
-    """Return the line of each image, whose names stand in the cells."""
+    """Return the line of each image, found by the names in the cells."""
     lines: dict[str, int] = {}
     for line, cell in cells.items():
         if (name := plain(cell)) in lines:
@@ -93,7 +93,7 @@ def _lines_of(file: Path, images: Sequence[Image], cells: Mapping[int, str], fou
 
 def _parsed(text: str) -> float:
     try:
-        return math.nan if "_" in text else float(text)  # Python takes 2024_01 for 202401
+        return math.nan if "_" in text else float(text)  # Python reads 2024_01 as 202401
     except ValueError:
         return math.nan
 

@@ -1,4 +1,4 @@
-"""TIFF files that are whole and that Pillow does not read: colours of floats, 64 bits, ... Imports no torch."""
+"""Valid TIFF files that Pillow does not read: colours of floats, 64 bits, ... Imports no torch."""
 
 import math
 import zlib
@@ -16,13 +16,13 @@ _ALPHA = (1, 2)  # ExtraSamples: transparency, other than a sample of unknown me
 class Tiff:
     """The first page of a TIFF: uncompressed or zip, in strips, of 1 to 4 samples a pixel.
 
-    ``mode``, ``size`` and ``n_frames`` mean what they mean in Pillow.
+    ``mode``, ``size`` and ``n_frames`` mean the same as in Pillow.
 
     Raises:
-        ValueError: it is none that can be read here; the message says what it is.
+        ValueError: this class cannot read it; the message names its format.
     """
 
-    format, n_frames = "TIFF", 1  # not turned by Pillow, other than its own
+    format, n_frames = "TIFF", 1  # Pillow does not turn it, as it does its own TIFFs
 
     def __init__(self, path: str):
         self.path = path
@@ -44,7 +44,7 @@ class Tiff:
         pass
 
     def read(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return the values [H, W, 1 or 3] and the opacity [H, W] in 0..1, None where there is none."""
+        """Return the values [H, W, 1 or 3] and the opacity [H, W] in 0..1, or None if there is none."""
         tags, (width, height) = self.tags, self.size
         bits, formats = set(tags.get(258, (1,))), set(tags.get(339, (1,)))
         kind, words = _KINDS.get(max(formats), ("", "unknown values"))

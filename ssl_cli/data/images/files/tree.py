@@ -1,9 +1,9 @@
-"""A folder of files as a tree: names in a stable order, and a count of all that is left out, with the reason."""
+"""A folder of files as a tree: names in a stable order, and a count of all left-out files, with the reason."""
 
 import functools
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +21,7 @@ _OF_SYSTEMS = {
     "of the file system": ("lost+found",),
     "of Python": ("__pycache__",),
 }
-_OTHER = "~"  # no reason but that they are no images; sorts last
+_OTHER = "~"  # they are just not images; sorts last
 NEVER = {name: reason for reason, names in _OF_SYSTEMS.items() for name in names}
 
 
@@ -31,7 +31,7 @@ class Listing:
 
     entries: list[Entry]
     note: str
-    groups: dict[str, str] = field(default_factory=dict)  # file -> its group, where a table says so
+    groups: dict[str, str] = field(default_factory=dict)  # file -> its group, if a table has groups
 
 
 class Tree:
@@ -39,15 +39,16 @@ class Tree:
 
     Args:
         root: the folder.
-        without: a folder in it that is left out; None: none.
+        without: a folder in it to leave out; None: none.
+        endings: of the files to list, in small letters; None: endings of images.
 
     Raises:
         UserError: from every method, if a folder cannot be read.
     """
 
-    def __init__(self, root: Path, without: Path | None = None):
+    def __init__(self, root: Path, without: Path | None = None, endings: Collection[str] | None = None):
         register_plug_ins()
-        self.root, self.suffixes = root, suffixes()
+        self.root, self.suffixes = root, suffixes() if endings is None else endings
         self.without = None if without is None else os.path.realpath(without)
         self.left_out: dict[str, dict[str, str]] = {}  # reason -> path -> name or ending
         self._listed = functools.cache(self._list)
@@ -62,15 +63,15 @@ class Tree:
         return self._listed(folder)[1]
 
     def images_below(self, folder: str) -> list[str]:
-        """Return the images in a folder and in all below it; a folder that links lead to twice is taken once."""
+        """Return the images in a folder and all folders below; a folder that several links lead to counts once."""
         return self._below(folder)
 
     def inside(self, folder: str) -> list[str]:
-        """Return the paths of the folders in a folder that hold an image, however deep."""
+        """Return the paths of the folders in a folder that hold an image at any depth."""
         return [inner for inner in self.folders(folder) if self.images_below(inner)]
 
     def counted(self, folders: Sequence[str], images: Sequence[str]) -> str:
-        """Return for example ``cats, dogs (12 images)`` or ``2 images (a.png, b.png)``; both with `and`."""
+        """Return for example ``cats, dogs (12 images)``, ``2 images (a.png, b.png)``, or both joined by `and`."""
         parts = []
         if folders:
             total = sum(len(self.images_below(folder)) for folder in folders)
@@ -80,7 +81,7 @@ class Tree:
         return " and ".join(parts)
 
     def notes(self) -> list[str]:
-        """Return a text for each reason why something was left out, with names or endings and how often each."""
+        """Return a text for each reason to leave files out, with names or endings and their numbers."""
         texts = []
         for reason, paths in sorted(self.left_out.items()):
             counts = sorted(Counter(paths.values()).items())

@@ -1,4 +1,4 @@
-"""JPEG files by libjpeg-turbo without Pillow's work around it, which on small files is most of the time."""
+"""JPEG files by libjpeg-turbo without Pillow's overhead, which takes most of the time for small files."""
 
 import functools
 import math
@@ -14,15 +14,15 @@ SIGNS = (b"Exif\0", b"ns.adobe.com/xap", b"MPF\0")  # of a rotation, or of more 
 
 
 def pixels(path: str, channels: int, size: int) -> np.ndarray | None:
-    """Return the pixels of a plain JPEG file, equal to Pillow's; None where anything is left to Pillow.
+    """Return the pixels of a plain JPEG file, equal to Pillow's; None for a file that is left to Pillow.
 
-    Plain is what is upright, of one picture, sound to its last byte, in colour if ``channels`` is 3 and grey if it is
-    1, and less than four times ``size`` high or wide: larger ones are decoded at a fraction of it.
+    A plain file is upright, has one picture, is valid to its last byte, in colour if ``channels`` is 3 and grey if it
+    is 1, and less than four times ``size`` high or wide: larger ones are decoded at a fraction of their size.
 
     Args:
         path: the file.
         channels: 1 or 3.
-        size: that the shorter side will have, in pixels.
+        size: the shorter side after resizing, in pixels.
 
     Returns:
         [H, W, channels] uint8.
@@ -41,7 +41,7 @@ def pixels(path: str, channels: int, size: int) -> np.ndarray | None:
         if not plain or min(height, width) >= 4 * size:
             return None
         return library.decode_jpeg(content, "GRAY" if channels == 1 else "RGB")
-    except (OSError, ValueError):  # Pillow says what is wrong
+    except (OSError, ValueError):  # Pillow reports the error
         return None
 
 
@@ -63,7 +63,7 @@ def _library() -> ModuleType | None:
 
 
 def _content(path: str) -> bytes:
-    """Return the bytes of a regular file; of anything else none."""
+    """Return the bytes of a regular file; none of anything else."""
     file = os.open(path, READ)
     try:
         status = os.fstat(file)

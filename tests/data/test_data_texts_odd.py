@@ -1,0 +1,42 @@
+"""Texts as strangers have them: odd line ends, lists in JSON, files that are empty or no texts."""
+
+import json
+
+import pytest
+
+from ssl_cli.data.texts.read import load
+from ssl_cli.errors import UserError
+
+
+def test_what_unicode_calls_a_line_end_is_inside_a_text(tmp_path):
+    lines = ["one\u2028two", "three\u0085four", "five\x0bsix"]
+    (tmp_path / "a.jsonl").write_text("\n".join(json.dumps({"text": t}, ensure_ascii=False) for t in lines), "utf-8")
+    assert load(file=str(tmp_path / "a.jsonl")).texts == tuple(lines)
+    (tmp_path / "b.txt").write_bytes("\r\n".join(lines).encode() + b"\rlast")
+    assert load(file=str(tmp_path / "b.txt")).texts == (*lines, "last")
+
+
+def test_json_may_hold_lists_where_no_text_is_expected(tmp_path):
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"text": "one", "tags": ["x"]}\n\n{"text": "half \\ud83d"}\n')
+    assert load(file=str(file)).texts == ("one", "half ?")
+    file.write_text('{"text": "one", "label": "a"}\n{"text": {"de": "zwei"}, "label": "b"}\n')
+    with pytest.raises(UserError, match="line 2 of .*a.jsonl has a list or an object as 'text'"):
+        load(file=str(file))
+
+
+def test_of_a_folder_the_empty_files_are_left_out_and_counted(tmp_path):
+    for name, content in {"a/1.txt": "one", "a/2.txt": " \n", "b/3.TXT": "zwei \xfc".encode("cp1252")}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    data = load(root=str(tmp_path))
+    assert data.texts == ("one", "zwei \xfc") and data.classes == ("a", "b") and len(data.files) == 2
+    assert data.note == "3 files, 1 of them read as Windows-1252; 1 without text left out"
+
+
+@pytest.mark.parametrize("content", [bytes(range(256)), "text".encode("utf-16")])
+def test_what_is_no_text_is_refused_by_name(tmp_path, content):
+    (tmp_path / "1.txt").write_bytes(content)
+    for place in ({"root": str(tmp_path)}, {"file": str(tmp_path / "1.txt")}):
+        with pytest.raises(UserError, match=r"1\.txt is a binary file or in UTF-16"):
+            load(**place)
