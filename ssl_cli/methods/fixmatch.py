@@ -45,7 +45,7 @@ class FixMatch(Method):
         return nn.Sequential(self.backbone, self.classifier)
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take a weak and a strong view [B, C, H, W], and labels [B], of which the first 1 / (1 + mu) are known."""
+        """Take a weak and a strong view [B, C, H, W], and labels [B] (the first 1 / (1 + mu) known)."""
         weak, strong = task.views
         n, rows = labelled_rows(len(weak), self.mu), len(weak)
         logits = in_float32(self.network(torch.cat([weak, strong[n:]])))

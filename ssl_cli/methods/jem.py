@@ -80,7 +80,7 @@ class JEM(Method):
         return free_energy(self.logits(pixels))
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take one view [B, C, H, W] and labels [B], of which the first 1 / (1 + mu) are known; move the chains."""
+        """Take one view [B, C, H, W] and labels [B] (the first 1 / (1 + mu) known); move the chains."""
         view, n = task.views[0], labelled_rows(len(task.labels), self.mu)
         mean, std = (constant(v, view).view(-1, 1, 1) for v in (self.data.mean, self.data.std))
         pixels = view * std + mean

@@ -59,7 +59,7 @@ class MeanTeacher(Method):
         return nn.Sequential(self.backbone, self.classifier)
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take two views [B, C, H, W] and labels [B], of which the first 1 / (1 + mu) are known."""
+        """Take two views [B, C, H, W] and labels [B] (the first 1 / (1 + mu) known)."""
         n = labelled_rows(len(task.labels), self.mu)
         student = in_float32(self.network(task.views[0]))
         teacher = in_float32(self.teacher(task.views[1]))

@@ -73,7 +73,7 @@ class PseudoLabel(Method):
         return nn.Sequential(self.backbone, self.classifier)
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take one view [B, C, H, W] and labels [B], of which the first 1 / (1 + mu) are known."""
+        """Take one view [B, C, H, W] and labels [B] (the first 1 / (1 + mu) known)."""
         images, n = task.views[0], labelled_rows(len(task.labels), self.mu)
         logits = in_float32(self.network(images))
         supervised = F.cross_entropy(logits[:n], task.labels[:n])

@@ -78,7 +78,7 @@ class Siamese(Method):
         self.projector = mlp(backbone.dim, hidden_dim, out_dim, layers)
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take ``task.views`` of two tensors [B, C, H, W]; the pairs are those of all ranks' rows."""
+        """Take ``task.views`` of two tensors [B, C, H, W]; the pairs come from all ranks' rows."""
         z1, z2 = self.projector(self.backbone(torch.cat(task.views))).chunk(2)
         group = gather(groups(task, self.pairs))
         return {"loss": pair_loss(torch.cat([gather(z1), gather(z2)]), group.repeat(2), self.margin)}

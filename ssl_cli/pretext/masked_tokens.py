@@ -36,7 +36,7 @@ class MaskedTokens(Pretext):
             )
         facts = data.facts
         if facts.mask == 0:
-            raise UserError("this tokenizer has no token [MASK]; leave dataset.tokenizer away to train one")
+            raise UserError("this tokenizer has no token [MASK]; leave dataset.tokenizer out to train one")
         self.ratio, self.hidden, self.exchanged = ratio, hidden, exchanged
         self.mask, self.special = facts.mask, facts.special
         self.ordinary = (~facts.special).nonzero()[:, 0]  # what a token may be exchanged for

@@ -41,7 +41,7 @@ class ViewSizes:
         for text in stages:
             match = _STAGE.fullmatch(str(text).strip())
             if match is None:
-                raise UserError(f"{KEY}: '{text}' is no stage; {WRITTEN}")
+                raise UserError(f"{KEY}: '{text}' is not a stage; {WRITTEN}")
             size, end = int(match[1]), parse_duration(match[2], steps_per_epoch, total_steps)
             if not 0 < size <= full:
                 raise UserError(f"{KEY}: '{text}' asks for {size} pixels, and views have {full} at the end")

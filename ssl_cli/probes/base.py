@@ -128,16 +128,16 @@ class Probe(ABC):
 
             ``mean`` and ``std`` (sample standard deviation; None when ``n`` is 1) of the headline ``metric`` are over
             ``n`` draws of the labels; an accuracy is a fraction in [0, 1]. ``ci`` is a 95% bootstrap interval of the
-            mean over test images. ``settings`` holds the protocol, what is equal for all models; ``chosen`` what the
-            fit chose for this one. ``protocol`` is their digest (see `ssl_cli.probes.scores.protocol`): rows with
-            different ones never share a column. ``without_copies`` is the headline without test images whose pixels an
-            image of train has, too (a mean of None: too few are left); None where there are none.
+            mean over test images. ``settings`` holds the protocol, equal for all models; ``chosen`` the values that the
+            fit chose for this model. ``protocol`` is their digest (see `ssl_cli.probes.scores.protocol`): rows with
+            different ones never share a column. ``without_copies`` is the headline without test images that have
+            the same pixels as an image of train (a mean of None: too few are left); None if there are none.
         """
 
     def wanted(self, features: Features) -> Tensor:
-        """Return the positions [m] of the train images whose features are to be computed, of a probe of "mixed" ones.
+        """Return the positions [m] of the train images that a probe of "mixed" ones needs features of.
 
-        ``features`` has those of no image yet, and all images in ``train``.
+        ``features`` has no features yet, and all images in ``train``.
         """
         return features.train.positions
 
@@ -225,7 +225,7 @@ def check_budgets(labels: Sequence[str]) -> list[str]:
 
 
 def check_penalties(probe: str, penalties: Sequence[float]) -> list[float]:
-    """Return the candidates in order; raise ``UserError`` where there is none, or one is not positive."""
+    """Return the candidates in order; raise ``UserError`` if there is none, or one is not positive."""
     if not penalties or not all(isinstance(penalty, (int, float)) and penalty > 0 for penalty in penalties):
         raise UserError(
             f"the penalties of the {probe} probe are {list(penalties)}; write positive numbers: [0.01, 0.1]"
@@ -234,7 +234,7 @@ def check_penalties(probe: str, penalties: Sequence[float]) -> list[float]:
 
 
 def check_counts(key: str, counts: Sequence[int] | int) -> list[int]:
-    """Return a number, or several, in order; raise ``UserError`` where there is none, or one is not 1, 2, ..."""
+    """Return a number, or several, in order; raise ``UserError`` if there is none, or one is not 1, 2, ..."""
     several = [counts] if isinstance(counts, int) else list(counts)
     if not several or not all(type(count) is int and count >= 1 for count in several):
         raise UserError(f"probe.{key}={several}: write whole numbers from 1: [1,5]")

@@ -60,21 +60,21 @@ class Cluster(Probe):
         train, test = (s.features.cpu() for s in (features.train, features.test))
         truth, classes = features.test.labels.cpu(), features.classes
         if classes < 2 or len(train) < classes:
-            self.notices = ["cluster probe: left out, for it needs two classes and as many train inputs as classes"]
+            self.notices = ["cluster probe: left out, because it needs two classes and as many train inputs as classes"]
             return []
         if self.normalise:
             train, test = F.normalize(train, dim=1), F.normalize(test, dim=1)
         train = settled(train)
         clusters = min(classes, len(distinct(train)[0]))
         if clusters < classes:
-            self.notices = [f"cluster probe: {clusters} of {classes} clusters, for the features have no more values"]
+            self.notices = [f"cluster probe: {clusters} of {classes} clusters, because features have no more values"]
         seeds, start = self.seeds, {"n_init": self.restarts}
         if classes > MANY:
             seeds = min(seeds, 2)
             start = {"n_init": 1, "init": "random", "max_iter": min(300, max(FEWEST, WORK // (len(train) * classes)))}
             self.notices.append(
                 f"cluster probe: {seeds} run{'s' * (seeds > 1)} from {features.noun}s at random, "
-                f"of {start['max_iter']} iterations at most, for there are {classes} classes"
+                f"of {start['max_iter']} iterations at most, because there are {classes} classes"
             )
         predicted, nmi, ari = [], [], []
         for seed in tracked(range(seeds)):

@@ -63,7 +63,7 @@ class FewShot(Probe):
             if there are two and every train image has a label, else ``all``.
 
     Raises:
-        UserError: a number of shots is not a positive whole number; ``classes`` is none of these words; on ``run``,
+        UserError: a number of shots is not a positive whole number; ``classes`` is not one of these words; on ``run``,
             there are not two unseen classes to draw.
     """
 
@@ -86,7 +86,7 @@ class FewShot(Probe):
         self.ways, self.queries, self.episodes, self.seed = ways, queries, episodes, seed
 
     def run(self, features: Features) -> list[Result]:
-        """Play the episodes; see `Probe.run`. ``labels`` is the number of shots, ``n`` that of episodes."""
+        """Play the episodes; see `Probe.run`. ``labels`` is the number of shots, ``n`` the number of episodes."""
         results, self.notices = [], []
         test = settled(features.test.features)
         x = F.normalize(test - features.train.features.mean(0), dim=1)
@@ -99,7 +99,7 @@ class FewShot(Probe):
             ways = min(self.ways, len(large))
             if ways < 2:
                 self.notices.append(
-                    f"fewshot probe with {shots} shots: left out, for no two classes have more {features.noun}s"
+                    f"fewshot probe with {shots} shots: left out, because no two classes have more {features.noun}s"
                 )
                 continue
             queries = min(self.queries, min(len(m) for m in large) - shots)

@@ -68,17 +68,17 @@ class FineTune(Probe):
         self.notices = []
         if len(self.lrs) > 1 and not len(features.val.labels):
             self.notices = [
-                f"finetune probe: left out, for its rate is chosen on val, which has no labelled {features.noun}"
+                f"finetune probe: left out, because its rate is chosen on val, which has no labelled {features.noun}"
             ]
             return []
         network = features.source.network if features.source else None
         if isinstance(network, Raw):
             return []
         if not isinstance(network, Backbone):
-            raise UserError("the finetune probe trains the whole backbone; leave layer away, or write probe.blocks=N")
+            raise UserError("the finetune probe trains the whole backbone; leave layer out, or write probe.blocks=N")
         count = len(network.blocks())
         if self.blocks is not None and not 1 <= self.blocks <= count:
-            raise UserError(f"probe.blocks={self.blocks}: the backbone has 1 to {count} blocks; leave it away for all")
+            raise UserError(f"probe.blocks={self.blocks}: the backbone has 1 to {count} blocks; leave it out for all")
         trained = "the whole backbone" if self.blocks in (None, count) else f"the last {self.blocks} of {count} blocks"
         self.notices = [f"{trained} and a classifier were trained, in a copy; the run's own weights are as they were"]
         results = []

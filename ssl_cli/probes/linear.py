@@ -53,12 +53,14 @@ class Linear(Probe):
     def run(self, features: Features) -> list[Result]:
         """Score the test split at each budget; see `Probe.run`. A budget that cannot be fitted becomes a notice."""
         if len(self.penalties) > 1 and not len(features.val.labels):
-            self.notices = ["linear probe: left out, for its penalty is chosen on val, which has no label"]
+            self.notices = ["linear probe: left out, because its penalty is chosen on val, which has no label"]
             return []
         self.notices = []
         count = fewer_draws(self.count, features.classes, MANY)
         if count < self.count and any(budget != "all" for budget in self.labels):
-            self.notices = [f"linear probe: {count} draws, not {self.count}, for there are {features.classes} classes"]
+            self.notices = [
+                f"linear probe: {count} draws, not {self.count}, because there are {features.classes} classes"
+            ]
         return [self._fitted(features, *drawn) for drawn in self.draws(features, self.labels, count)]
 
     def _fitted(self, features: Features, budget: str, drawn: Tensor, how: dict) -> Result:
@@ -68,7 +70,7 @@ class Linear(Probe):
             few = ", ".join(f"{penalty:g}" for penalty in penalties)
             self.notices.append(
                 f"linear probe with {budget} labels: {len(penalties)} penalties ({few}), not {len(self.penalties)}, "
-                f"for there are {features.classes} classes; probe=knn fits nothing"
+                f"because there are {features.classes} classes; probe=knn fits nothing"
             )
         heads = [LinearHead(weight, bias) for weight, bias, _ in fits]
         predictions = [head(test.features).softmax(1).max(1) for head in heads]

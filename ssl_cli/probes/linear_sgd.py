@@ -56,7 +56,7 @@ class LinearSGD(Probe):
         """Score the test split at each budget; see `Probe.run`."""
         self.notices = []
         if len(self.lrs) > 1 and not len(features.val.labels):
-            self.notices = ["linear_sgd probe: left out, for its rate is chosen on val, which has no label"]
+            self.notices = ["linear_sgd probe: left out, because its rate is chosen on val, which has no label"]
             return []
         if features.source is None:
             raise UserError("the linear_sgd probe needs a model to show augmented inputs to")

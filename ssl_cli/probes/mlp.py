@@ -45,7 +45,7 @@ class MLP(Probe):
         """Score the test split at each budget; see `Probe.run`."""
         self.notices = []
         if len(self.lrs) > 1 and not len(features.val.labels):
-            self.notices = ["mlp probe: left out, for its learning rate is chosen on val, which has no label"]
+            self.notices = ["mlp probe: left out, because its learning rate is chosen on val, which has no label"]
             return []
         return [self._fitted(features, *drawn) for drawn in self.draws(features, self.labels, self.count)]
 

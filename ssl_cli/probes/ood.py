@@ -68,7 +68,7 @@ def auroc(inside: Tensor, outside: Tensor, weights_in: Tensor, weights_out: Tens
 
 
 class OOD(Probe):
-    """AUROC of telling test images from those of a second data set by feature distance; no label is looked at.
+    """AUROC of telling test images from images of a second data set by feature distance; it uses no labels.
 
     Args:
         against: settings of the second data set (``dataset@probe.against=NAME``); its test split, or all images if it

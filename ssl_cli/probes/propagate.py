@@ -85,7 +85,7 @@ class Propagate(Probe):
             self._say(f": a graph of {len(train.labels):,} of the {_train_size(features):,} train {features.noun}s")
         if features.classes > MANY:
             few = f"{self._draws(features)} draws and {self.neighbours[0]} neighbours"
-            self._say(f": {few}, for there are {features.classes} classes")
+            self._say(f": {few}, because there are {features.classes} classes")
         if not len(features.val.labels):
             self._say(": val has no label to choose settings on, so the first of each list are used")
         others = [features.val.features, features.test.features]
@@ -95,7 +95,7 @@ class Propagate(Probe):
             else:
                 results = [self._spread(features, nodes, *drawn) for drawn in self._drawn(features)]
         if not results and not self.notices:
-            self._say(f": left out, for every train {features.noun} has its label; write probe.labels=[10/class]")
+            self._say(f": left out, because every train {features.noun} has its label; write probe.labels=[10/class]")
         return results
 
     def _say(self, what: str) -> None:
@@ -113,7 +113,7 @@ class Propagate(Probe):
         for budget, rows, how in self.draws(features, self.labels, self._draws(features)):
             if rows.shape[1] > most:
                 room = f"{most:,} {features.noun}s (probe.images)"
-                self._say(f" with {budget} labels: left out, for a graph has at most {room}")
+                self._say(f" with {budget} labels: left out, because a graph has at most {room}")
             elif rows.shape[1] < _train_size(features):
                 yield budget, rows, how
 

@@ -69,12 +69,14 @@ class Regression(Probe):
             sizes = [len(split.features) for split in splits]
             if sizes[0] < 2 or not sizes[2] or (len(self.penalties) > 1 and not sizes[1]):
                 where = ", ".join(f"{n} in {s}" for n, s in zip(sizes, ("train", "val", "test"), strict=True))
-                self.notices.append(f"regression of {name}: left out, for too few {features.noun}s have it ({where})")
+                self.notices.append(
+                    f"regression of {name}: left out, because too few {features.noun}s have it ({where})"
+                )
                 continue
             truth = splits[2].targets[name]
             if (truth == truth[0]).all():  # R2 compares with the spread of the test images
                 self.notices.append(
-                    f"regression of {name}: left out, for it is {truth[0]:g} in every test {features.noun}"
+                    f"regression of {name}: left out, because it is {truth[0]:g} in every test {features.noun}"
                 )
                 continue
             whole = Features(*splits, classes=1, budget=features.budget, label_seed=features.label_seed)

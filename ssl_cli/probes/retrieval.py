@@ -106,12 +106,12 @@ class Retrieval(Probe):
         """Rank the test split; see `Probe.run`. The headline is ``map``, the mean average precision."""
         test, self.notices = features.test, []
         if features.classes < 2:
-            self.notices = ["retrieval probe: left out, for there are no classes"]
+            self.notices = ["retrieval probe: left out, because there are no classes"]
             return []
         alone = torch.bincount(test.labels, minlength=features.classes)[test.labels] < 2
         queries = torch.nonzero(~alone).flatten()
         if not len(queries):
-            self.notices = [f"retrieval probe: left out, for no class has two test {features.noun}s"]
+            self.notices = [f"retrieval probe: left out, because no class has two test {features.noun}s"]
             return []
         if alone.any():
             self.notices = [

@@ -184,7 +184,7 @@ def test_test_images_elsewhere_of_classes_that_are_folders(tmp_path):
     (tmp_path / "images/test/cat").mkdir(parents=True)
     for split in ("train", "test"):
         Picture.new("L", (8, 8)).save(tmp_path / f"images/{split}/cat/1.png")
-    with pytest.raises(UserError, match="has a test split, and dataset.test_root=.* leave one away"):
+    with pytest.raises(UserError, match="has a test split, and dataset.test_root=.* leave one out"):
         folder.load(root, layout="splits", test_root=tests, reading=3)
 
 
@@ -206,7 +206,7 @@ def test_slips_are_counted_and_named_and_refused_or_left_out(read):
         "1 row of no image: gone.png (line 4)",
         "1 image whose rows differ: c.png (label cat in line 5 or dog in line 6)",
         "1 cell with several labels (there is one label an image): 'cat|dog' (line 7)",
-        "1 image of val or test with a class that train has not: e.png (owl, in test)",
+        "1 image of val or test with a class that train does not have: e.png (owl, in test)",
         "1 group in several splits: p2 (test, train)",
     )
     with pytest.raises(UserError, match="dataset.on_error=skip") as refused:

@@ -87,7 +87,7 @@ def test_what_is_used_and_what_is_not_is_said(tmp_path):
     (tmp_path / "t.csv").write_text("file,age,who,empty\na/1.png,1,x,\nb/2.png,2,3,\nc/3.png,9,y,\nd/4.png,9,z,\n")
     note = read_targets(tmp_path / "t.csv", images(NAMES)).note
     assert "targets of t.csv: age" in note and "2 rows of other files" in note
-    assert "left out, most of whose cells are no numbers: who ('x'), empty (empty)" in note
+    assert "left out, because most of their cells are not numbers: who ('x'), empty (empty)" in note
 
 
 def test_large_numbers_keep_their_digits(tmp_path):

@@ -19,7 +19,7 @@ def test_each_step_has_the_size_of_the_first_stage_that_is_not_over():
 @pytest.mark.parametrize(
     ("stages", "told"),
     [
-        (["20"], "'20' is no stage; write '20 until 50%'"),
+        (["20"], "'20' is not a stage; write '20 until 50%'"),
         (["20 until noon"], "'noon' is not a duration"),
         (["40 until 50%"], "asks for 40 pixels, and views have 32"),
         (["0 until 50%"], "asks for 0 pixels"),

@@ -236,7 +236,7 @@ def test_of_many_classes_fewer_draws_are_made_and_fewer_evaluations_allowed_and_
     whole, few = probe.run(features(n=50))
     assert (whole.settings["max_iter"], few.settings["max_iter"]) == (4000 // (50 * 5), 4000 // (5 * 5))
     assert (whole.n, few.n) == (1, 3) and len(few.settings["label_seeds"]) == 3
-    assert probe.notices == ["linear probe: 3 draws, not 5, for there are 5 classes"]
+    assert probe.notices == ["linear probe: 3 draws, not 5, because there are 5 classes"]
 
 
 def test_of_many_classes_and_images_fewer_penalties_are_tried_and_that_is_said(monkeypatch):
@@ -247,6 +247,6 @@ def test_of_many_classes_and_images_fewer_penalties_are_tried_and_that_is_said(m
     probe = Linear(labels=["all"], max_iter=5)
     (result,) = probe.run(features())
     assert result.settings["penalties"] == [1e-5, 1e-3, 1e-1] and result.chosen["penalty"][0] in (1e-5, 1e-3, 1e-1)
-    assert "3 penalties (1e-05, 0.001, 0.1), not 8, for there are 5 classes" in probe.notices[0]
+    assert "3 penalties (1e-05, 0.001, 0.1), not 8, because there are 5 classes" in probe.notices[0]
     monkeypatch.setattr("ssl_cli.probes.linear.PATH_WORK", 1)
     assert Linear(labels=["all"], max_iter=5).run(features())[0].settings["penalties"] == [1e-4, 1e-2]

@@ -233,14 +233,14 @@ def test_of_many_classes_less_is_tried_and_that_is_said(monkeypatch):
     probe = Propagate(labels=["1/class"], draws=8)
     (result,) = probe.run(f)
     assert (result.n, result.settings["neighbours"], result.settings["powers"]) == (4, [10], [1.0])
-    assert probe.notices == ["propagate probe: 4 draws and 10 neighbours, for there are 4 classes"]
+    assert probe.notices == ["propagate probe: 4 draws and 10 neighbours, because there are 4 classes"]
     monkeypatch.setattr("ssl_cli.probes.propagate.WORK", 40)
     assert len(probe.wanted(f)) == 4 * 4  # those of all draws in any case
     probe = Propagate(labels=["5/class"])
     assert probe.run(f) == []
     assert (
         probe.notices[1]
-        == "propagate probe with 5/class labels: left out, for a graph has at most 10 images (probe.images)"
+        == "propagate probe with 5/class labels: left out, because a graph has at most 10 images (probe.images)"
     )
 
 

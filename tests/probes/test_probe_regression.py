@@ -68,7 +68,7 @@ def test_a_constant_target_is_left_out_and_a_nearly_constant_one_has_finite_scor
     for split in (f.train, f.val, f.test):
         with_target(split, torch.full((200,), 7.5))
     probe = Regression()
-    assert probe.run(f) == [] and probe.notices == ["regression of t: left out, for it is 7.5 in every test image"]
+    assert probe.run(f) == [] and probe.notices == ["regression of t: left out, because it is 7.5 in every test image"]
     f.test.targets["t"][0] = 8  # a third of the resamples have no other value
     for periods in ([], ["t:24"]):
         (result,) = Regression(periods=periods).run(f)

@@ -71,7 +71,7 @@ def test_k_means_of_many_classes_is_bounded_and_says_so(monkeypatch):
     probe = Cluster()
     (result,) = probe.run(features(spread=0.02))
     assert (result.n, result.settings["init"], result.settings["max_iter"]) == (2, "random", 7)
-    assert "2 runs from images at random, of 7 iterations at most, for there are 4 classes" in probe.notices[0]
+    assert "2 runs from images at random, of 7 iterations at most, because there are 4 classes" in probe.notices[0]
     monkeypatch.setattr("ssl_cli.probes.cluster.WORK", 1)
     assert Cluster(seeds=1).run(features())[0].settings["max_iter"] == 5
 

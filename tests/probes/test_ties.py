@@ -63,7 +63,7 @@ def test_clusters_of_constant_features_are_one_without_a_warning_of_scikit_learn
         "nmi": 0,
         "ari": 0,
     }
-    assert probe.notices == ["cluster probe: 1 of 5 clusters, for the features have no more values"]
+    assert probe.notices == ["cluster probe: 1 of 5 clusters, because features have no more values"]
 
 
 def test_strangers_that_look_like_ours_are_at_chance():

@@ -168,7 +168,7 @@ def _listed(
 ) -> Listing:
     """Return the images, with classes and splits from a table, or from their folders."""
     if reading == 1 and (labels_file is not None or tests is not None):
-        raise UserError("dataset.reading=1 knows no dataset.labels_file and no dataset.test_root; leave it away")
+        raise UserError("dataset.reading=1 knows no dataset.labels_file and no dataset.test_root; leave it out")
     if labels_file is not None:
         return annotated(folder, layout, Path(str(labels_file)).expanduser(), columns, on_error, tests, audited)
     for kind in ("label", "split", "group"):
@@ -196,9 +196,7 @@ def _checked_ranges(value_range: Any) -> Ranges:
     for key, pair in ranges.items():
         listed = key in ("all", "integer", "float") and isinstance(pair, Sequence) and len(pair) == 2
         if not listed or not all(isinstance(n, (int, float)) and math.isfinite(n) for n in pair) or pair[0] >= pair[1]:
-            raise UserError(
-                f"dataset.value_range={value_range} is not [low,high], two numbers of which the first is lower"
-            )
+            raise UserError(f"dataset.value_range={value_range} is not [low,high], two numbers with low below high")
     return {key: (float(low), float(high)) for key, (low, high) in ranges.items()}
 
 

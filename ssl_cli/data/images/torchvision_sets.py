@@ -57,7 +57,7 @@ def load(
         raise UserError(f"dataset.storage_size={storage_size} is neither a number of pixels nor null")
     if fold is not None and (isinstance(fold, bool) or fold not in range(10)):
         raise UserError(
-            f"dataset.fold={fold} is none of STL-10's ten folds; write dataset.fold=0 to 9, or null for all"
+            f"dataset.fold={fold} is not one of STL-10's ten folds; write dataset.fold=0 to 9, or null for all"
         )
     kind, arguments = SETS[name]
     source = getattr(torchvision.datasets, kind)

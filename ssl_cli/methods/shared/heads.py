@@ -38,7 +38,7 @@ def mlp(
         hidden_norm: whether there is BatchNorm between the layers.
 
     Raises:
-        UserError: ``last_norm`` (users write ``method.last_norm``) is none of the four.
+        UserError: ``last_norm`` (users write ``method.last_norm``) is not one of the four.
     """
     one_of("last_norm", last_norm, ("none", "affine", "plain", "scale"))
     parts: list[nn.Module] = []

@@ -1,4 +1,4 @@
-"""What contrastive predictive coding cuts inputs into: rows of pieces, of which the later ones are to be predicted."""
+"""Rows of pieces of an input, for contrastive predictive coding: it predicts the later ones."""
 
 import torch
 from torch import Tensor

@@ -16,7 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from ssl_cli.backbones.base import Backbone
 
-VERSION = 1  # of the arithmetic: another one may change the last bits of features
+VERSION = 1  # part of the key of kept features: raise it when their last bits may change
 RELU = "relu", ()
 ACTIVATIONS = {nn.ReLU: RELU, nn.ReLU6: ("hardtanh", (0.0, 6.0)), nn.SiLU: ("swish", ())}  # oneDNN's names
 RELUS = (F.relu, torch.relu, torch.relu_, "relu", "relu_")  # functions, and methods of a tensor
@@ -27,24 +27,24 @@ PADDED = "Conv2dSame"  # timm's convolution with TensorFlow's padding, which dep
 def folded(network: nn.Module, like: Tensor) -> nn.Module:
     """Return a network with the same features up to rounding, in less time; or ``network`` itself.
 
-    The network itself comes back on a GPU, if no convolution has a BatchNorm behind it, if its code depends on the
-    images, and if a trial on made-up images gives other features.
+    It returns the network itself on a GPU, if no BatchNorm follows a convolution, if the code's path depends on the
+    images, and if a trial on a random image gives other features.
 
     Args:
-        network: in evaluation mode; it stays as it is. The result shares weights with it: use it before they change.
+        network: in evaluation mode; it does not change. The result shares weights with it: use it before they change.
         like: inputs, on the device of the network.
     """
     usable = like.device.type == "cpu" and like.ndim == 4 and torch.backends.mkldnn.is_available()
     if not usable or not isinstance(network, Backbone) or not any(isinstance(p, _BatchNorm) for p in network.modules()):
         return network
-    x = torch.randn(1, *like.shape[1:], generator=torch.Generator().manual_seed(0))  # no image: one choice for all
+    x = torch.randn(1, *like.shape[1:], generator=torch.Generator().manual_seed(0))  # one choice for all data
     with torch.no_grad(), torch.autocast("cpu", enabled=False):
         try:
             traced = fx.GraphModule(network, _Tracer().trace(network))
             if not _fold(traced):
                 return network
             features, expected = traced(x), network(x)
-        except Exception:  # code of any kind, perhaps not ours: what cannot be traced runs as it is
+        except Exception:  # the code may be anyone's: a network that cannot be traced runs as it is
             return network
     return traced if (features - expected).abs().max() <= TOLERANCE * expected.abs().max() else network
 
@@ -56,7 +56,7 @@ class _Tracer(fx.Tracer):
 
 @dataclass
 class _Chain:
-    """A convolution and what comes after it, so far as it can do that itself."""
+    """A convolution and the operations after it that it can do itself."""
 
     nodes: list[fx.Node]  # the convolution first
     weight: Tensor
@@ -66,11 +66,11 @@ class _Chain:
 
     @property
     def last(self) -> fx.Node:
-        """What gives the result."""
+        """The node of the result."""
         return self.nodes[-1]
 
     def following(self) -> fx.Node | None:
-        """Return the one node that uses the result; None where several do."""
+        """Return the one node that uses the result; None if several do."""
         return next(iter(self.last.users)) if len(self.last.users) == 1 else None
 
 
@@ -99,7 +99,7 @@ def _fold(traced: fx.GraphModule) -> int:
 
 
 def _chain(node: fx.Node, conv: nn.Conv2d, modules: dict[str, nn.Module]) -> _Chain | None:
-    """Return what one convolution can do at once; None where no BatchNorm follows it."""
+    """Return a convolution with all that it can do at once; None if no BatchNorm follows it."""
     chain = _Chain([node], conv.weight, conv.bias)
     norm = _module(chain.following(), modules)
     if not isinstance(norm, _BatchNorm) or norm.running_mean is None:
@@ -109,7 +109,7 @@ def _chain(node: fx.Node, conv: nn.Conv2d, modules: dict[str, nn.Module]) -> _Ch
     statistics = norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
     chain.weight, chain.bias = fuse_conv_bn_weights(chain.weight, chain.bias, *statistics)
     chain.nodes.append(chain.following())
-    own = getattr(norm, "act", None)  # timm's has its activation inside
+    own = getattr(norm, "act", None)  # timm's norms hold their activation
     if own is not None and not isinstance(own, nn.Identity):
         chain.activation = ACTIVATIONS.get(type(own))
         return chain if chain.activation else None

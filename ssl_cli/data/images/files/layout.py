@@ -83,7 +83,7 @@ def _held_out(test_root: Path, entries: list[Entry], read: Reader) -> tuple[list
     """Read the folder of the test images; their names are absolute."""
     if any(split == "test" for _, _, split in entries):
         raise UserError(
-            f"dataset.root has a test split, and dataset.test_root={as_text(test_root)} is another; leave one away"
+            f"dataset.root has a test split, and dataset.test_root={as_text(test_root)} is another; leave one out"
         )
     tree = Tree(test_root)
     found, notes = read(tree, "", "test")

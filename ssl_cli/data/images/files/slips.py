@@ -20,8 +20,8 @@ class Slip(Enum):
         ("cells with several labels (there is one label an image)"),
     )
     CLASS = (
-        "image of val or test with a class that train has not",
-        ("images of val or test with a class that train has not"),
+        "image of val or test with a class that train does not have",
+        ("images of val or test with a class that train does not have"),
     )
     GROUP = "group in several splits", "groups in several splits"
 

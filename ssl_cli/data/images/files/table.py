@@ -75,7 +75,7 @@ def read_table(file: Path, setting: str, example: str, noun: str = "image", colu
     try:
         tables = [_separated(text[said.end() if said else 0 :], s) for s in (said[1] if said else SEPARATORS)]
     except csv.Error as error:
-        raise UserError(f"{named} is no table: {error}") from error
+        raise UserError(f"{named} is not a table: {error}") from error
     header, rows = max(tables, key=lambda table: (_is_even(*table), len(table[0]), _fits(*table)))
     rows = {line + bool(said): row for line, row in rows.items()}
     if len(header) < columns or not rows:

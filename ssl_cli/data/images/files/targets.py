@@ -60,7 +60,7 @@ def read_targets(
             "point, as in 3.5"
         )
     notes = [f"targets of {shown(file.name)}: {few(values)}"]
-    notes += [f"columns left out, most of whose cells are no numbers: {few(texts)}"] if texts else []
+    notes += [f"columns left out, because most of their cells are not numbers: {few(texts)}"] if texts else []
     notes += [f"names read {found.way}"] if found.way else []
     notes += [f"{len(table.rows) - len(lines)} rows of other files"] if len(table.rows) > len(lines) else []
     return Targets(values, "; ".join(notes))
