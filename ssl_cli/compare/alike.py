@@ -44,7 +44,7 @@ def check_data(entries: Sequence[Entry]) -> None:
             )
             raise UserError(
                 f"{known[0].path} and {e.path} have different splits of {e.dataset}, so other test {noun}s: {cause}; "
-                "train or probe both with the same dataset settings and {noun}s"
+                f"train or probe both with the same dataset settings and {noun}s"
             )
 
 
