@@ -118,3 +118,6 @@ def tensors(node, prefix="") -> dict[str, torch.Tensor]:
         return {prefix: node}
     items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, (list, tuple)) else ()
     return {key: value for name, child in items for key, value in tensors(child, f"{prefix}/{name}").items()}
+
+
+IMAGES = {"noun": ImageInfo.noun, "how_to_label": ImageInfo.how_to_label}  # what messages say of images

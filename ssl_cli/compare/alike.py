@@ -7,6 +7,7 @@ from ssl_cli.compare.cells import Column, Row
 from ssl_cli.compare.entries import Entry
 from ssl_cli.compare.groups import Group
 from ssl_cli.config.chosen import dataset_settings
+from ssl_cli.config.kinds import kind_of
 from ssl_cli.config.words import command
 from ssl_cli.errors import UserError
 
@@ -18,6 +19,12 @@ def check_data(entries: Sequence[Entry]) -> None:
     """Raise ``UserError`` at the first run that was measured on other images or splits than the first one."""
     first = entries[0]
     for e in entries:
+        kind, other = kind_of(first.data or {}), kind_of(e.data or {})
+        if kind != other:
+            raise UserError(
+                f"{first.path} was measured on {kind}s, {e.path} on {other}s: these cannot be compared; compare the "
+                "runs of each data set separately"
+            )
         if e.dataset != first.dataset:
             again = command("ssl", "probe", "ckpt=RUN", **dataset_settings(first.data, first.dataset))
             raise UserError(
@@ -25,7 +32,7 @@ def check_data(entries: Sequence[Entry]) -> None:
                 f"cannot be compared; measure both on one data set ({again}) and "
                 "compare these probes, or compare the runs of each data set separately"
             )
-    known = [e for e in entries if e.splits]
+    noun, known = kind_of(first.data or {}), [e for e in entries if e.splits]
     for e in known:
         if e.splits != known[0].splits:
             keys = [key for key in e.config if key.startswith("dataset.") and key not in ("dataset.labels",)]
@@ -33,11 +40,11 @@ def check_data(entries: Sequence[Entry]) -> None:
             cause = (
                 f"{differing[0]} is {known[0].config[differing[0]]} there, {e.config[differing[0]]} here"
                 if differing
-                else "the settings are the same, so the data or their labels changed"
+                else f"the settings are the same, so the {noun}s or their labels changed"
             )
             raise UserError(
-                f"{known[0].path} and {e.path} have different splits of {e.dataset}, so other test splits: {cause}; "
-                "train or probe both with the same dataset settings and files"
+                f"{known[0].path} and {e.path} have different splits of {e.dataset}, so other test {noun}s: {cause}; "
+                f"train or probe both with the same dataset settings and {noun}s"
             )
 
 

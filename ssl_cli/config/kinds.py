@@ -6,11 +6,12 @@ A data set says ``_kind_: text``, and nothing if it has images. What is for cert
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from omegaconf import DictConfig, OmegaConf
+from typing import TYPE_CHECKING, Any
 
 from ssl_cli.errors import UserError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 IMAGE = "image"
 OPTIONS = {"augment": "recipes"}  # what the options of a group are called, where it is not its name with an s
@@ -30,7 +31,11 @@ def kind_of(node: Mapping[str, Any]) -> str:
 
 
 def check_kinds(
-    parts: Mapping[str, DictConfig | None], kind: str, whose: str, conf_dirs: Sequence[Path], choices: Mapping[str, Any]
+    parts: "Mapping[str, DictConfig | None]",
+    kind: str,
+    whose: str,
+    conf_dirs: Sequence[Path],
+    choices: Mapping[str, Any],
 ) -> None:
     """Refuse the first part of a config that is for other kinds of input, and name those that are for this one.
 
@@ -44,6 +49,8 @@ def check_kinds(
     Raises:
         UserError: with one line.
     """
+    from omegaconf import OmegaConf  # `ssl compare` needs none of it
+
     parts = {key: OmegaConf.to_container(part, resolve=True) for key, part in parts.items() if part is not None}
     for key, kinds in _declared(parts):
         if not (isinstance(kinds, list) and all(isinstance(name, str) for name in kinds)):
@@ -67,6 +74,8 @@ def files(conf_dirs: Sequence[Path], group: str) -> list[Path]:
 
 def listed(file: Path, key: str, otherwise: list[str]) -> list[str]:
     """Return the list that an option's file has under such a key, or the file beside it that it is built on."""
+    from omegaconf import OmegaConf
+
     node = OmegaConf.load(file)
     if node.get(key):
         return list(node[key])

@@ -73,4 +73,7 @@ def check_kind(node: Mapping[str, Any], info: DataInfo) -> None:
     """Raise ``UserError`` where a data set is of another kind than a model takes."""
     kind = kind_of(node)
     if kind != info.kind:
-        raise UserError(f"the model was trained on {info.noun}s ({info.name}), and this data set has {kind}s")
+        raise UserError(
+            f"the model was trained on {info.noun}s ({info.name}), and this data set has {kind}s; write a dataset=NAME "
+            f"of {info.noun}s"
+        )

@@ -130,6 +130,6 @@ class MoCo(Method):
         if size % keys:
             raise UserError(
                 f"method.queue_size={size} is not a multiple of the {keys} keys that each step adds "
-                f"({self.data.noun}s of all processes{', two views each' if self.symmetric else ''}); "
+                f"(inputs of all processes{', two views each' if self.symmetric else ''}); "
                 f"write method.queue_size={max(1, round(size / keys)) * keys}"
             )

@@ -91,7 +91,7 @@ class NNCLR(Method):
         if size % images:
             raise UserError(
                 f"method.queue_size={size} is not a multiple of the {images} embeddings that each step adds "
-                f"({self.data.noun}s of all processes); write method.queue_size={max(1, round(size / images)) * images}"
+                f"(inputs of all processes); write method.queue_size={max(1, round(size / images)) * images}"
             )
 
     @torch.no_grad()

@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ssl_cli.config.words import command
 from ssl_cli.data.base import Data
 from ssl_cli.errors import UserError
 from ssl_cli.predict.calibration import Familiar, fit_temperature
@@ -65,7 +66,7 @@ def fit(t: OpenedCheckpoint, probes: Mapping[str, Probe], own: bool, log: Callab
     if classifier is None and not numbers:
         raise UserError(
             f"the run on {data.name} has neither labels nor numbers to predict by; train one with some: "
-            "ssl train dataset=folder dataset.root=LABELLED_DIR"
+            f"{command('ssl', 'train', **data.labelled_like_it)}"
         )
     val, train = data.splits["val"], data.splits["train"]
     with measuring("looking at val and train"):

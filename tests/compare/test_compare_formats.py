@@ -105,7 +105,7 @@ def test_the_terminal_shows_every_cell_at_any_width_and_no_markup(sweep, width):
 
 def test_remarks_say_what_the_intervals_are_and_are_not(sweep, tmp_path):
     text = " ".join(to_markdown(compare([sweep])).split())
-    assert "the union of Student's t over runs and bootstrap of the test split" in text and "the best baseline" in text
+    assert "the union of Student's t over runs and bootstrap of test images" in text and "the best baseline" in text
     assert "± is the deviation over 3 runs" in text
     assert "of 3 differences are beyond noise, each judged by itself" in text
     single = " ".join(to_markdown(compare([put(tmp_path / "one")])).split())

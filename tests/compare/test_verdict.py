@@ -7,6 +7,7 @@ from ssl_cli.compare.comparison import compare
 from ssl_cli.compare.formats.csv import to_csv
 from ssl_cli.compare.formats.markdown import to_markdown
 from ssl_cli.compare.verdict import verdict
+from ssl_cli.errors import UserError
 from ssl_cli.runs.catalog import read_json
 
 
@@ -78,3 +79,6 @@ def test_a_survey_has_size_speed_and_licence(tmp_path):
 def test_what_was_seen_has_the_name_of_the_data(tmp_path):
     put(tmp_path / "t", config={"dataset": {**CONFIG["dataset"], "_kind_": "text"}})
     assert "texts seen" in to_markdown(compare([tmp_path / "t"]))
+    put(tmp_path / "i", config={**CONFIG})
+    with pytest.raises(UserError, match="measured on texts, .* on images: these cannot be compared"):
+        compare([tmp_path / "t", tmp_path / "i"])

@@ -102,7 +102,7 @@ def test_a_table_of_texts_has_labels_splits_and_groups(tmp_path):
     assert data.texts == ("good; very", "bad", "fine", "what?") and data.classes == ("neg", "pos")
     assert data.labels.tolist() == [1, 0, 1, -1]
     assert {k: v.tolist() for k, v in data.splits.items()} == {"train": [0, 1, 3], "test": [2]}
-    assert data.groups.tolist() == [0, 1, 2, -1] and "1 rows without text left out" in data.note
+    assert data.groups.tolist() == [0, 1, 2, -1] and "; 1 row without text left out" in data.note
 
 
 def test_lines_of_json_and_of_text_are_read(tmp_path):

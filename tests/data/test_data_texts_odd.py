@@ -25,6 +25,13 @@ def test_json_may_hold_lists_where_no_text_is_expected(tmp_path):
         load(file=str(file))
 
 
+def test_where_no_column_of_labels_is_found_the_others_are_named(tmp_path):
+    (tmp_path / "a.csv").write_text("review,mood\none two,good\nthree,bad\n")
+    note = load(file=str(tmp_path / "a.csv")).note
+    assert note.endswith("; no labels; dataset.label_column=NAME names their column, of mood")
+    assert "no labels" not in load(file=str(tmp_path / "a.csv"), label_column="none").note
+
+
 def test_of_a_folder_the_empty_files_are_left_out_and_counted(tmp_path):
     for name, content in {"a/1.txt": "one", "a/2.txt": " \n", "b/3.TXT": "zwei \xfc".encode("cp1252")}.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -40,3 +47,8 @@ def test_what_is_no_text_is_refused_by_name(tmp_path, content):
     for place in ({"root": str(tmp_path)}, {"file": str(tmp_path / "1.txt")}):
         with pytest.raises(UserError, match=r"1\.txt is a binary file or in UTF-16"):
             load(**place)
+
+
+def test_a_folder_in_the_place_of_a_file_is_told_its_key(tmp_path):
+    with pytest.raises(UserError, match=r"is a folder; write dataset\.root="):
+        load(file=str(tmp_path))

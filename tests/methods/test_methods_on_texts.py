@@ -78,6 +78,7 @@ def test_another_data_set_is_cut_into_the_tokens_of_the_run_that_it_starts_from(
     run.write("tokenizer.json", experiment.data.kept()["tokenizer.json"])
     other = write_table(tmp_path / "other.csv", 60)
     typed = [f"dataset.file={other}", "dataset=texts", "method=supervised", f"init={run.path}"]
-    config = initialised(composed("train", ["dataset.max_tokens=16", *typed]), typed, ["dataset"])
+    small = ["dataset.max_tokens=16", "trainer.batch_size=16"]
+    config = initialised(composed("train", [*small, *typed]), typed, ["dataset"])
     assert config.dataset.tokenizer == str(run.path / "tokenizer.json")
     assert prepare(config).info.tokenizer == experiment.info.tokenizer

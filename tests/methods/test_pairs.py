@@ -4,13 +4,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from experiments import IMAGES
 
 from ssl_cli.errors import UserError
 from ssl_cli.methods.shared.pairs import check_pairs, groups, masked_mean, masks, require_labels, squared_distances
 
 
 def info(classes=("a", "b"), labelled=8):
-    return SimpleNamespace(name="toy", classes=classes, labelled=labelled)  # of a DataInfo, what is asked for
+    return SimpleNamespace(name="toy", classes=classes, labelled=labelled, **IMAGES)
 
 
 def test_groups_are_images_or_classes():

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from experiments import composed
+from experiments import IMAGES, composed
 from torch.nn import Identity
 
 from ssl_cli.batch import Task
@@ -97,7 +97,7 @@ def test_pairs_of_labels_see_labels_and_pairs_of_views_do_not():
 def toy(pairs, classes):
     backbone = Identity()
     backbone.dim = 4
-    data = SimpleNamespace(name="toy", classes=classes, labelled=8 if classes else 0)
+    data = SimpleNamespace(name="toy", classes=classes, labelled=8 if classes else 0, **IMAGES)
     return Siamese(backbone, data, pairs=pairs, margin=1.0, layers=1, hidden_dim=4, out_dim=4)
 
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from experiments import IMAGES
 from torch.nn import Identity
 
 from ssl_cli.batch import Task
@@ -116,7 +117,7 @@ def test_autocast_does_not_lower_the_precision_of_the_loss():
 def toy(classes=("a", "b")):
     backbone = Identity()
     backbone.dim = 4
-    data = SimpleNamespace(name="toy", classes=classes, labelled=8 if classes else 0)
+    data = SimpleNamespace(name="toy", classes=classes, labelled=8 if classes else 0, **IMAGES)
     return SupCon(backbone, data, temperature=0.1, layers=1, hidden_dim=4, out_dim=4)
 
 

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from experiments import IMAGES
 from torch.nn import Identity
 
 from ssl_cli.batch import Task
@@ -124,7 +125,7 @@ def test_rows_without_a_positive_are_left_out_as_anchors_but_stay_negatives(mini
 def toy(pairs="views", mining="all", classes=("a", "b")):
     backbone = Identity()
     backbone.dim = 4
-    data = SimpleNamespace(name="toy", classes=classes, labelled=8 if classes else 0)
+    data = SimpleNamespace(name="toy", classes=classes, labelled=8 if classes else 0, **IMAGES)
     return Triplet(backbone, data, pairs=pairs, mining=mining, margin=0.2, layers=1, hidden_dim=4, out_dim=4)
 
 

@@ -16,7 +16,7 @@ def test_a_word_that_every_text_has_tells_nothing():
 
 
 def test_a_run_without_results_says_what_has_no_label(tmp_path):
-    put(tmp_path / "run", config={"dataset": {"_kind_": "text"}})
+    put(tmp_path / "run", config={"dataset": {"_kind_": "text", "labels": "all"}})
     summary = json.loads((tmp_path / "run/summary.json").read_text())
     write_json(tmp_path / "run/summary.json", {**summary, "results": []})
     assert _results(read_run(tmp_path / "run")).notes == ["No results: there are no labelled test texts."]

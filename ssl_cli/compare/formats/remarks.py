@@ -10,7 +10,7 @@ Item = tuple[Line, Column, Score]
 SOURCES = {
     "runs": "Student's t over runs",
     "draws": "t over draws of the labels",
-    "images": "bootstrap of the test split",
+    "images": "bootstrap of test {noun}s",
 }
 
 
@@ -42,11 +42,11 @@ def _on_differences(c: Comparison, scores: Sequence[Item]) -> list[str]:
     points = "" if any(at[3] in PLAIN for at in c.columns) else " in points"
     lines = []
     if judged:
-        kinds = [SOURCES[kind] for kind in SOURCES if any(kind in s.kinds for _, _, s in judged)]
+        kinds = [SOURCES[kind].format(noun=c.noun) for kind in SOURCES if any(kind in s.kinds for _, _, s in judged)]
         widest = f"the union of {', '.join(kinds[:-1])} and {kinds[-1]}" if len(kinds) > 1 else kinds[0]
         missing = ["seeds where there is one run"] * any(s.n == 1 for line, _, s in judged if not line.baseline)
         if not all("images" in s.kinds for _, _, s in judged):
-            missing.append("test inputs where there is no predictions.npz")
+            missing.append(f"test {c.noun}s where there is no predictions.npz")
         untold = f" It says nothing of other {', nor of other '.join(missing)}." if missing else ""
         lines.append(
             f"The second line of a cell is the difference to {c.against} ({c.why}){points}, with its {percent} "

@@ -62,7 +62,7 @@ class TextData(Data):
         """How the texts are stored, and what that takes, in words."""
         lengths = self.tokens.lengths
         cut = int((lengths >= self.max_tokens).sum())
-        longest = f", {cut:,} texts cut at {self.max_tokens}" if cut else ""
+        longest = f", {cut:,} text{'s' * (cut != 1)} cut at {self.max_tokens}" if cut else ""
         mean = f"{lengths.float().mean():.0f} tokens a text"
         return f"{mean}{longest}; {in_words(self.tokens.nbytes)}"
 

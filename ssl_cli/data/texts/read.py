@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from ssl_cli.config.words import word
 from ssl_cli.data.images.files.annotations import as_splits
 from ssl_cli.data.images.files.cache import shown
 from ssl_cli.data.images.files.columns import column
@@ -67,6 +68,8 @@ def _of_file(
     path: Path, text_column: str | None, label_column: str | None, split_column: str | None, group_column: str | None
 ) -> TextData:
     ending = path.suffix.lower()
+    if path.is_dir():
+        raise UserError(f"dataset.file={shown(path)} is a folder; write {word('dataset.root', path)}")
     if ending in LINES:
         named = {"text": text_column, "label": label_column, "split": split_column, "group": group_column}
         if given := [f"dataset.{kind}_column" for kind, name in named.items() if name is not None]:
@@ -74,7 +77,7 @@ def _of_file(
         texts = [line.strip() for line in _lines(path)]
         return _assembled(path.stem, [text for text in texts if text], note="a text a line")
     if ending not in TABLES + JSON:
-        hint = few(TABLES + JSON + LINES)
+        hint = ", ".join(TABLES + JSON + LINES)
         raise UserError(f"dataset.file={shown(path)} is none of {hint}; save it as one of these")
     csv.field_size_limit(sys.maxsize)  # of a cell: a text may be long
     json_lines = ending in JSON
@@ -90,6 +93,11 @@ def _of_file(
     lines = [line for line, text in cells["text"].items() if text]
     unlabelled = {line for line, split in splits.items() if split == "unlabelled"}
     empty = len(table.rows) - len(lines)
+    without = f"; {empty:,} row{'s' * (empty != 1)} without text left out" if empty else ""
+    rest = [name for name in table.header if name and name not in used.values()]
+    hint = ""
+    if used["label"] is None and label_column is None and rest:
+        hint = f"; no labels; dataset.label_column=NAME names their column, of {few(rest)}"
     said = ", ".join(f"{kind}s in column {name}" for kind, name in used.items() if name is not None)
     return _assembled(
         path.stem,
@@ -99,7 +107,7 @@ def _of_file(
         if used["split"]
         else [],
         [cells["group"].get(line) or None for line in lines] if used["group"] else [],
-        note=f"{len(table.rows):,} rows, {said}" + (f"; {empty:,} rows without text left out" if empty else ""),
+        note=f"{len(table.rows):,} rows, {said}{without}{hint}",
         where=[f"line {line}" for line in lines],
     )
 
