@@ -30,7 +30,7 @@ def measure(options) -> dict:
             share = median(ours, "product") * ours[0]["operations"] / network
             error = f"{of[0]['error']:.0e}" if side == "ssl" else ""
             rates = f"{1 / files:.1f}", f"{1 / network:.1f}"
-            table.append([f"`{name}`, {side}", *rates, f"{1 - network / files:.0%}", f"{share:.0%}", error])
+            table.append([f"{name}, {side}", *rates, f"{1 - network / files:.0%}", f"{share:.0%}", error])
     head = ["", "images/s from files", "images/s, network alone", "files: share of reading", "share of peak", "error"]
     return {"ratios": ratios, "table": [head, *table], "notes": _notes()}
 
