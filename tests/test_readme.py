@@ -124,6 +124,8 @@ def small(line: str, images: Path) -> tuple[list[str], int]:
         args += ["probe.draws=2", "probe.penalties=[0.01]"]
     if keys.get("dataset") == "shapes":
         args += FEW
+    if keys.get("dataset") == "docstrings":
+        args.append("dataset.least_words=80")  # a few hundred texts
     if keys.get("dataset") == "moving_shapes":
         args += CLIPS
     if args[0] == "pick":

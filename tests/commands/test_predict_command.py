@@ -241,7 +241,7 @@ def test_mistakes_that_only_the_images_show(here, capsys):
         (["dataset=folder", "dataset.root=empty"], "dataset.root=empty has no image in it"),
         (["against=unnamed.csv"], "has no column of labels by a usual name (file, kind)"),
         (["against=twice.csv"], "has the columns label, class; call the one with the classes 'label'"),
-        (["against=others.csv"], "no row of others.csv names an image of"),
+        (["against=others.csv"], "no row of others.csv names a file of"),
         (["against=unlike.csv"], "says ant and bee of ant/"),
         (["probe=knn"], "the knn probe names no classes: it keeps nothing that could answer for other images"),
         (["out=other.csv"], "other.csv.part is not the part of a prediction; nothing was overwritten"),

@@ -102,7 +102,7 @@ def test_a_run_goes_on_with_what_it_kept_whatever_becomes_of_the_file(run, tmp_p
     changes = {"positions": kept["positions"][1:], "labels": [10] * len(kept["labels"])}
     test = {"positions": [int(before.data.splits["test"][0]), *kept["positions"][1:]]}
     for change in (*({key: value} for key, value in changes.items()), test, {"positions": "x"}):
-        with pytest.raises(UserError, match="do not fit the train images"):
+        with pytest.raises(UserError, match="do not fit the train split"):
             built(copy, kept={"propagated": {**kept, **change}})
 
 
