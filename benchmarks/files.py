@@ -8,7 +8,7 @@ from benchmarks.images import folder
 BATCH = 256
 FIRST_PASS = (
     "The first pass reads, decodes and sums every file and writes the cache that later epochs and commands map; "
-    "decoding is the same library in both, on the same cores."
+    "libjpeg-turbo decodes in both, on the same cores: here without Pillow around it."
 )
 COUNT = 20_000  # made-up images, where no folder is given
 WORKERS = (0, 2)
@@ -31,7 +31,7 @@ def small(options) -> dict:
     best = min(loaders, key=lambda name: median(rounds[name], "us"))
     ratios = [
         {"label": f"{best} / ssl, {part}", **ratio(rounds[f"ssl, {part}"], rounds[best], "us"), "target": target}
-        for part, target in (("later epochs", 20), ("first pass", 1))
+        for part, target in (("later epochs", 20), ("first pass", 2))
     ]
     table = [[name, f"{median(rows, 'us'):.1f}", f"{1e6 / median(rows, 'us'):,.0f}"] for name, rows in rounds.items()]
     notes = [f"{int(rounds['ssl, first pass'][0]['images']):,} files; a round is one pass over all of them."]

@@ -243,7 +243,7 @@ def test_mistakes_that_only_the_images_show(here, capsys):
         (["against=twice.csv"], "has the columns label, class; call the one with the classes 'label'"),
         (["against=others.csv"], "no row of others.csv names a file of"),
         (["against=unlike.csv"], "says ant and bee of ant/"),
-        (["probe=knn"], "the knn probe names no classes: it keeps nothing that could answer for other images"),
+        (["probe=knn"], "the knn probe names no classes: it keeps nothing that could answer for others"),
         (["out=other.csv"], "other.csv.part is not the part of a prediction; nothing was overwritten"),
     ):
         assert main(["predict", "ckpt=run", *args]) == 2
