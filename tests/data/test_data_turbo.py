@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssl_cli.data.images.files import turbo
+from ssl_cli.data.images.files import pool, storage, turbo
 from ssl_cli.data.images.files.decode import BrokenImage, decode
 
 RANDOM = np.random.default_rng(0)
@@ -81,3 +81,12 @@ def test_few_colours_are_seen(tmp_path):
     (tmp_path / "a.jpg").write_bytes(black.getvalue())
     assert decode(str(tmp_path / "a.jpg"), 32, 3)[1].few
     assert not decode(saved(tmp_path / "b.jpg", *QUICK["colour"]), 32, 3)[1].few
+
+
+def test_processes_decode_as_threads_do_by_the_defaults_of_a_store(tmp_path, monkeypatch):
+    for i in range(3):
+        saved(tmp_path / f"{i}.jpg", *QUICK["colour"])
+    names = [f"{i}.jpg" for i in range(3)]
+    threads = storage.store(tmp_path, names, 32, 3, cache_dir=tmp_path / "a")[0]
+    monkeypatch.setattr(pool, "MANY", 1)
+    assert np.array_equal(storage.store(tmp_path, names, 32, 3, cache_dir=tmp_path / "b")[0], threads)

@@ -65,7 +65,7 @@ def decode_all(
         RunError: a decoding process was killed.
         UnknownRange: the range of a file is not known.
     """
-    work = partial(_decode_batch, size=size, channels=channels, known=known, reading=reading, whole=whole)
+    work = partial(_decode_batch, size=size, channels=channels, known=dict(known), reading=reading, whole=whole)
     for start, batch in in_batches(files, work, what):
         yield batch._replace(broken={start + i: reason for i, reason in batch.broken.items()})
 
