@@ -153,10 +153,11 @@ def test_broken_and_short_files_are_named(films, load, tmp_path):
     turned_clockwise(steady(root / "jump/turned.mp4", 1.0))
     with pytest.raises(UserError, match=r"cannot use .*empty.mp4: it is empty; write dataset.on_error=skip"):
         load(root)
+    (root / "run/gone.mp4").symlink_to(root / "nowhere.mp4")
     data = load(root, on_error="skip")
-    assert data.skipped == 1
+    assert data.skipped == 2
     for said in (
-        "broken: run/empty.mp4 (it is empty)",
+        "broken: run/empty.mp4 (it is empty), run/gone.mp4 (it cannot be read (No such file or directory))",
         "1 file shorter than a clip of 0.5 seconds, left out: jump/short.mp4",
         "1 file of a variable frame rate, read by their time stamps: jump/uneven.mp4",
         "1 file turned upright, as they say: jump/turned.mp4",

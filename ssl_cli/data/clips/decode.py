@@ -51,11 +51,16 @@ def decode(file: Path, fps: float, size: int, channels: int, film: Film) -> Iter
         film: is filled.
 
     Raises:
-        BrokenVideo: it is empty, no video, has sound alone or no frame, or is damaged.
+        BrokenVideo: it cannot be read, is empty, no video or damaged, or has sound alone or no frame.
     """
     import av
 
-    if file.stat().st_size == 0:
+    try:
+        with file.open("rb") as opened:
+            empty = not opened.read(1)
+    except OSError as error:
+        raise BrokenVideo(f"it cannot be read ({error.strerror})") from error
+    if empty:
         raise BrokenVideo("it is empty")
     times, before, made = [], None, 0
     try:
