@@ -179,6 +179,20 @@ def test_a_table_of_labels(films, load, tmp_path):
         load(films, labels_file=str(table))
 
 
+def test_groups_of_a_table_stay_in_one_split(films, load, tmp_path):
+    table = tmp_path / "labels.csv"
+    table.write_text("file,label,group\na.mp4,x,one\nb.mp4,y,one\nc.mp4,x,\nd.mkv,y,two\n")
+    data = load(films, labels_file=str(table))
+    of = {file[-5]: group for file, group in zip(data.files, data.groups.tolist(), strict=True)}
+    assert of["a"] == of["b"] and len(set(of.values())) == 3
+    with pytest.raises(UserError, match=r"split_by=time cuts files apart.*labels.csv has groups"):
+        load(films, labels_file=str(table), split_by="time")
+    table.write_text("file,label,group,split\na.mp4,x,one,train\nb.mp4,y,one,test\nc.mp4,y,two,train\n")
+    with pytest.raises(UserError, match=r"groups in several splits: one \(test, train\); .*group_column=none"):
+        load(films, labels_file=str(table))
+    assert len(load(films, labels_file=str(table), group_column="none", split_by="time").groups.unique()) > 4
+
+
 def test_broken_and_short_files_are_named(films, load, tmp_path):
     root = tmp_path / "some"
     shutil.copytree(films, root)

@@ -87,6 +87,11 @@ def load(
         if labels_file is None
         else annotated(folder, Path(labels_file).expanduser(), columns)
     )
+    if split_by == "time" and listing.groups:
+        raise UserError(
+            f"dataset.split_by=time cuts files apart, and {labels_file} has groups, which stay in one split; write "
+            "dataset.split_by=file or dataset.group_column=none"
+        )
     names, labels, splits = zip(*listing.entries, strict=True)
     found = store(
         folder,

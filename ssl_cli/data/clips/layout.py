@@ -1,6 +1,7 @@
 """How a folder of video files is read: of which class, split and group each file is. Decodes nothing."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from ssl_cli.data.clips.decode import ENDINGS
@@ -64,7 +65,8 @@ def annotated(root: Path, file: Path, columns: dict[str, str | None]) -> Listing
         columns: ``file``, ``label``, ``split`` and ``group``: their names; None: by a usual name.
 
     Raises:
-        UserError: the table cannot be read, a row is of no file, two of one differ, or a split is none.
+        UserError: the table cannot be read, a row is of no file, two of one differ, a split is none, or a group lies in
+            several.
     """
     table = read_table(file, "dataset.labels_file", "file,label", "file")
     used = {"label": column(table, "label", columns["label"], needed=True)}
@@ -95,6 +97,7 @@ def annotated(root: Path, file: Path, columns: dict[str, str | None]) -> Listing
         entries.append((name, label, "train" if split == "unlabelled" else split))
         if group := next((says["group"][line] for line in at if says["group"].get(line)), None):
             groups[name] = group
+    _check_groups(entries, groups, file)
     entries, notes = checked_classes(entries)
     what = ", ".join(f"{kind}s in column {name}" for kind, name in {"file": by, **used}.items() if name is not None)
     return Listing(entries, "; ".join([f"labels of {shown(file.name)}: {what}", *notes]), groups)
@@ -108,3 +111,16 @@ def _by_class(tree: Tree, folder: str, split: str) -> list[Entry]:
         unlabelled = meaning(label) == "unlabelled"
         entries += [(file, None if unlabelled else label, split) for file in tree.images_below(inner)]
     return entries
+
+
+def _check_groups(entries: list[Entry], groups: Mapping[str, str], table: Path) -> None:
+    """Raise ``UserError`` where a group lies in several splits."""
+    splits: dict[str, set[str]] = {}
+    for file, _, split in entries:
+        if file in groups:
+            splits.setdefault(groups[file], set()).add(split)
+    torn = [f"{as_text(group)} ({', '.join(sorted(at))})" for group, at in splits.items() if len(at) > 1]
+    if torn:
+        raise UserError(
+            f"{shown(table)} has groups in several splits: {few(torn)}; correct it, or write dataset.group_column=none"
+        )
