@@ -103,7 +103,7 @@ def test_class_folders(films, load):
 def test_clips_are_stored_once_and_mapped_when_large(films, load, monkeypatch):
     first = load(films)
     monkeypatch.setattr("ssl_cli.data.clips.store.decode", lambda *_: pytest.fail("decoded again"))
-    again = load(films, storage_limit=0)
+    again = load(films, storage_limit=0, fps=8)
     assert torch.equal(first.clips, again.clips)
     assert not first.mapped and again.mapped.endswith(".npy") and "mapped from" in again.storage
 

@@ -97,7 +97,7 @@ def load(
         folder,
         names,
         frames=frames,
-        fps=fps,
+        fps=float(fps),  # 8 and 8.0 are one place in the cache
         size=storage_size,
         channels=channels,
         per_file=clips_per_file,
