@@ -12,7 +12,7 @@ from ssl_cli.data.base import Data, in_words
 from ssl_cli.data.clips.info import ClipInfo
 from ssl_cli.data.clips.raw import Frames
 from ssl_cli.data.clips.strips import IN_SHEET, SHOWN, evenly, sheet, strip
-from ssl_cli.data.images.base import MIN_STD, normalisation
+from ssl_cli.data.pixels import normalisation, statistics
 from ssl_cli.errors import UserError
 
 STATS_CLIPS = 1000  # clips that the channel statistics are taken over, at most
@@ -143,16 +143,7 @@ class ClipData(Data):
         return "\n".join(names).encode(errors="surrogateescape")
 
     def pixel_stats(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Return mean and standard deviation of each channel where 255 is 1, over at most 1,000 training clips.
-
-        In float64, so that they are the same on every machine; the deviation is never below 0.001.
-        """
+        """Return mean and standard deviation of each channel where 255 is 1, over at most 1,000 training clips."""
         train = self.splits["train"]
         rows = train[torch.linspace(0, len(train) - 1, min(len(train), STATS_CLIPS)).round().long()]
-        total = torch.zeros(2, self.channels, dtype=torch.float64)
-        for chunk in rows.split(32):
-            pixels = self.clips[chunk].double() / 255
-            total += torch.stack([pixels.sum((0, 1, 3, 4)), pixels.square().sum((0, 1, 3, 4))])
-        mean, square = total / (len(rows) * self.frames * self.image_size**2)
-        std = (square - mean.square()).clamp(min=0).sqrt().clamp(min=MIN_STD)
-        return tuple(mean.tolist()), tuple(std.tolist())
+        return statistics(self.clips[chunk].flatten(0, 1) for chunk in rows.split(32))
