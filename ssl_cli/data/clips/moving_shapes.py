@@ -28,7 +28,7 @@ def load(
     seed: int = 0,
     channels: int | None = None,
 ) -> ClipData:
-    """Draw one shape per clip, anti-aliased, on a plane that goes on beyond its rim at the opposite one.
+    """Draw one shape per clip, anti-aliased; what leaves the frame at one side comes in at the opposite one.
 
     Clip i is the same whatever ``num_clips`` is; classes are balanced. Place, size, angle, shape, colours and speed are
     drawn independently of the class, and each motion keeps their distribution: place and angle are uniform on circles,
@@ -110,10 +110,7 @@ def _cover(shape: str, poses: dict[str, Tensor], side: int) -> Tensor:
     """Return the share of each pixel inside a shape with poses [B] each -> [B, H, W]."""
     x, y, angle, size = (poses[name].view(-1, 1, 1) for name in ("x", "y", "angle", "size"))
     grid = (torch.arange(side) + 0.5) * (2 / side) - 1
-    dx, dy = (
-        torch.remainder(grid - x + 1, 2) - 1,
-        torch.remainder(grid[:, None] - y + 1, 2) - 1,
-    )  # the shorter way
+    dx, dy = (torch.remainder(away + 1, 2) - 1 for away in (grid - x, grid[:, None] - y))  # the shorter way round
     cos, sin = torch.deg2rad(angle).cos(), torch.deg2rad(angle).sin()
     distance = SHAPES[shape]((cos * dx + sin * dy) / size, (cos * dy - sin * dx) / size)
     return (0.5 - distance * size * (side / 2)).clamp_(0, 1)
