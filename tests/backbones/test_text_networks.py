@@ -79,7 +79,7 @@ def test_a_padding_that_is_another_integer_is_the_networks_own():
 
 @pytest.mark.parametrize(
     ("told", "setting"),
-    [((40, 8), "leave dataset.tokenizer away"), ((30, 2000), "write dataset.max_tokens=512")],
+    [((40, 8), "leave dataset.tokenizer out"), ((30, 2000), "write dataset.max_tokens=512")],
 )
 def test_texts_that_a_published_network_does_not_take_are_refused(told, setting):
     pytest.importorskip("transformers")

@@ -56,7 +56,7 @@ def load(
     if (file is None) == (root is None):
         raise UserError(
             "dataset=texts needs dataset.file=FILE.csv (or .tsv, .jsonl, .txt), or dataset.root=DIR with a folder of "
-            ".txt files a class" + ("" if file is None else "; leave one of the two away")
+            ".txt files a class" + ("" if file is None else "; leave one of the two out")
         )
     if root is not None:
         data = _of_folder(Path(root).expanduser())
@@ -74,7 +74,7 @@ def _of_file(
     if ending in LINES:
         named = {"text": text_column, "label": label_column, "split": split_column, "group": group_column}
         if given := [f"dataset.{kind}_column" for kind, name in named.items() if name is not None]:
-            raise UserError(f"dataset.file={shown(path)} has a text a line and no columns; leave {few(given)} away")
+            raise UserError(f"dataset.file={shown(path)} has a text a line and no columns; leave {few(given)} out")
         texts = [line.strip() for line in _lines(path)]
         return _assembled(path.stem, [text for text in texts if text], note="a text a line")
     if ending not in TABLES + JSON:
