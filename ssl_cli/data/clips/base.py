@@ -11,7 +11,7 @@ from torch import Tensor
 from ssl_cli.data.base import Data, in_words
 from ssl_cli.data.clips.info import ClipInfo
 from ssl_cli.data.clips.raw import Frames
-from ssl_cli.data.clips.strips import sheet, strip
+from ssl_cli.data.clips.strips import IN_SHEET, SHOWN, evenly, sheet, strip
 from ssl_cli.data.pixels import normalisation, statistics
 from ssl_cli.errors import UserError
 
@@ -118,11 +118,15 @@ class ClipData(Data):
 
     def shown(self, at: Tensor) -> Tensor:
         """Return clips as strips of frames [n, C, h, w] in [0, 1]."""
-        return strip(self.clips[at].float().div(255))
+        return strip(self._some_frames(at, SHOWN).float().div(255))
 
     def pictures(self, at: Tensor) -> list[Tensor]:
         """Return of each clip four frames, evenly spaced, in a square [C, h, h] uint8, row by row."""
-        return list(sheet(self.clips[at]))
+        return list(sheet(self._some_frames(at, IN_SHEET)))
+
+    def _some_frames(self, at: Tensor, most: int) -> Tensor:
+        """Return at most so many frames of clips, evenly spaced [n, T, C, H, W]; the others are not read."""
+        return self.clips[at.unsqueeze(1), evenly(self.frames, most)]
 
     def within_file(self, i: int) -> str:
         """Return when a clip begins and ends, in seconds: ``#t=4,6``, as addresses of media have it."""
