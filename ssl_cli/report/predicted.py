@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from ssl_cli.report.page import Cell, Table
 from ssl_cli.runs.catalog import read_json
+from ssl_cli.system.cells import allow_long_cells
 from ssl_cli.system.names import plain
 
 UNLIKE = 95  # percent of val's images that are closer to the training images: beyond it, an image is of another kind
@@ -71,7 +71,7 @@ class _Counts:
 
 
 def _rows(file: Path) -> Iterator[Mapping[str, Any]]:
-    csv.field_size_limit(sys.maxsize)  # a text calls itself, however long
+    allow_long_cells()
     try:
         with file.open(encoding="utf-8", newline="") as stream:
             rows = csv.DictReader(stream) if file.suffix == ".csv" else map(json.loads, stream)

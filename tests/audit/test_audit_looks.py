@@ -100,12 +100,15 @@ def test_the_worst_comes_first():
 
 
 def test_a_table_is_read_back(tmp_path):
+    many = tuple(member(i, "train", "a") for i in range(10_000))  # the names are one cell
     findings = [Finding("near copies", (TRAIN, TEST), 'a, "b"\nc'), Finding("small class", (), "x: 0 train images")]
+    (tmp_path / "many.csv").write_bytes(as_csv([Finding("blank", many)]))
     (tmp_path / "a.csv").write_bytes(as_csv(findings))
     rows = read_csv(tmp_path / "a.csv")
     assert [row["detail"] for row in rows] == [one.detail for one in findings]
     here = again(rows, {TRAIN.name: TRAIN, TEST.name: TEST})
     assert here == findings and again(rows, {}) == findings[1:]
+    assert again(read_csv(tmp_path / "many.csv"), {one.name: one for one in many})[0].members == many
     (tmp_path / "b.csv").write_text("path,label\na.png,cat\n")
     (tmp_path / "c.csv").write_bytes(as_csv([]))
     assert read_csv(tmp_path / "b.csv") is None and read_csv(tmp_path / "c.csv") == []
