@@ -150,8 +150,9 @@ def predictor_of(file: Path, rebuilt: Any, device: Any, config: DictConfig, trai
     from ssl_cli.setup.restore import with_images
 
     classifier, nodes = OwnClassifier(rebuilt.method, device), fitted_probes(rebuilt.config, config.probe)
-    own = classifier.exists and not any(not is_regression(node) for node in nodes.values())
-    if rebuilt.info.classes and not own and all(is_regression(node) for node in nodes.values()):
+    only_numbers = all(map(is_regression, nodes.values()))
+    own = only_numbers and classifier.exists
+    if rebuilt.info.classes and only_numbers and not own:
         nodes["linear"] = as_in_the_table({"_target_": LINEAR}, "linear", rebuilt.config) | {"labels": ["all"]}
     name, run_dir = keep.name_of(rebuilt, nodes, own), run_of(file)
     kept = run_dir and run_dir / "heads" / f"{name}.npz"
