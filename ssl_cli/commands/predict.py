@@ -44,7 +44,7 @@ def run(config: DictConfig) -> int:
     least, targets, score = config.min_probability, list(predictor.targets), None
     if config.against is not None:
         if not predictor.classes:
-            raise UserError(f"against={config.against} scores classes, and {file} has learned none; leave it away")
+            raise UserError(f"against={config.against} scores classes, and {file} has learned none; leave it out")
         known = known_classes(config.against, source.names(), source.root, noun, source.by_content)
         score = Score(known, predictor.classes)
     with Part(
@@ -99,11 +99,11 @@ def check(config: DictConfig, typed: Sequence[str]) -> None:
         if ignored or config.split != "all":
             raise UserError(
                 f"{', '.join(ignored) or 'split'} cannot be set: ssl predict takes every image below dataset.root, "
-                "stored as the run's images were; leave it away"
+                "stored as the run's images were; leave it out"
             )
     if fitted := sorted(keys & {"probe.labels", "probe.draws"}):
         raise UserError(
-            f"{fitted[0]} cannot be set: the probe is fitted on the labels that the run may use; leave it away"
+            f"{fitted[0]} cannot be set: the probe is fitted on the labels that the run may use; leave it out"
         )
 
 

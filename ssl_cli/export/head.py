@@ -39,7 +39,7 @@ def fitted_head(t: OpenedCheckpoint) -> tuple[nn.Linear, float | None]:
     for name, what in (("train", "is fitted"), ("val", "chooses its penalty")):
         if not len(at[name]):
             raise UserError(
-                f"head=linear {what} on {name}, which has no labelled image of {t.data.name}; leave it away"
+                f"head=linear {what} on {name}, which has no labelled image of {t.data.name}; leave it out"
             )
 
     def split(positions: Tensor) -> Split:

@@ -176,7 +176,7 @@ def stored_node(node: dict[str, Any], run: Path, root: str | None, **others: str
             )
         if key not in node or (key != "root" and node[key] is None):
             what = "data are in no folder" if key == "root" else f"data set has no {key}"
-            raise UserError(f"the run's {what}; leave dataset.{key} away, or write dataset=NAME beside it")
+            raise UserError(f"the run's {what}; leave dataset.{key} out, or write dataset=NAME beside it")
         found[key] = str(Path(path).expanduser().absolute())
     return found if root is None else moved_along(found, str(node["root"]))
 
