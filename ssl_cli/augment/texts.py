@@ -5,18 +5,37 @@ SimCSE (Gao et al. 2021, arXiv:2104.08821). All draws come from the generator th
 a word stay together.
 """
 
-import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ssl_cli.augment.draw import chance, uniform
-from ssl_cli.errors import UserError, did_you_mean
+from ssl_cli.augment.recipe import Range, parse
+from ssl_cli.errors import UserError
 from ssl_cli.system.transfer import send
 
 PADDING = 0  # the integer that is no token
+
+
+@dataclass
+class Span:
+    """A span of a text's words; the rest is cut off."""
+
+    p: float = 0.0
+    share: Range = (0.5, 1.0)
+    most: int | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            low, high = (float(v) for v in self.share)
+        except (TypeError, ValueError):
+            low, high = 0.0, 0.0
+        if not 0 < low <= high <= 1:
+            raise UserError(f"augment.crop.share is {self.share}: expected [low, high] with 0 < low <= high <= 1")
+        self.share = low, high
 
 
 class TextChanges:
@@ -33,20 +52,12 @@ class TextChanges:
     """
 
     def __init__(self, crop: Mapping[str, Any] | None = None, delete: float = 0.0, swap: float = 0.0):
-        crop = dict(crop or {})
-        for key in crop:
-            if key not in (known := ("p", "share", "most")):
-                raise UserError(f"augment.crop has no key '{key}', only {', '.join(known)}{did_you_mean(key, known)}")
-        self.crop_p, share, self.most = crop.get("p", 0.0), crop.get("share", (0.5, 1.0)), crop.get("most") or math.inf
-        low, high = share if isinstance(share, (list, tuple)) and len(share) == 2 else (0, 0)
-        if not 0 < low <= high <= 1:
-            raise UserError(f"crop.share is {share}: expected [low, high] with 0 < low <= high <= 1")
-        self.share, self.delete, self.swap = (low, high), delete, swap
+        self.crop, self.delete, self.swap = parse(Span, "crop", crop or None), delete, swap
 
     @property
     def nothing(self) -> bool:
         """Whether no text is ever changed."""
-        return not (self.crop_p or self.delete or self.swap)
+        return not (self.crop.p or self.delete or self.swap)
 
     def __call__(self, tokens: Tensor, starts: Tensor, special: Tensor, generator: torch.Generator) -> Tensor:
         """Return a changed version of each text.
@@ -60,10 +71,10 @@ class TextChanges:
         Returns:
             [B, L] int64, padded with 0 at the end.
         """
-        if self.crop_p:
+        if self.crop.p:
             words, n = Words.of(tokens, starts, special), len(tokens)
-            cut, share = chance(n, self.crop_p, generator), uniform(n, *self.share, generator)
-            length = (send(share, tokens.device) * words.count).ceil().clamp(1, self.most)
+            cut, share = chance(n, self.crop.p, generator), uniform(n, *self.crop.share, generator)
+            length = (send(share, tokens.device) * words.count).ceil().clamp(1, self.crop.most)
             length = torch.where(send(cut, tokens.device), length, words.count)
             tokens = crop(tokens, words, length, uniform(n, 0, 1, generator))
         if self.delete:

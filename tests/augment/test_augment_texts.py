@@ -93,7 +93,16 @@ def test_the_generator_decides_and_no_word_is_torn():
     assert (first.gather(1, ends[:, None] - 1) == 2).all()  # the end is at the end, and padding behind it
 
 
-@pytest.mark.parametrize("crop", [{"shere": [0.1, 1]}, {"share": [0.9, 0.1]}, {"share": 0.5}])
-def test_settings_that_are_none_are_refused(crop):
-    with pytest.raises(UserError, match="augment.crop has no key 'shere'|crop.share is"):
+@pytest.mark.parametrize(
+    ("crop", "told"),
+    [
+        ({"shere": [0.1, 1]}, "augment.crop has no key 'shere', only p, share, most; did you mean 'share'"),
+        *(
+            ({"share": share}, r"augment.crop.share is .*: expected \[low, high\] with 0 < low <= high <= 1$")
+            for share in ([0.9, 0.1], 0.5, [0.5], ["a", "b"])
+        ),
+    ],
+)
+def test_settings_that_are_none_are_refused(crop, told):
+    with pytest.raises(UserError, match=told):
         TextChanges(crop=crop)

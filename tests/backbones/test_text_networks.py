@@ -15,10 +15,13 @@ from ssl_cli.probes.frozen.networks import Layer
 ROWS = torch.tensor([[5, 6, 7, 0, 0, 0], [9, 8, 7, 6, 5, 4]])
 
 
-def encoder() -> SentenceEncoder:
+def encoder(vocab_size: int = 30, max_tokens: int = 8, padding: int = 0) -> SentenceEncoder:
+    pytest.importorskip("transformers")
     shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
     torch.manual_seed(0)
-    return SentenceEncoder(30, 8, architecture={"model_type": "bert", "vocab_size": 30, **shape})
+    return SentenceEncoder(
+        vocab_size, max_tokens, padding, architecture={"model_type": "bert", "vocab_size": 30, **shape}
+    )
 
 
 def small() -> TextSmall:
@@ -28,8 +31,6 @@ def small() -> TextSmall:
 
 @pytest.mark.parametrize("network", [small, encoder])
 def test_padding_changes_no_feature_of_any_layer(network):
-    if network is encoder:
-        pytest.importorskip("transformers")
     net = network().eval()
     for layer in range(1, len(net.blocks()) + 1):
         features = Layer(net, layer)
@@ -43,8 +44,6 @@ def test_padding_changes_no_feature_of_any_layer(network):
 
 @pytest.mark.parametrize("network", [small, encoder])
 def test_each_parameter_is_in_one_block(network):
-    if network is encoder:
-        pytest.importorskip("transformers")
     net = network()
     held = [id(p) for block in net.blocks() for p in block.parameters()]
     assert sorted(held) == sorted(id(p) for p in net.parameters()) and len(net.blocks()) == 3
@@ -67,9 +66,7 @@ def test_the_order_of_tokens_counts():
 
 
 def test_a_padding_that_is_another_integer_is_the_networks_own():
-    pytest.importorskip("transformers")
-    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    net = SentenceEncoder(30, 8, padding=1, architecture={"model_type": "bert", "vocab_size": 30, **shape}).eval()
+    net = encoder(padding=1).eval()
     given = []
     net.net.register_forward_pre_hook(lambda module, args, kwargs: given.append(kwargs), with_kwargs=True)
     net(torch.tensor([[1, 7, 0]]))  # 1 stands for the network's 0
@@ -79,13 +76,11 @@ def test_a_padding_that_is_another_integer_is_the_networks_own():
 
 @pytest.mark.parametrize(
     ("told", "setting"),
-    [((40, 8), "leave dataset.tokenizer away"), ((30, 2000), "write dataset.max_tokens=512")],
+    [((40, 8), "leave dataset.tokenizer out"), ((30, 2000), "write dataset.max_tokens=512")],
 )
 def test_texts_that_a_published_network_does_not_take_are_refused(told, setting):
-    pytest.importorskip("transformers")
-    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     with pytest.raises(UserError, match=setting):
-        SentenceEncoder(*told, architecture={"model_type": "bert", "vocab_size": 30, **shape})
+        encoder(*told)
 
 
 def test_published_weights_give_sentences_of_one_meaning_like_features():

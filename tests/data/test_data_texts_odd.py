@@ -41,6 +41,25 @@ def test_of_a_folder_the_empty_files_are_left_out_and_counted(tmp_path):
     assert data.note == "3 files, 1 of them read as Windows-1252; 1 without text left out"
 
 
+def test_a_folder_is_read_as_a_folder_of_images_is(tmp_path):
+    root, one, other = tmp_path / "root", "\u00e4", "a\u0308"  # one letter, which Unicode writes in two ways
+    for name in (f"train/{one}/1", "train/unlabelled/2", f"test/{other}/3", "train/.git/4", "read me", "../b/5"):
+        file = root / f"{name}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(name)
+    (root / "train/b").symlink_to(tmp_path / "b")
+    (root / "train/notes.md").touch()
+    data = load(root=str(root))
+    classes = [data.classes[label] if label >= 0 else None for label in data.labels]
+    known = {f"train/{one}/1": one, f"test/{other}/3": one, "../b/5": "b", "train/unlabelled/2": None, "read me": None}
+    assert dict(zip(data.texts, classes, strict=True)) == known
+    beside = "without a label, beside the folders: read me.txt"
+    assert data.note == f"5 files; {beside}; left out, hidden: .git; 1 other files ignored (.md 1)"
+    (root / "more").symlink_to(tmp_path / "b")
+    with pytest.raises(UserError, match="has test, train beside more; move what is stray"):
+        load(root=str(root))
+
+
 @pytest.mark.parametrize("content", [bytes(range(256)), "text".encode("utf-16")])
 def test_what_is_no_text_is_refused_by_name(tmp_path, content):
     (tmp_path / "1.txt").write_bytes(content)

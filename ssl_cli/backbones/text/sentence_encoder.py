@@ -63,7 +63,7 @@ class SentenceEncoder(Backbone):
         if known < vocab_size:
             raise UserError(
                 f"backbone.weights={weights} knows {known:,} tokens, and texts are cut into {vocab_size:,}; leave "
-                "dataset.tokenizer away: the weights bring their own"
+                "dataset.tokenizer out: the weights bring their own"
             )
         if longest < max_tokens:
             raise UserError(
@@ -102,8 +102,7 @@ class SentenceEncoder(Backbone):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return features [B, dim] of tokens [B, L] int64, padded with 0."""
-        tokens = narrow(tokens)
-        return self.pooled(self._encoded(tokens))
+        return self.pooled(self._encoded(narrow(tokens)))
 
     def feature_map(self, tokens: Tensor) -> Tensor:
         """Return what becomes of each token [B, L, dim], zeros at padding, of tokens [B, L]."""

@@ -53,23 +53,18 @@ class TextData(Data):
         return self.tokens
 
     @property
-    def cut_from(self) -> Tokens:
-        """Likewise: views are made of the same."""
-        return self.tokens
-
-    @property
     def storage(self) -> str:
         """How the texts are stored, and what that takes, in words."""
         lengths = self.tokens.lengths
-        cut = int((lengths >= self.max_tokens).sum())
-        longest = f", {cut:,} text{'s' * (cut != 1)} cut at {self.max_tokens}" if cut else ""
+        full = int((lengths >= self.max_tokens).sum())
+        longest = f", {full:,} text{'s' * (full != 1)} of {self.max_tokens} or more" if full else ""
         mean = f"{lengths.float().mean():.0f} tokens a text"
         return f"{mean}{longest}; {in_words(self.tokens.nbytes)}"
 
     @property
     def shape(self) -> str:
         """The shape of one text, as `DataInfo.shape` has it."""
-        return f"up to {self.vocabulary.max_tokens} of {self.vocabulary.size:,} tokens"
+        return self.vocabulary.shape
 
     def seen_at(self, how: Vocabulary | None) -> "TextData":
         """Return the data as integers; None: by their own tokenizer, or one trained on the training split.
@@ -92,9 +87,9 @@ class TextData(Data):
         """Return TF-IDF as features: of words and pairs of words of the training split."""
         return TfIdf([self.texts[i] for i in self.splits["train"].tolist()], info.vocabulary, len(self.texts))
 
-    def contents(self) -> "Words":
+    def contents(self) -> "Contents":
         """Return the bytes of each text; space between words does not count."""
-        return Words(self.texts)
+        return Contents(self.texts)
 
     def shown(self, at: Tensor) -> list[str]:
         """Return the texts themselves."""
@@ -118,7 +113,7 @@ class TextData(Data):
         return digest.digest()
 
 
-class Words:
+class Contents:
     """Texts as rows of bytes that have lengths of their own; indexed as far as `copies` needs it."""
 
     def __init__(self, texts: tuple[str, ...]):

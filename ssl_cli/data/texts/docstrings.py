@@ -106,7 +106,7 @@ def _docstrings(node: ast.AST) -> Iterator[str]:
 
 
 def _kept(found: dict[str, str], least_words: int) -> list[tuple[str, str]]:
-    """Return texts with their libraries: from the user's cache, or read, which takes half a minute."""
+    """Return texts with their libraries: from the user's cache, or read from the source, which takes far longer."""
     key = _digest(json.dumps([RULES, found, least_words]))[:16]
     file = user_cache_dir() / f"docstrings-{key}.json"
     with contextlib.suppress(OSError, ValueError):

@@ -49,14 +49,14 @@ class TextInfo(DataInfo):
 
     @classmethod
     def check_seen(cls, seen: Any) -> None:
-        """Raise ``UserError`` where something else than a vocabulary was typed."""
+        """Raise ``UserError`` where something other than a vocabulary was typed."""
         if seen is not None and not isinstance(seen, Vocabulary):
-            raise UserError(f"pretext.size={seen} is a number of pixels, and texts have none; leave it away")
+            raise UserError(f"pretext.size={seen} is a number of pixels, and texts have none; leave it out")
 
     @property
     def shape(self) -> str:
         """The shape of one input, as it is shown to people."""
-        return f"up to {self.max_tokens} of {self.vocabulary.size:,} tokens"
+        return self.vocabulary.shape
 
     @property
     def at_once(self) -> int:
@@ -89,7 +89,7 @@ class TextInfo(DataInfo):
         return self.vocabulary.decode(view.tolist())
 
     def for_network(self, asks: Callable[[str], bool]) -> dict[str, Any]:
-        """Return the number of tokens, the most of a text, and where it is asked for which of them the padding was."""
+        """Return the size of the vocabulary, the most tokens of a text and, if it asks, the tokenizer's own padding."""
         padding = {"padding": self.facts.padding} if asks("padding") else {}
         return {"vocab_size": self.vocabulary.size, "max_tokens": self.max_tokens, **padding}
 
@@ -97,7 +97,7 @@ class TextInfo(DataInfo):
         """Raise ``UserError`` where weights are of other tokens."""
         if other.kind != self.kind or other.tokenizer != self.tokenizer or other.max_tokens < self.max_tokens:
             raise UserError(
-                f"{setting} was trained on other tokens than those of {self.name}; leave dataset away, or write "
+                f"{setting} was trained on other tokens than those of {self.name}; leave dataset out, or write "
                 "dataset.tokenizer=RUN/tokenizer.json and its dataset.max_tokens"
             )
 
@@ -120,11 +120,11 @@ class TextInfo(DataInfo):
         """
         if refused := [name for name in ("tokenizer", "max_tokens", "vocabulary_size") if name in typed]:
             keys = " and ".join(f"{key}.{name}" for name in refused)
-            raise UserError(f"leave {keys} away: texts are cut into the tokens that the run was trained on")
+            raise UserError(f"leave {keys} out: texts are cut into the tokens that the run was trained on")
         return data, f"cut into the tokens of {self.name}, at most {self.max_tokens} a text"
 
     def check(self, values: Mapping[str, Any]) -> None:
-        """Raise ``ValueError`` for a tokenizer that none is."""
+        """Raise ``ValueError`` for a tokenizer that is none."""
         require(type(self.max_tokens) is int and self.max_tokens >= 1, "max_tokens", values)
         require(type(self.tokenizer) is str, "tokenizer", values)
         try:

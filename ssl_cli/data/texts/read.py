@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +13,14 @@ from ssl_cli.config.words import word
 from ssl_cli.data.images.files.annotations import as_splits
 from ssl_cli.data.images.files.cache import shown
 from ssl_cli.data.images.files.columns import column
-from ssl_cli.data.images.files.names import as_text, few, last, natural
+from ssl_cli.data.images.files.names import as_text, composed, few, natural
 from ssl_cli.data.images.files.split_names import assigned, is_split, meaning
 from ssl_cli.data.images.files.table import Table, read_table
+from ssl_cli.data.images.files.tree import Tree
 from ssl_cli.data.texts.base import TextData
 from ssl_cli.errors import UserError, did_you_mean
 
+LONGEST = 2**31 - 1  # characters of a cell, the most that every system takes
 TABLES, LINES, JSON = (".csv", ".tsv", ".tab"), (".txt", ".text"), (".jsonl", ".ndjson")
 EXAMPLE = "text,label"
 
@@ -55,7 +56,7 @@ def load(
     if (file is None) == (root is None):
         raise UserError(
             "dataset=texts needs dataset.file=FILE.csv (or .tsv, .jsonl, .txt), or dataset.root=DIR with a folder of "
-            ".txt files a class" + ("" if file is None else "; leave one of the two away")
+            ".txt files a class" + ("" if file is None else "; leave one of the two out")
         )
     if root is not None:
         data = _of_folder(Path(root).expanduser())
@@ -73,15 +74,14 @@ def _of_file(
     if ending in LINES:
         named = {"text": text_column, "label": label_column, "split": split_column, "group": group_column}
         if given := [f"dataset.{kind}_column" for kind, name in named.items() if name is not None]:
-            raise UserError(f"dataset.file={shown(path)} has a text a line and no columns; leave {few(given)} away")
+            raise UserError(f"dataset.file={shown(path)} has a text a line and no columns; leave {few(given)} out")
         texts = [line.strip() for line in _lines(path)]
         return _assembled(path.stem, [text for text in texts if text], note="a text a line")
     if ending not in TABLES + JSON:
         hint = ", ".join(TABLES + JSON + LINES)
         raise UserError(f"dataset.file={shown(path)} is none of {hint}; save it as one of these")
-    csv.field_size_limit(sys.maxsize)  # of a cell: a text may be long
-    json_lines = ending in JSON
-    table, nested = _json_lines(path) if json_lines else (read_table(path, "dataset.file", EXAMPLE, "text", 1), {})
+    csv.field_size_limit(LONGEST)
+    table, nested = _json_lines(path) if ending in JSON else (read_table(path, "dataset.file", EXAMPLE, "text", 1), {})
     used = {"text": column(table, "text", text_column, needed=True)}
     for kind, name in (("label", label_column), ("split", split_column), ("group", group_column)):
         used[kind] = column(table, kind, name, needed=False, taken=list(used.values()))
@@ -92,6 +92,7 @@ def _of_file(
     splits = as_splits(table, used["split"], filled)
     lines = [line for line, text in cells["text"].items() if text]
     unlabelled = {line for line, split in splits.items() if split == "unlabelled"}
+    splits |= dict.fromkeys(unlabelled, "train")
     empty = len(table.rows) - len(lines)
     without = f"; {empty:,} row{'s' * (empty != 1)} without text left out" if empty else ""
     rest = [name for name in table.header if name and name not in used.values()]
@@ -103,9 +104,7 @@ def _of_file(
         path.stem,
         [cells["text"][line] for line in lines],
         [None if line in unlabelled else cells["label"].get(line) or None for line in lines],
-        [{"unlabelled": "train"}.get(split := splits.get(line, "train"), split) for line in lines]
-        if used["split"]
-        else [],
+        [splits.get(line, "train") for line in lines] if used["split"] else [],
         [cells["group"].get(line) or None for line in lines] if used["group"] else [],
         note=f"{len(table.rows):,} rows, {said}{without}{hint}",
         where=[f"line {line}" for line in lines],
@@ -115,39 +114,43 @@ def _of_file(
 def _of_folder(root: Path) -> TextData:
     if not root.is_dir():
         raise UserError(f"dataset.root={shown(root)} is not a folder; write dataset.root=DIR")
-    found = (file for file in root.rglob("*") if file.suffix.lower() == ".txt" and file.is_file())
-    files = sorted((file for file in found if not _hidden(file, root)), key=lambda f: natural(str(f)))
+    tree = Tree(root, endings={".txt"})
+    files = sorted(tree.images_below(""), key=natural)
     if not files:
         raise UserError(f"dataset.root={shown(root)} has no .txt file; write dataset.root=DIR with folders of them")
-    tops = {file.relative_to(root).parts[0] for file in files if len(file.relative_to(root).parts) > 1}
-    named = sorted(top for top in tops if is_split(top))
-    splits = assigned(named) if "train" in {meaning(last(name)) for name in named} else {}
-    if splits and (stray := sorted(tops - set(splits) - {top for top in tops if meaning(top) == "unlabelled"})):
-        raise UserError(f"dataset.root={shown(root)} has {few(named)} beside {few(stray)}; move what is stray")
+    tops = tree.inside("")
+    named = [top for top in tops if is_split(top)]
+    splits = assigned(named) if "train" in map(meaning, named) else {}
+    if splits and (stray := [top for top in tops if meaning(top) is None]):
+        beside = f"{few(map(as_text, named))} beside {few(map(as_text, stray))}"
+        raise UserError(f"dataset.root={shown(root)} has {beside}; move what is stray")
     texts, labels, places, kept, converted = [], [], [], [], 0
     for file in files:
-        *folders, _ = file.relative_to(root).parts
+        *folders, _ = file.split("/")
         split = splits.get(folders[0]) if folders else None
         known = folders[1:] if split else folders
-        text, other = _content(file)
+        text, other = _content(root / file)
         if not text.strip():
             continue
         kept.append(file)
         converted += other
         texts.append(text)
-        labels.append(as_text(known[0]) if known and meaning(folders[0]) != "unlabelled" else None)
+        labels.append(composed(as_text(known[0])) if known and meaning(known[0]) != "unlabelled" else None)
         places.append(split or "train")
     empty = len(files) - len(kept)
     note = f"{len(files):,} files" + (f", {converted} of them read as Windows-1252" if converted else "")
     note += f"; {empty:,} without text left out" if empty else ""
+    loose = tree.images_in("") if tops else []
+    beside = [f"without a label, beside the folders: {few(map(as_text, loose))}"] if loose else []
+    note = "; ".join([note, *beside, *tree.notes()])
     return _assembled(
         as_text(root.resolve().name),
         texts,
         labels,
         places if splits else [],
         note=note,
-        where=[as_text(file.relative_to(root)) for file in kept],
-        files=tuple(map(str, kept)),
+        where=[as_text(file) for file in kept],
+        files=tuple(str(root / file) for file in kept),
     )
 
 
@@ -168,7 +171,7 @@ def _assembled(
     trained = {label for label, place in zip(labels, places, strict=True) if label is not None and place == "train"}
     known = sorted(trained, key=natural)
     for label, place, at in zip(labels, places, where or texts, strict=True):
-        if label is not None and label not in known:
+        if label is not None and label not in trained:
             hint = did_you_mean(label, known)
             raise UserError(f"{at}, of {place}: no text of train is of its class '{label[:60]}'{hint}")
     number = {label: i for i, label in enumerate(known)} if len(known) > 1 else {}
@@ -240,7 +243,3 @@ def _content(path: Path) -> tuple[str, bool]:
         return content.decode("utf-8-sig"), False
     except UnicodeDecodeError:
         return content.decode("cp1252", "replace"), True
-
-
-def _hidden(file: Path, root: Path) -> bool:
-    return any(part.startswith(".") for part in file.relative_to(root).parts)

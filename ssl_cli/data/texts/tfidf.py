@@ -18,12 +18,13 @@ NUMBERS = 1 << 26  # features times texts, at most: 256 MB
 class TfIdf(Raw):
     """How often words and pairs of words occur in a text, by how few others have them (Spärck Jones 1972).
 
-    ``(1 + ln count) (1 + ln((1 + n) / (1 + texts with it)))``, of unit length; of what at least two texts have.
+    ``(1 + ln count) (1 + ln((1 + n) / (1 + texts with it)))``, of unit length; of what at least two texts have, if
+    there are 50 texts and they share a word.
 
     Args:
         texts: of the training split: what counts, and how much, is found in these alone.
         vocabulary: makes texts of what a network takes.
-        count: texts that features will be wanted of, at most; of many fewer words count.
+        count: of the texts that features are wanted of; if there are many, fewer words count.
     """
 
     name: ClassVar[str] = "tfidf"
@@ -36,8 +37,12 @@ class TfIdf(Raw):
         most = max(LEAST, min(MOST, NUMBERS // max(1, count)))
         settings = {"ngram_range": (1, 2), "max_features": most, "sublinear_tf": True, "dtype": np.float32}
         settings |= {"min_df": 2 if len(texts) >= 50 else 1, "token_pattern": r"(?u)\b\w+\b"}
+        fitted_on = [*texts, "a"]  # no word at all would be an error
         self.vocabulary = vocabulary
-        self.words = TfidfVectorizer(**settings).fit([*texts, "a"])  # no text at all would be an error
+        try:
+            self.words = TfidfVectorizer(**settings).fit(fitted_on)
+        except ValueError:  # no word is in two texts
+            self.words = TfidfVectorizer(**{**settings, "min_df": 1}).fit(fitted_on)
         self.dim = len(self.words.vocabulary_)
 
     def forward(self, tokens: Tensor) -> Tensor:

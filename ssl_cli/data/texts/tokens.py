@@ -40,7 +40,7 @@ class Tokens:
             start = int(self.starts[key])
             return self.flat[start : start + int(self.lengths[key])].long()
         starts, lengths = self.starts[key], self.lengths[key]
-        width = up_to_multiple(int(lengths.max())) if len(lengths) else MULTIPLE
+        width = -(-int(lengths.max()) // MULTIPLE) * MULTIPLE if len(lengths) else MULTIPLE
         place = torch.arange(width)
         at = (starts[:, None] + place).clamp_(max=max(0, len(self.flat) - 1))
         return torch.where(place < lengths[:, None], self.flat[at].long(), PADDING)
@@ -53,8 +53,3 @@ class Tokens:
     def to(self, device: Any) -> "Tokens":
         """Return the texts themselves: they stay on the CPU, where a batch's width is found without waiting."""
         return self
-
-
-def up_to_multiple(length: int) -> int:
-    """Return the width of a batch whose longest text has so many tokens."""
-    return max(1, -(-length // MULTIPLE)) * MULTIPLE

@@ -58,6 +58,11 @@ class Vocabulary:
         """Number of tokens."""
         return len(self.facts.special)
 
+    @property
+    def shape(self) -> str:
+        """What a network sees of a text, as `DataInfo.shape` has it."""
+        return f"up to {self.max_tokens} of {self.size:,} tokens"
+
     def _swapped(self, ids: Sequence[int]) -> Sequence[int]:
         padding = self.facts.padding
         return ids if padding == PADDING else [{padding: PADDING, PADDING: padding}.get(i, i) for i in ids]

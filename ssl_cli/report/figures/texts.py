@@ -24,19 +24,19 @@ def neighbours(seen: Inspection) -> Drawing | None:
     queries, found = seen.neighbours.queries, seen.neighbours.found[:, :NEAR]
     if not found.numel():
         return None
-    data, rows, marked, right = seen.data, [], 0, 0
+    data, rows, right = seen.data, [], []
     for query, near in zip(queries.tolist(), found.tolist(), strict=True):
         own = int(data.labels[query])
         rows.append((_class(data, query), "query", data.texts[query]))
         for i in near:
             other = int(data.labels[i])
-            known = min(own, other) >= 0
-            marked, right = marked + known, right + (known and own == other)
-            rows.append(
-                ("✓ " * (known and own == other) + "✗ " * (known and own != other) + _class(data, i), "", data.texts[i])
-            )
+            mark = ""
+            if min(own, other) >= 0:
+                right.append(own == other)
+                mark = "✓ " if own == other else "✗ "
+            rows.append((mark + _class(data, i), "", data.texts[i]))
     text = f"Random {seen.split} texts and the train texts whose features are most like theirs (cosine)."
-    text += f" ✓ of the same class, ✗ of another: {right} of {marked} are right." if marked else ""
+    text += f" ✓ of the same class, ✗ of another: {sum(right)} of {len(right)} are right." if right else ""
     return Drawing("neighbours", "Nearest neighbours", text, _table(("class", "", "text"), rows))
 
 
@@ -83,20 +83,26 @@ def known_by(texts: Sequence[str], labels: Sequence[int], classes: int) -> list[
         if label >= 0:
             counts[label].update(set(re.findall(r"[^\W\d_]{2,}", text.lower())))
             totals[label] += 1
-    every, total = sum(counts, Counter()), sum(totals)
+    every, total = Counter(), sum(totals)
+    for own in counts:
+        every.update(own)
     found = []
     for own, size in zip(counts, totals, strict=True):
-
-        def score(word: str, own: Counter = own, size: int = size) -> float:
-            prior, here, there = every[word] / max(1, total), own[word], every[word] - own[word]
-            a, b = here + prior, there + prior
-            odds = math.log(a / (size + 1 - a)) - math.log(b / (total - size + 1 - b))
-            return odds / math.sqrt(1 / a + 1 / b)
-
-        telling = (word for word, count in own.items() if count >= LEAST and every[word] < total)
-        known = sorted(telling, key=lambda word: (-score(word), word))
-        found.append([word for word in known[:WORDS] if score(word) > 0])
+        scores = {
+            word: _log_odds(here, size, every[word], total)
+            for word, here in own.items()
+            if here >= LEAST and every[word] < total
+        }
+        known = sorted(scores, key=lambda word: (-scores[word], word))[:WORDS]
+        found.append([word for word in known if scores[word] > 0])
     return found
+
+
+def _log_odds(here: int, size: int, every: int, total: int) -> float:
+    """Return the z-score of a word that ``here`` of a class's ``size`` texts have, and ``every`` of all ``total``."""
+    prior = every / total
+    a, b = here + prior, every - here + prior
+    return (math.log(a / (size + 1 - a)) - math.log(b / (total - size + 1 - b))) / math.sqrt(1 / a + 1 / b)
 
 
 def _class(data: Any, i: int) -> str:
