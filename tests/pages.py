@@ -1,9 +1,10 @@
-"""README.md and the pages in docs/: their text, and the files that they tell you to write."""
+"""README.md, CONTRIBUTING.md and the pages in docs/: text, commands, and the files that they tell you to write."""
 
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md"))]
 
 
 def read(page: str) -> str:
@@ -17,3 +18,15 @@ def write_files(page: str, cwd: Path) -> list[str]:
         (cwd / name).parent.mkdir(parents=True, exist_ok=True)
         (cwd / name).write_text(text)
     return [name for name, _ in found]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", read(page), re.M | re.S)
+
+
+def commands(page: str) -> list[str]:
+    return [line for block in blocks(page, "sh") for line in re.findall(r"(?:^|&& )(ssl .*)$", block, re.M)]
+
+
+def options(group: str) -> set[str]:
+    return {file.stem for file in (ROOT / "conf" / group).glob("*.yaml") if not file.stem.startswith("_")}

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ssl_cli.system.cells import allow_long_cells
+
 HEADER = ("finding", "images", "leak", "conflict", "splits", "labels", "files", "detail", "what_to_do")
 BETWEEN = " | "  # names of one cell
 SPLITS = ("train", "val", "test")
@@ -132,6 +134,7 @@ def _row(one: Finding) -> list:
 
 def read_csv(file: Path) -> list[Mapping[str, str]] | None:
     """Return the rows of a table from `as_csv`; None where a file is something else."""
+    allow_long_cells()
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)

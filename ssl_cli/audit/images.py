@@ -11,14 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssl_cli.audit.finding import Finding, Member
+from ssl_cli.audit.finding import SPLITS, Finding, Member
 from ssl_cli.data.images.base import ImageData
 from ssl_cli.data.images.files.decode import BrokenImage, decode
 from ssl_cli.data.images.files.depth import UnknownRange
 from ssl_cli.data.images.files.names import as_text
 from ssl_cli.data.images.files.sizes import find_sizes
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclass

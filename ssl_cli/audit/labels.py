@@ -17,7 +17,7 @@ class Neighbourhood:
     """What stands near each of n images."""
 
     votes: Tensor  # [n, classes] share of the neighbours' weight that has each label
-    distance: Tensor  # [n] to the k-th neighbour, as 1 - cosine
+    distance: Tensor  # [n] to the k-th neighbour that is no copy, or the last there is, as 1 - cosine; 0: there is none
 
 
 def neighbourhood(features: Tensor, labels: Tensor, classes: int, k: int, same: Tensor) -> Neighbourhood:
@@ -41,9 +41,10 @@ def neighbourhood(features: Tensor, labels: Tensor, classes: int, k: int, same: 
         copies = (same[rows, None] == same) & (same[rows, None] >= 0)
         similarity[copies] = -2.0
         near, who = similarity.topk(k, dim=1)
-        distance[rows] = 1 - near[:, -1]
+        others = near > -2.0  # fewer than k where most images are copies
+        distance[rows] = 1 - near.where(others, torch.inf).amin(1).nan_to_num(posinf=1.0)
         who_says = labels[who]
-        weight = (near.clamp(min=0) + 1e-6) * ((who_says >= 0) & (near > -2.0))
+        weight = (near.clamp(min=0) + 1e-6) * ((who_says >= 0) & others)
         found = torch.zeros(len(rows), max(classes, 1)).scatter_add_(1, who_says.clamp(min=0), weight)
         votes[rows] = found / found.sum(1, keepdim=True).clamp(min=1e-12)
     return Neighbourhood(votes, distance)
@@ -64,7 +65,7 @@ def suspicious(votes: Tensor, labels: Tensor) -> Tensor:
 
 
 def outliers(distance: Tensor) -> Tensor:
-    """Return which images [n] bool are far from their k-th neighbour, by the distances of all; a hundredth at most."""
+    """Return which images [n] bool are far from their neighbours, by the distances of all; a hundredth at most."""
     if len(distance) < 4:
         return torch.zeros(len(distance), dtype=torch.bool)
     low, high = distance.quantile(torch.tensor([0.25, 0.75]))

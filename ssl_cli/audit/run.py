@@ -70,12 +70,13 @@ def _of_copies(images: Images, cluster: Cluster) -> Finding:
 
 def _by_themselves(images: Images, mean: Tensor, deviation: Tensor, blank: Tensor) -> list[Finding]:
     """Return what is wrong with single images."""
+    middle = mean.median()
     found = [
         images.found("blank", [row], f"pixels deviate by {deviation[row]:.1f} of 255 from their mean")
         for row in blank.nonzero().flatten().tolist()
     ]
     found += [
-        images.found("extreme brightness", [row], f"mean {mean[row]:.0f} of 255, the median image {mean.median():.0f}")
+        images.found("extreme brightness", [row], f"mean {mean[row]:.0f} of 255, the median image {middle:.0f}")
         for row in (looks.extreme_brightness(mean) & ~blank).nonzero().flatten().tolist()
     ]
     for kind, of in (("extreme size", looks.extreme_sizes), ("extreme aspect", looks.extreme_aspects)):
@@ -116,7 +117,7 @@ def _by_features(
     x, given, classes = unit(features(images.at[rows])), images.labels[rows], images.data.classes
     with measuring("looking at neighbours"):
         near = labels.neighbourhood(x, given, len(classes), k, cluster[rows])
-    found = []
+    found, middle = [], near.distance.median()
     for i in labels.suspicious(near.votes, given).nonzero().flatten().tolist():
         share, other = near.votes[i].max(0)
         own = float(near.votes[i, given[i]])
@@ -124,6 +125,6 @@ def _by_features(
         found.append(images.found("suspicious label", [int(rows[i])], detail, float(share) - own))
     for i in (labels.outliers(near.distance) & ~blank[rows]).nonzero().flatten().tolist():
         far = float(near.distance[i])
-        detail = f"distance {far:.2f} to the {k}th neighbour, the median image {near.distance.median():.2f}"
+        detail = f"distance {far:.2f} to the farthest of its neighbours, the median image {middle:.2f}"
         found.append(images.found("outlier", [int(rows[i])], detail, far))
     return found

@@ -44,7 +44,7 @@ def run(config: DictConfig) -> int:
     least, targets, score = config.min_probability, list(predictor.targets), None
     if config.against is not None:
         if not predictor.classes:
-            raise UserError(f"against={config.against} scores classes, and {file} has learned none; leave it away")
+            raise UserError(f"against={config.against} scores classes, and {file} has learned none; leave it out")
         known = known_classes(config.against, source.names(), source.root, noun, source.by_content)
         score = Score(known, predictor.classes)
     with Part(
@@ -99,11 +99,11 @@ def check(config: DictConfig, typed: Sequence[str]) -> None:
         if ignored or config.split != "all":
             raise UserError(
                 f"{', '.join(ignored) or 'split'} cannot be set: ssl predict takes every image below dataset.root, "
-                "stored as the run's images were; leave it away"
+                "stored as the run's images were; leave it out"
             )
     if fitted := sorted(keys & {"probe.labels", "probe.draws"}):
         raise UserError(
-            f"{fitted[0]} cannot be set: the probe is fitted on the labels that the run may use; leave it away"
+            f"{fitted[0]} cannot be set: the probe is fitted on the labels that the run may use; leave it out"
         )
 
 
@@ -150,8 +150,9 @@ def predictor_of(file: Path, rebuilt: Any, device: Any, config: DictConfig, trai
     from ssl_cli.setup.restore import with_images
 
     classifier, nodes = OwnClassifier(rebuilt.method, device), fitted_probes(rebuilt.config, config.probe)
-    own = classifier.exists and not any(not is_regression(node) for node in nodes.values())
-    if rebuilt.info.classes and not own and all(is_regression(node) for node in nodes.values()):
+    only_numbers = all(map(is_regression, nodes.values()))
+    own = only_numbers and classifier.exists
+    if rebuilt.info.classes and only_numbers and not own:
         nodes["linear"] = as_in_the_table({"_target_": LINEAR}, "linear", rebuilt.config) | {"labels": ["all"]}
     name, run_dir = keep.name_of(rebuilt, nodes, own), run_of(file)
     kept = run_dir and run_dir / "heads" / f"{name}.npz"

@@ -32,9 +32,7 @@ class Data(ABC):
     labelled_like_it: ClassVar[dict[str, str]] = {}  # settings of a data set of the user's own, with labels
 
     name: str
-    inputs: (
-        Any  # what a network sees of each, unchanged: indexed by positions [n], it gives rows for `DataInfo.to_input`
-    )
+    inputs: Any  # what a network sees of each, unchanged; indexed by positions [n]: rows for `DataInfo.to_input`
     labels: Tensor  # [N] int64; -1 = no human label
     classes: tuple[str, ...]  # names by label; () when there are no labels
     splits: dict[str, Tensor]  # "train", "val", "test": disjoint sorted int64 positions; val and test may be empty

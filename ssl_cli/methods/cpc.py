@@ -84,12 +84,11 @@ class CPC(Method):
                 "method=cpc needs a backbone without BatchNorm, through which pieces of one input would show; write "
                 "backbone.norm=group"
             )
-        self.steps, self.skip = steps, skip
+        self.skip = skip
         if data.kind == "clip":
             self.pieces: Patches | Stretches = Stretches(backbone, data, piece, steps, skip)
         else:
             self.pieces = Patches(backbone, data, patch_size, stride, steps, skip)
-        self.grid = self.pieces.rows
         self.project = nn.Conv2d(backbone.dim, dim, 1)
         self.context = nn.Sequential(*(Downward(dim) for _ in range(layers)))
         self.predictors = nn.ModuleList(nn.Conv2d(dim, dim, 1, bias=False) for _ in range(steps))
@@ -104,7 +103,7 @@ class CPC(Method):
         outputs, losses = {}, []
         for step, predictor in enumerate(self.predictors, 1):
             down = step + self.skip
-            predicted = gather(predictor(c[:, :, : self.grid - down]).permute(0, 2, 3, 1).contiguous())
+            predicted = gather(predictor(c[:, :, : self.pieces.rows - down]).permute(0, 2, 3, 1).contiguous())
             with torch.autocast(z.device.type, enabled=False):  # scores are not bounded: in bf16 many would be equal
                 loss, accuracy = info_nce(
                     predicted.to(z.dtype).flatten(0, 2), candidates.flatten(0, 2), number[:, down:].flatten()

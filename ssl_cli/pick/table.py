@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ssl_cli.errors import UserError
+from ssl_cli.system.cells import allow_long_cells
 
 HEADER = ("path", "label", "guess", "guess_probability")
 ENDINGS = {"csv": ".csv", "label_studio": ".json"}
@@ -47,6 +48,7 @@ def as_csv(picked: Sequence[Picked]) -> bytes:
 
 def read_csv(file: Path) -> list[Picked] | None:
     """Return the images of a table from `as_csv`, labelled since or not; None where a file is something else."""
+    allow_long_cells()
     try:
         rows = list(csv.DictReader(io.StringIO(file.read_bytes().decode("utf-8-sig"), newline="")))
         return [Picked(row["path"], row["guess"], float(row["guess_probability"] or "nan")) for row in rows]

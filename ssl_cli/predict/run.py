@@ -12,7 +12,7 @@ from ssl_cli.data.info import DataInfo
 from ssl_cli.predict.part import Part
 from ssl_cli.predict.predictor import Answers, Predictor
 from ssl_cli.predict.source import Chunk, Source
-from ssl_cli.probes.frozen.features import extract
+from ssl_cli.probes.frozen.features import Extractor
 
 PLACES = 6  # digits of a probability
 PERCENT = 2  # digits of a percentile
@@ -23,9 +23,9 @@ def answer(
     source: Source, network: nn.Module, info: DataInfo, device: torch.device, predictor: Predictor, part: Part
 ) -> None:
     """Append the rows of all images that have none yet."""
+    features_of = Extractor(network, info, device)
     for chunk in source.chunks(part.done):
-        inputs = chunk.inputs
-        features = extract(network, inputs, torch.arange(len(inputs)), info, device)
+        features = features_of(chunk.inputs, torch.arange(len(chunk.inputs)))
         part.add(rows_of(chunk, predictor.answers(features), predictor.classes))
 
 

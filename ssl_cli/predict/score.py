@@ -1,7 +1,5 @@
 """The answers held against what is known: ``ssl predict ... against=FILE.csv``, or ``against=folders``."""
 
-import csv
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +14,7 @@ from ssl_cli.data.images.files.rows import Image, of_several
 from ssl_cli.data.images.files.table import Table, read_table
 from ssl_cli.errors import UserError
 from ssl_cli.probes.scores.metrics import classification
+from ssl_cli.system.cells import allow_long_cells
 
 FOLDERS = "folders"  # an image's class is the folder that it lies in
 MIXED = 3  # most frequent errors, on the screen
@@ -69,7 +68,7 @@ def _of_texts(against: str, texts: Sequence[str]) -> Known:
     """Return the classes that a table with a column of texts knows of texts, by what they say."""
     if against == FOLDERS:
         raise UserError(f"against={FOLDERS} is for files, and these texts are in one; write against=FILE.csv")
-    csv.field_size_limit(sys.maxsize)  # of a cell: a text may be long
+    allow_long_cells()
     table = read_table(Path(against).expanduser(), "against", "text,label", "text")
     cells, says, rows = table.cells(_labels(table, against)), table.cells((usual(table, "text") or table.header)[0]), {}
     for line, text in says.items():

@@ -13,24 +13,26 @@ from ssl_cli.system.transfer import send
 
 
 class Pace(Pretext):
-    """Every n-th frame of each clip, n drawn of a few paces: the label is which.
+    """Every n-th frame of each clip, n drawn from a few paces: the label says which.
 
-    A view has as many frames at each pace, at most those that a network sees of a clip, from any start.
+    Views of all paces have equally many frames, at most those that a network sees of a clip, from any start.
 
     Args:
         augment: the recipe.
         data: facts about the clips.
-        paces: the n that are drawn from, each 1 or more and another.
+        paces: the n, two or more different ones, each 1 or more.
 
     Raises:
-        UserError: these are no paces, or the fastest leaves a single frame.
+        UserError: ``paces`` is something else, or the fastest leaves a single frame.
     """
 
     def __init__(self, augment: Augment, data: ClipInfo, *, paces: Sequence[int]):
         super().__init__(augment, data)
         whole = all(type(pace) is int and pace >= 1 for pace in paces)
         if not whole or len(set(paces)) != len(paces) or len(paces) < 2:
-            raise UserError(f"pretext.paces={list(paces)} is not a list of two or more whole numbers, as in [1,2,3]")
+            raise UserError(
+                f"pretext.paces={list(paces)} is not a list of two or more different whole numbers, as in [1,2,3]"
+            )
         self.paces = torch.tensor(list(paces))
         self.frames = min(data.frames, (data.stored_frames - 1) // max(paces) + 1)
         if self.frames < 2:

@@ -2,14 +2,14 @@
 
 import csv
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from ssl_cli.report.page import Cell, Table
+from ssl_cli.report.read import by_time
 from ssl_cli.runs.catalog import read_json
+from ssl_cli.system.cells import allow_long_cells
 from ssl_cli.system.names import plain
 
 UNLIKE = 95  # percent of val's images that are closer to the training images: beyond it, an image is of another kind
@@ -18,8 +18,7 @@ CLASSES = 30  # lines of the table of classes
 
 def of_run(path: Path) -> list[Table]:
     """Return a table of all predictions, and one of the classes in the latest; nothing where there is none."""
-    files = [file for file in (path / "predicted").glob("*") if file.suffix in (".csv", ".jsonl") and file.is_file()]
-    files = sorted(files, key=lambda file: (file.stat().st_mtime, file.name))
+    files = by_time(file for file in (path / "predicted").glob("*") if file.suffix in (".csv", ".jsonl"))
     counted = [(file, found) for file in files if (found := _Counts(file)).images]
     if not counted:
         return []
@@ -46,38 +45,41 @@ class _Counts:
         self.images = self.unlike = self.compared = 0
         self.classes: Counter[str] = Counter()
         self.sure: Counter[str] = Counter()  # sums of the probabilities
-        for row in _rows(file):
+        for name, probability, unlike in _rows(file):
             self.images += 1
-            if row.get("unlike") not in (None, ""):
+            if unlike is not None:
                 self.compared += 1
-                self.unlike += float(row["unlike"]) > UNLIKE
-            if row.get("class"):
-                self.classes[row["class"]] += 1
-                self.sure[row["class"]] += float(row["probability"])
+                self.unlike += unlike > UNLIKE
+            if name:
+                self.classes[name] += 1
+                self.sure[name] += probability
 
     def cells(self, file: Path) -> list[Cell]:
         """Return the line of the table."""
-        decided, score = self.classes.total(), read_json(file.with_suffix(".score.json")) or {}
-        right = f"{100 * score['accuracy']:.1f}" if isinstance(score.get("accuracy"), float) else ""
-        low, high = score["interval"] if right else (0, 0)
-        against = [f"95 %: {100 * low:.1f} to {100 * high:.1f}", f"by {plain(str(score.get('against')), 60)}"]
+        decided, right = self.classes.total(), Cell("")
+        match read_json(file.with_suffix(".score.json")):
+            case {"accuracy": float(share), "interval": [float(low), float(high)], "against": str(against)}:
+                how = [f"95 %: {100 * low:.1f} to {100 * high:.1f}", f"by {plain(against, 60)}"]
+                right = Cell(f"{100 * share:.1f}", how)
         return [
             Cell(f"{self.images:,}"),
             Cell(f"{decided:,}" if decided else ""),
             Cell(f"{100 * sum(self.sure.values()) / decided:.1f}" if decided else ""),
             Cell(f"{100 * self.unlike / self.compared:.1f}" if self.compared else ""),
-            Cell(right, against if right else ()),
+            right,
         ]
 
 
-def _rows(file: Path) -> Iterator[Mapping[str, Any]]:
-    csv.field_size_limit(sys.maxsize)  # a text calls itself, however long
+def _rows(file: Path) -> Iterator[tuple[str, float, float | None]]:
+    """Yield class ("": none), its probability, and unlikeness of each row, up to the first that is no answer."""
+    allow_long_cells()
     try:
         with file.open(encoding="utf-8", newline="") as stream:
             rows = csv.DictReader(stream) if file.suffix == ".csv" else map(json.loads, stream)
             for row in rows:
                 if not isinstance(row, Mapping) or not {"path", "error"} <= row.keys():
                     return
-                yield row
-    except (OSError, ValueError, csv.Error):
+                name, unlike = str(row.get("class") or ""), row.get("unlike")
+                yield name, float(row["probability"]) if name else 0.0, None if unlike in (None, "") else float(unlike)
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
         return

@@ -83,17 +83,18 @@ def read_run(path: Path) -> RunFiles:
 
 
 def _picked(directory: Path) -> list[tuple[str, list[Picked]]]:
-    files = _by_time([*directory.glob("*.csv"), *directory.glob("*.json")])
+    files = by_time([*directory.glob("*.csv"), *directory.glob("*.json")])
     found = [(file.name, (read_csv if file.suffix == ".csv" else read_tasks)(file)) for file in files]
     return [(name, picked) for name, picked in found if picked]
 
 
 def _audited(directory: Path) -> list[tuple[str, list[Mapping[str, str]]]]:
-    found = [(file.name, finding.read_csv(file)) for file in _by_time(directory.glob("*.csv"))]
+    found = [(file.name, finding.read_csv(file)) for file in by_time(directory.glob("*.csv"))]
     return [(name, rows) for name, rows in found if rows is not None]
 
 
-def _by_time(files: Iterable[Path]) -> list[Path]:
+def by_time(files: Iterable[Path]) -> list[Path]:
+    """Return those that are files, the oldest first."""
     return sorted((f for f in files if f.is_file()), key=lambda file: (file.stat().st_mtime, file.name))
 
 

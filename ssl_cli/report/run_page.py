@@ -147,11 +147,7 @@ def _results(run: RunFiles) -> Results:
         notes = [f"No intervals: an older ssl measured this run. To measure it again: {again}"]
     own = results.table(rows, results.caption(rows)) if rows else None
     copies = without_copies(rows)
-    second = (
-        results.table(copies, f"The same {about_copies(copies, kind_of(run.config.get('dataset') or {}))}")
-        if copies
-        else None
-    )
+    second = results.table(copies, f"The same {about_copies(copies, noun_of(run))}") if copies else None
     probed = [(name, result, result["results"]) for name, result in run.probes if result.get("results")]
     probes = [
         results.table(found, f"ssl probe: {name}, step {result.get('step', '?')}. {results.caption(found)}")

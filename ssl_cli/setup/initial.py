@@ -41,7 +41,7 @@ def initialised(config: DictConfig, typed: Sequence[str], chosen: Sequence[str])
     if backbone_typed and _completed(config.backbone) != _completed(saved.backbone):
         raise UserError(
             f"init={config.init} has another backbone than the one chosen: "
-            f"{_difference(saved.backbone, config.backbone)}; leave backbone away: it is taken from the run"
+            f"{_difference(saved.backbone, config.backbone)}; leave backbone out: it is taken from the run"
         )
     own = {key: config.backbone[key] for key in KEYS if key in config.backbone}
     config.backbone = {**{key: value for key, value in saved.backbone.items() if key not in KEYS}, **own}

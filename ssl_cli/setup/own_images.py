@@ -169,15 +169,14 @@ def stored_node(node: dict[str, Any], run: Path, root: str | None, **others: str
     for key, path in {"root": root, **others}.items():
         if path is None:
             continue
-        in_one_file = key == "root" and node.get("file") is not None
-        if key not in node or (key != "root" and node[key] is None) or in_one_file:
+        if key == "root" and node.get("file") is not None:
+            raise UserError(
+                f"the run's data are in one file; write dataset.file=FILE for dataset.root={path}, or dataset=NAME "
+                "beside it for others"
+            )
+        if key not in node or (key != "root" and node[key] is None):
             what = "data are in no folder" if key == "root" else f"data set has no {key}"
-            if in_one_file:
-                raise UserError(
-                    f"the run's data are in one file; write dataset.file=FILE for dataset.root={path}, or dataset=NAME "
-                    "beside it for others"
-                )
-            raise UserError(f"the run's {what}; leave dataset.{key} away, or write dataset=NAME beside it")
+            raise UserError(f"the run's {what}; leave dataset.{key} out, or write dataset=NAME beside it")
         found[key] = str(Path(path).expanduser().absolute())
     return found if root is None else moved_along(found, str(node["root"]))
 

@@ -173,7 +173,7 @@ def check_adapt(config: DictConfig) -> None:
     if how != "full" and config.init is None and config.backbone.get("weights") is None:
         raise UserError(f"backbone.adapt={how} would keep random weights; write init=RUN or backbone.weights=FILE, too")
     if how != "full" and config.trainer.freeze_backbone:
-        raise UserError(f"backbone.adapt={how} trains what trainer.freeze_backbone=true keeps; leave one of them away")
+        raise UserError(f"backbone.adapt={how} trains what trainer.freeze_backbone=true keeps; leave one of them out")
 
 
 def build_loader(
@@ -198,7 +198,7 @@ def build_loader(
             visible[more.positions] = more.labels
             labelled = torch.cat([labelled, more.positions]).sort().values
     elif more is not None:
-        raise UserError(f"{config.name} learns from no label; leave {KEY} away, or write method=supervised")
+        raise UserError(f"{config.name} learns from no label; leave {KEY} out, or write method=supervised")
     mixed = {}
     if method.learns_from == "mixed":
         count = labelled_per_batch(trainer.batch_size, trainer.accumulate * world_size(), method.mu, data.noun)

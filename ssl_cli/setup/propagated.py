@@ -83,7 +83,7 @@ def propagated(node: DictConfig, data: Data, labelled: Tensor, kept: Any = None)
     if result.get("splits") != split_fingerprint(data):
         raise UserError(
             f"{KEY}={node.pseudo_labels} has labels of {result.get('dataset')} with other {data.noun}s, human labels "
-            f"or splits than this {data.name}; leave it away, or name a run on these {data.noun}s"
+            f"or splits than this {data.name}; leave it out, or name a run on these {data.noun}s"
         )
     try:
         with np.load(there.file, allow_pickle=False) as stored:
@@ -100,7 +100,7 @@ def propagated(node: DictConfig, data: Data, labelled: Tensor, kept: Any = None)
     if not torch.equal(known, labelled):
         raise UserError(
             f"{KEY}={node.pseudo_labels} has labels spread from other labelled {data.noun}s than those of this run's "
-            f"dataset.labels={node.labels}; leave it away, or name a run on these {data.noun}s"
+            f"dataset.labels={node.labels}; leave it out, or name a run on these {data.noun}s"
         )
     if not fits:
         raise _unfit(str(there.file))

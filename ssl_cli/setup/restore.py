@@ -172,7 +172,7 @@ def with_images(
     node = config.dataset if other else OmegaConf.create(stored_node(stored, run, **places))
     if other:
         if node.get("pseudo_labels") is not None:
-            raise UserError("dataset.pseudo_labels is for training alone; leave it away")
+            raise UserError("dataset.pseudo_labels is for training alone; leave it out")
         data, note = load_fitting(OmegaConf.to_container(node, resolve=True), info, typed)
         data, left_out = without_trained(data, {**stored, "root": node.get("root")}, info, run)
         note += f"\n{left_out}" if left_out else ""

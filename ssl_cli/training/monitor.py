@@ -26,8 +26,6 @@ COLLAPSE = (
     "the embedding has collapsed at step {step} (deviation {embedding_std:.2f}, healthy about 1; effective "
     "rank {embedding_rank:.1f}): different {noun}s look alike to the method, and the representation will be poor"
 )
-
-
 SAME = (
     "both views of each {noun} are one and the same, for the recipe changes nothing and the network has no dropout: "
     "comparing them teaches nothing, and the embedding can collapse; write another augment, or a backbone.dropout"
@@ -53,15 +51,16 @@ def evaluate(
     metrics.write({"step": state.step, "epoch": round(state.step / e.steps_per_epoch, 4), "val_knn": knn, **report})
     for name, images in monitor_pictures(e).items():
         metrics.picture(state.step, f"plots/{name}", save_grid(run.path / "plots" / f"{name}.png", images))
-    if report.get("same_views") and not state.warned:
-        state.warned = True
-        return knn, SAME.format(noun=e.data.noun)
     was_collapsed, state.collapsed = state.collapsed, report.get("collapsed", False)
-    # Once can be the first steps of a healthy run; twice in a row, or at the end, is not.
-    if not state.collapsed or state.warned or not (was_collapsed or finished):
+    warning = None
+    if report.get("same_views"):
+        warning = SAME.format(noun=e.data.noun)
+    elif state.collapsed and (was_collapsed or finished):  # once can be the first steps of a healthy run
+        warning = COLLAPSE.format(step=state.step, noun=e.data.noun, **report)
+    if warning is None or state.warned:
         return knn, None
     state.warned = True
-    return knn, COLLAPSE.format(step=state.step, noun=e.data.noun, **report)
+    return knn, warning
 
 
 def monitor_knn(e: Experiment) -> float | None:

@@ -62,6 +62,17 @@ def test_copies_of_an_image_do_not_speak_for_its_label():
     assert labels.suspicious(labels.neighbourhood(x, given, 2, 10, same).votes, given)[0]
 
 
+def test_an_image_with_many_copies_is_as_far_as_its_last_neighbour_that_is_none():
+    x, given = two_classes()
+    x[:55], same = x[0], torch.full((60,), -1)
+    same[:55] = 0
+    near = labels.neighbourhood(x, given, 2, 10, same)  # where five are no copy
+    assert near.distance[:55].allclose(1 - (x[0] @ x[55:].T).min(), atol=1e-5)
+    assert not labels.outliers(near.distance)[:55].any()
+    all_one = labels.neighbourhood(x[:55], given[:55], 2, 10, same[:55])
+    assert not all_one.distance.any() and not labels.outliers(all_one.distance).any()
+
+
 def test_what_is_far_from_all_others_is_an_outlier():
     x, given = two_classes()
     x[7] = F.one_hot(torch.tensor(7), 8).float()
@@ -100,12 +111,15 @@ def test_the_worst_comes_first():
 
 
 def test_a_table_is_read_back(tmp_path):
+    many = tuple(member(i, "train", "a") for i in range(10_000))  # the names are one cell
     findings = [Finding("near copies", (TRAIN, TEST), 'a, "b"\nc'), Finding("small class", (), "x: 0 train images")]
+    (tmp_path / "many.csv").write_bytes(as_csv([Finding("blank", many)]))
     (tmp_path / "a.csv").write_bytes(as_csv(findings))
     rows = read_csv(tmp_path / "a.csv")
     assert [row["detail"] for row in rows] == [one.detail for one in findings]
     here = again(rows, {TRAIN.name: TRAIN, TEST.name: TEST})
     assert here == findings and again(rows, {}) == findings[1:]
+    assert again(read_csv(tmp_path / "many.csv"), {one.name: one for one in many})[0].members == many
     (tmp_path / "b.csv").write_text("path,label\na.png,cat\n")
     (tmp_path / "c.csv").write_bytes(as_csv([]))
     assert read_csv(tmp_path / "b.csv") is None and read_csv(tmp_path / "c.csv") == []

@@ -33,10 +33,12 @@ NETS = {
 }
 
 
-@pytest.mark.parametrize("name", NETS)
-def test_every_net_takes_clips(name):
+@pytest.mark.parametrize(
+    ("name", "more"), [*((name, []) for name in NETS), ("frames", ["backbone.over_time=convolution"])]
+)
+def test_every_net_takes_clips(name, more):
     data = info(channels=1)
-    net = build(name, *NETS[name], data=data)
+    net = build(name, *NETS[name], *more, data=data)
     x = clips(3, data)
     with torch.no_grad():
         features = net(x)
@@ -52,6 +54,12 @@ def test_every_net_takes_clips(name):
         net(x)
     assert len(found) == len(net.blocks())
     assert all(out.ndim == 2 and len(out) == 3 for out in found)
+
+
+def test_over_time_is_a_convolution_of_the_frames_features():
+    net, features = build("frames", *NETS["frames"], "backbone.over_time=convolution"), torch.randn(2, 4, 16)
+    expected = torch.nn.functional.conv1d(features.mT, net.time.weight, net.time.bias, padding=1)  # [B, d, T]
+    torch.testing.assert_close(net.pooled(net.time(features)), expected.mean(2))
 
 
 @pytest.mark.parametrize("name", ["convnet_video", "frames"])

@@ -129,7 +129,7 @@ BAD = {
     "start from nothing": (["train", "method=supervised", "init=nowhere"], ["init=nowhere", "does not exist"], False),
     "start from another backbone": (
         ["train", "method=supervised", "init=good.pt", "backbone=resnet18"],
-        ["another backbone", "leave backbone away"],
+        ["another backbone", "leave backbone out"],
         True,
     ),
     "freeze random weights": (["train", "trainer.freeze_backbone=true"], ["random weights", "init=RUN"], True),

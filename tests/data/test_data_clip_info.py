@@ -1,5 +1,7 @@
 """Facts about clips, and the baseline without a network."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from experiments import composed
@@ -7,7 +9,7 @@ from experiments import composed
 from ssl_cli.augment.augment import Augment
 from ssl_cli.data.clips import moving_shapes
 from ssl_cli.data.clips.info import ClipInfo, segments
-from ssl_cli.data.clips.strips import strip
+from ssl_cli.data.clips.strips import sheet, strip
 from ssl_cli.data.dataset import load
 from ssl_cli.data.describe import describe
 from ssl_cli.data.kinds import info_from
@@ -79,7 +81,15 @@ def test_a_picture_has_four_frames_in_a_square(tiny):
     (picture,) = data.pictures(torch.tensor([5]))
     assert picture.shape == (3, 17, 17) and picture.dtype == torch.uint8
     assert torch.equal(picture[:, :8, :8], data.clips[5, 0]) and torch.equal(picture[:, 9:, 9:], data.clips[5, 15])
+    assert torch.equal(picture[:, :8, 9:], data.clips[5, 5]) and torch.equal(picture[:, 9:, :8], data.clips[5, 10])
     assert (picture[:, 8] == 255).all()
+
+
+@pytest.mark.parametrize("frames", [1, 3, 16])
+def test_pictures_are_of_the_same_frames_whatever_is_read(tiny, frames):
+    data, at = replace(tiny[0], clips=tiny[0].clips[:, :frames], view_frames=1), torch.tensor([5, 2])
+    assert torch.equal(torch.stack(data.pictures(at)), sheet(data.clips[at]))
+    assert torch.equal(data.shown(at), strip(data.clips[at].float().div(255)))
 
 
 def test_another_size_is_refused(tiny):

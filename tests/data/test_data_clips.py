@@ -11,6 +11,7 @@ from written_videos import sound, steady, turned_clockwise, write
 
 from ssl_cli.data.clips import files
 from ssl_cli.data.clips.decode import BrokenVideo, Film, decode
+from ssl_cli.data.clips.layout import list_videos
 from ssl_cli.errors import UserError
 
 
@@ -102,7 +103,7 @@ def test_class_folders(films, load):
 def test_clips_are_stored_once_and_mapped_when_large(films, load, monkeypatch):
     first = load(films)
     monkeypatch.setattr("ssl_cli.data.clips.store.decode", lambda *_: pytest.fail("decoded again"))
-    again = load(films, storage_limit=0)
+    again = load(films, storage_limit=0, fps=8)
     assert torch.equal(first.clips, again.clips)
     assert not first.mapped and again.mapped.endswith(".npy") and "mapped from" in again.storage
 
@@ -130,6 +131,36 @@ def test_split_folders_and_flat_trees(films, load, tmp_path):
     assert data.classes == () and (data.labels == -1).all()
 
 
+def copied(films, root, **names):
+    """Copy files to the places that are named."""
+    for name, place in names.items():
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(next(films.rglob(f"{name}.*")), root / place)
+    return root
+
+
+def test_nothing_beside_split_folders_is_left_out_in_silence(films, tmp_path):
+    root = copied(films, tmp_path, a="train/run/a.mp4", b="train/jump/b.mp4", c="valid/run/c.mp4", d="more/d.mkv")
+    with pytest.raises(UserError, match=r"has train, valid beside more .*; write dataset.layout=splits"):
+        list_videos(root, "auto")
+    copied(films, root, a="unlabelled/a.mp4", b="valid/b.mp4")
+    found = list_videos(root, "splits")
+    places = {file: (label, split) for file, label, split in found.entries}
+    assert places == {
+        "train/run/a.mp4": ("run", "train"),
+        "train/jump/b.mp4": ("jump", "train"),
+        "unlabelled/a.mp4": (None, "train"),
+        "valid/run/c.mp4": ("run", "test"),  # the file beside the classes has none to be measured by
+    }
+    assert "val is used as the test split" in found.note and "left out beside them: more" in found.note
+
+
+def test_folders_that_are_named_like_splits_are_no_classes(films, tmp_path):
+    root = copied(films, tmp_path, a="test/a.mp4", b="val/b.mp4")
+    with pytest.raises(UserError, match="has val, test and no train"):
+        list_videos(root, "auto")
+
+
 def test_a_table_of_labels(films, load, tmp_path):
     table = tmp_path / "labels.csv"
     table.write_text("file,label,split\na.mp4,x,train\nb.mp4,y,train\nc.mp4,x,test\nd.mkv,,train\n")
@@ -139,9 +170,27 @@ def test_a_table_of_labels(films, load, tmp_path):
     of = {name: {data.labels[i].item() for i, f in enumerate(data.files) if f.endswith(name)} for name in names}
     assert of == {"a.mp4": {0}, "b.mp4": {1}, "c.mp4": {0}, "d.mkv": {-1}}
     assert len(data.splits["test"]) == 5
+    with pytest.raises(
+        UserError, match="dataset.layout=classes takes labels from folders, and dataset.labels_file has"
+    ):
+        load(films, labels_file=str(table), layout="classes")
     table.write_text("file,label\nother.mp4,x\na.mp4,y\n")
     with pytest.raises(UserError, match=r"1 of the 2 rows of .*: other.mp4 \(line 2\)"):
         load(films, labels_file=str(table))
+
+
+def test_groups_of_a_table_stay_in_one_split(films, load, tmp_path):
+    table = tmp_path / "labels.csv"
+    table.write_text("file,label,group\na.mp4,x,one\nb.mp4,y,one\nc.mp4,x,\nd.mkv,y,two\n")
+    data = load(films, labels_file=str(table))
+    of = {file[-5]: group for file, group in zip(data.files, data.groups.tolist(), strict=True)}
+    assert of["a"] == of["b"] and len(set(of.values())) == 3
+    with pytest.raises(UserError, match=r"split_by=time cuts files apart.*labels.csv has groups"):
+        load(films, labels_file=str(table), split_by="time")
+    table.write_text("file,label,group,split\na.mp4,x,one,train\nb.mp4,y,one,test\nc.mp4,y,two,train\n")
+    with pytest.raises(UserError, match=r"groups in several splits: one \(test, train\); .*group_column=none"):
+        load(films, labels_file=str(table))
+    assert len(load(films, labels_file=str(table), group_column="none", split_by="time").groups.unique()) > 4
 
 
 def test_broken_and_short_files_are_named(films, load, tmp_path):
@@ -153,10 +202,11 @@ def test_broken_and_short_files_are_named(films, load, tmp_path):
     turned_clockwise(steady(root / "jump/turned.mp4", 1.0))
     with pytest.raises(UserError, match=r"cannot use .*empty.mp4: it is empty; write dataset.on_error=skip"):
         load(root)
+    (root / "run/gone.mp4").symlink_to(root / "nowhere.mp4")
     data = load(root, on_error="skip")
-    assert data.skipped == 1
+    assert data.skipped == 2
     for said in (
-        "broken: run/empty.mp4 (it is empty)",
+        "broken: run/empty.mp4 (it is empty), run/gone.mp4 (it cannot be read (No such file or directory))",
         "1 file shorter than a clip of 0.5 seconds, left out: jump/short.mp4",
         "1 file of a variable frame rate, read by their time stamps: jump/uneven.mp4",
         "1 file turned upright, as they say: jump/turned.mp4",

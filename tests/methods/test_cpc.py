@@ -7,9 +7,11 @@ import torch
 from experiments import composed
 
 from ssl_cli.batch import Task
+from ssl_cli.data.clips.info import ClipInfo
 from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.errors import UserError
 from ssl_cli.methods.cpc import info_nce
+from ssl_cli.methods.shared.pieces import Stretches
 from ssl_cli.setup.parts import build_method
 
 
@@ -50,7 +52,6 @@ def test_info_nce_equals_the_equation_row_by_row():
 @pytest.mark.parametrize(("size", "patch", "stride", "grid"), [(64, 16, 8, 7), (32, 8, 4, 7), (16, 8, 2, 5)])
 def test_grids(size, patch, stride, grid):
     model = built(f"method.patch_size={patch}", f"method.stride={stride}", size=size)
-    assert model.grid == grid
     assert model.encode(torch.randn(2, 1, size, size)).shape == (2, 64, grid, grid)
 
 
@@ -110,3 +111,28 @@ def test_untrained_it_is_near_chance_and_the_wrong_context_is_worse_once_trained
 def test_what_does_not_fit_is_refused(overrides, said):
     with pytest.raises(UserError, match=said):
         built(*overrides)
+
+
+def of_clips(*overrides, frames=9):
+    info = ClipInfo("tiny", 1, frames, 12, 8.0, 8, (), 64, 64, 0, (0.5,), (0.25,))
+    net = ["backbone=convnet_video_group", "backbone.widths=[4,8]"]
+    return build_method(composed("train", ["dataset=moving_shapes", "method=cpc", *net, *overrides]), info).eval()
+
+
+def test_stretches_of_a_clip_follow_each_other():
+    model, clips = of_clips(), torch.randn(3, 9, 1, 8, 8)
+    z = model.encode(clips)
+    assert z.shape == (3, 64, 4, 1)  # the ninth frame is over
+    alone = model.project(model.backbone(clips[:, 2:4])[:, :, None, None])
+    torch.testing.assert_close(z[:, :, 1], alone[:, :, 0], atol=1e-5, rtol=1e-4)
+
+
+def test_stretches_that_do_not_fit_are_refused():
+    with pytest.raises(UserError, match=r"method.piece=3 cuts 6 frames into 2 pieces, too few .* smaller method.piece"):
+        of_clips("method.piece=3", frames=6)
+    model = of_clips()
+    model.backbone.min_frames = 4
+    with pytest.raises(
+        UserError, match=r"method.piece=2 does not fit: .* needs 4 frames or more; write method.piece=4"
+    ):
+        Stretches(model.backbone, model.data, 2, 1, 1)

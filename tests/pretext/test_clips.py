@@ -90,10 +90,13 @@ def test_pace_is_the_step_between_frames():
     assert starts.min() == 0 and starts.max() == FRAMES - 6
 
 
-@pytest.mark.parametrize(("paces", "said"), [([1], "not a list"), ([1, 1], "not a list"), ([0, 1], "not a list")])
-def test_paces_that_are_none(paces, said):
-    with pytest.raises(UserError, match=said):
+@pytest.mark.parametrize("paces", [[1], [1, 1], [0, 1], [1, 2.5]])
+def test_paces_that_are_none(paces):
+    with pytest.raises(UserError, match="is not a list of two or more different whole numbers"):
         pretext("pace", paces=paces)
+
+
+def test_paces_that_leave_one_frame():
     with pytest.raises(UserError, match="the fastest leaves only one"):
         pretext("pace", paces=[1, 16])
 

@@ -9,7 +9,8 @@ from ssl_cli.backbones.base import Backbone
 from ssl_cli.backbones.convnet import ConvNet
 from ssl_cli.backbones.timm import Timm
 from ssl_cli.data.images.raw import pixels
-from ssl_cli.probes.frozen.features import extract, fingerprint
+from ssl_cli.probes.frozen import features
+from ssl_cli.probes.frozen.features import Extractor, extract, fingerprint
 from ssl_cli.probes.frozen.folded import FoldedConv, folded
 
 INFO = image_info(1, 16, (0.5,), (0.25,))
@@ -69,6 +70,15 @@ def test_extract_gathers_from_a_memory_map(images, backbone, tmp_path):
     assert torch.equal(
         extract(backbone, mapped, positions, INFO, "cpu"), extract(backbone, images, positions, INFO, "cpu")
     )
+
+
+def test_a_network_is_made_fast_once_for_many_calls(images, backbone, monkeypatch):
+    made = []
+    monkeypatch.setattr(features, "folded", lambda *args: made.append(args) or folded(*args))
+    extractor = Extractor(backbone, INFO, "cpu")
+    parts = [extractor(images, positions) for positions in torch.arange(20).split(8)]
+    assert torch.equal(parts[0], extract(backbone, images, torch.arange(8), INFO, "cpu"))
+    assert [len(part) for part in parts] == [8, 8, 4] and len(made) == 2
 
 
 def test_features_of_no_image_and_features_to_train_on(images, backbone):

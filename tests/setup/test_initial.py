@@ -67,7 +67,7 @@ def test_another_data_set_may_be_chosen_and_then_has_its_own_statistics(first):
 
 
 def test_another_backbone_is_refused(first):
-    with pytest.raises(UserError, match=r"another backbone.*leave backbone away"):
+    with pytest.raises(UserError, match=r"another backbone.*leave backbone out"):
         composed_with(first, "backbone.widths=[8,16]")
 
 

@@ -142,7 +142,7 @@ def test_a_table_that_moved_elsewhere_is_named(of_table, tmp_path):
         own_images(stored_node(node, run, None), info, run)
     found = stored_node(node, run, None, labels_file=str(tmp_path / "u.csv"))
     assert own_images(found, info, run)[1] == ""
-    with pytest.raises(UserError, match="data set has no labels_file; leave dataset.labels_file away"):
+    with pytest.raises(UserError, match="data set has no labels_file; leave dataset.labels_file out"):
         stored_node({**node, "labels_file": None}, run, None, labels_file="u.csv")
 
 

@@ -144,7 +144,7 @@ def test_runs_that_begin_alike_are_of_one_kind(run, tmp_path):
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
-        (["method=simclr"], "simclr learns from no label; leave dataset.pseudo_labels away, or write"),
+        (["method=simclr"], "simclr learns from no label; leave dataset.pseudo_labels out, or write"),
         (["dataset.split_seed=1"], "has labels of digits with other images, human labels or splits than this digits"),
         (["dataset.labels=4/class"], "has only labels spread from 2/class .seeds 0, 1.; to spread those of dataset"),
         (["dataset.label_seed=2"], "dataset.label_seed=2: ssl probe ckpt=.*probe=propagate"),

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ssl_cli.data.images.info import for_channels
 from ssl_cli.data.info import DataInfo
+from ssl_cli.data.pixels import for_channels
 
 NON_COMMERCIAL = re.compile(r"(^|[-_ ])nc($|[-_ ])|non-?commercial|research[- ]only", re.I)
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}  # of its pixels in [0, 1]

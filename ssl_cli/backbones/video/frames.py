@@ -16,6 +16,20 @@ from ssl_cli.errors import UserError, did_you_mean
 OVER_TIME = ("mean", "convolution")
 
 
+class OverTime(nn.Conv1d):
+    """A convolution over three frames that follow each other.
+
+    It returns a row a frame, as the network for frames does, so `PerFrame.pooled` need not know which it has.
+    """
+
+    def __init__(self, dim: int):
+        super().__init__(dim, dim, 3, padding=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return [B * T, d] of features [B, T, d]."""
+        return super().forward(features.transpose(1, 2)).transpose(1, 2).flatten(0, 1)
+
+
 class PerFrame(Backbone):
     """A backbone for images sees each frame by itself; what it says of them is averaged, or looked at in order first.
 
@@ -55,7 +69,7 @@ class PerFrame(Backbone):
         self.net: Backbone = instantiate(_with_weights(of, weights), in_channels=in_channels, **size)
         self.in_channels, self.image_size, self.frames = in_channels, image_size, frames
         self.dim, self.min_size, self.origin = self.net.dim, self.net.min_size, self.net.origin
-        self.time = nn.Conv1d(self.dim, self.dim, 3, padding=1) if over_time == "convolution" else None
+        self.time = OverTime(self.dim) if over_time == "convolution" else None
 
     @classmethod
     def origin_of(cls, of: Mapping[str, Any], weights: str | None = None, **_: Any) -> Origin | None:
@@ -64,13 +78,16 @@ class PerFrame(Backbone):
             return None
         node = _with_weights(of, weights)
         found = target_of(node).origin_of(**{key: value for key, value in node.items() if key != "_target_"})
-        return found and replace(found, settings={"of": {**of, **_known(of, found.settings)}} if found.settings else {})
+        if found is None or not found.settings:
+            return found
+        known = {key: value for key, value in found.settings.items() if key in of}
+        return replace(found, settings={"of": {**of, **known}})
 
     def forward(self, clips: Tensor) -> Tensor:
         """Return features [B, dim] of normalised clips [B, T, in_channels, H, W]."""
         x = self.net(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])  # [B, T, dim]
         if self.time is not None:
-            x = x + self.time(x.transpose(1, 2)).transpose(1, 2).relu()
+            x = x + self.time(x).view_as(x).relu()
         return x.mean(1)
 
     def example(self) -> Tensor:
@@ -82,12 +99,8 @@ class PerFrame(Backbone):
         return [*self.net.blocks(), *([] if self.time is None else [self.time])]
 
     def pooled(self, out: Tensor) -> Tensor:
-        """Return the mean over places and frames [B, d] of what a block puts out for each frame, or over time."""
-        return (
-            out.mean(2)
-            if out.ndim == 3 and self.time is not None and out.shape[2] == self.frames
-            else (self.net.pooled(out).unflatten(0, (-1, self.frames)).mean(1))
-        )
+        """Return the mean over places and frames [B, d] of what a block puts out for each frame."""
+        return self.net.pooled(out).unflatten(0, (-1, self.frames)).mean(1)
 
 
 def _with_weights(of: Mapping[str, Any], weights: str | None) -> dict[str, Any]:
@@ -98,7 +111,3 @@ def _with_weights(of: Mapping[str, Any], weights: str | None) -> dict[str, Any]:
             f"backbone.weights={weights}: the network for frames takes none; write backbone@backbone.of=NAME"
         )
     return {**node, "weights": weights} if "weights" in node else node
-
-
-def _known(of: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if key in of}

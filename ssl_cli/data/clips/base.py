@@ -11,8 +11,8 @@ from torch import Tensor
 from ssl_cli.data.base import Data, in_words
 from ssl_cli.data.clips.info import ClipInfo
 from ssl_cli.data.clips.raw import Frames
-from ssl_cli.data.clips.strips import sheet, strip
-from ssl_cli.data.images.base import MIN_STD, normalisation
+from ssl_cli.data.clips.strips import IN_SHEET, SHOWN, evenly, sheet, strip
+from ssl_cli.data.pixels import normalisation, statistics
 from ssl_cli.errors import UserError
 
 STATS_CLIPS = 1000  # clips that the channel statistics are taken over, at most
@@ -118,11 +118,15 @@ class ClipData(Data):
 
     def shown(self, at: Tensor) -> Tensor:
         """Return clips as strips of frames [n, C, h, w] in [0, 1]."""
-        return strip(self.clips[at].float().div(255))
+        return strip(self._some_frames(at, SHOWN).float().div(255))
 
     def pictures(self, at: Tensor) -> list[Tensor]:
         """Return of each clip four frames, evenly spaced, in a square [C, h, h] uint8, row by row."""
-        return list(sheet(self.clips[at]))
+        return list(sheet(self._some_frames(at, IN_SHEET)))
+
+    def _some_frames(self, at: Tensor, most: int) -> Tensor:
+        """Return at most so many frames of clips, evenly spaced [n, T, C, H, W]; the others are not read."""
+        return self.clips[at.unsqueeze(1), evenly(self.frames, most)]
 
     def within_file(self, i: int) -> str:
         """Return when a clip begins and ends, in seconds: ``#t=4,6``, as addresses of media have it."""
@@ -139,16 +143,7 @@ class ClipData(Data):
         return "\n".join(names).encode(errors="surrogateescape")
 
     def pixel_stats(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Return mean and standard deviation of each channel where 255 is 1, over at most 1,000 training clips.
-
-        In float64, so that they are the same on every machine; the deviation is never below 0.001.
-        """
+        """Return mean and standard deviation of each channel where 255 is 1, over at most 1,000 training clips."""
         train = self.splits["train"]
         rows = train[torch.linspace(0, len(train) - 1, min(len(train), STATS_CLIPS)).round().long()]
-        total = torch.zeros(2, self.channels, dtype=torch.float64)
-        for chunk in rows.split(32):
-            pixels = self.clips[chunk].double() / 255
-            total += torch.stack([pixels.sum((0, 1, 3, 4)), pixels.square().sum((0, 1, 3, 4))])
-        mean, square = total / (len(rows) * self.frames * self.image_size**2)
-        std = (square - mean.square()).clamp(min=0).sqrt().clamp(min=MIN_STD)
-        return tuple(mean.tolist()), tuple(std.tolist())
+        return statistics(self.clips[chunk].flatten(0, 1) for chunk in rows.split(32))

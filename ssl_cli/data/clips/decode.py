@@ -27,7 +27,6 @@ class BrokenVideo(Exception):
 class Film:
     """What is known of a file once it has been decoded."""
 
-    start: float = 0.0  # seconds at which its first frame is shown
     uneven: bool = False  # whether it has a variable frame rate
     turned: int = 0  # degrees, counter-clockwise, by which its frames had to be turned, as it says
 
@@ -52,11 +51,16 @@ def decode(file: Path, fps: float, size: int, channels: int, film: Film) -> Iter
         film: is filled.
 
     Raises:
-        BrokenVideo: it is empty, no video, has sound alone or no frame, or is damaged.
+        BrokenVideo: it cannot be read, is empty, no video or damaged, or has sound alone or no frame.
     """
     import av
 
-    if file.stat().st_size == 0:
+    try:
+        with file.open("rb") as opened:
+            empty = not opened.read(1)
+    except OSError as error:
+        raise BrokenVideo(f"it cannot be read ({error.strerror})") from error
+    if empty:
         raise BrokenVideo("it is empty")
     times, before, made = [], None, 0
     try:
@@ -74,7 +78,6 @@ def decode(file: Path, fps: float, size: int, channels: int, film: Film) -> Iter
                     yield _square(before, size, channels)
                     made += 1
                 before = frame
-            film.start = times[0] if times else 0.0
             while times and made / fps <= times[-1] - times[0] + EPS:
                 yield _square(before, size, channels)
                 made += 1
@@ -102,4 +105,4 @@ def _square(frame: Any, size: int, channels: int) -> np.ndarray:
 
 def _turn(frame: Any) -> int:
     """Return by how many degrees a frame is to be turned counter-clockwise: 0, 90, 180 or 270."""
-    return round((getattr(frame, "rotation", 0) or 0) / 90) * 90 % 360
+    return round(frame.rotation / 90) * 90 % 360

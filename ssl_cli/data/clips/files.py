@@ -53,7 +53,7 @@ def load(
         clips_per_file: that are kept of each, evenly spaced; None: all.
         split_by: ``file``: all clips of a file (or of a group) stay in one split; ``time``: each file is cut into ten
             stretches of time, and each of them stays in one split.
-        labels_file: a table with a row a file, see `layout.annotated`; the folders are then no classes.
+        labels_file: a table with a row a file, see `layout.annotated`; folders are then neither classes nor splits.
         file_column: of this table; None: by a usual name; and so are the three below.
         label_column: of labels.
         split_column: of train, val, test.
@@ -64,7 +64,7 @@ def load(
 
     Raises:
         UserError: PyAV is not installed, there is no such folder or no file in it, a file cannot be used, or none is as
-            long as a clip.
+            long as a clip; settings contradict each other.
     """
     check_installed()
     given = {"layout": layout, "on_error": on_error, "split_by": split_by, "channels": channels}
@@ -78,17 +78,26 @@ def load(
     columns = {"file": file_column, "label": label_column, "split": split_column, "group": group_column}
     if labels_file is None and (typed := next((kind for kind, name in columns.items() if name is not None), None)):
         raise UserError(f"dataset.{typed}_column is of a table of labels; write dataset.labels_file=FILE.csv, too")
+    if labels_file is not None and layout not in ("auto", "flat"):
+        raise UserError(
+            f"dataset.layout={layout} takes labels from folders, and dataset.labels_file has some, too; leave one out"
+        )
     listing = (
         list_videos(folder, layout)
         if labels_file is None
         else annotated(folder, Path(labels_file).expanduser(), columns)
     )
+    if split_by == "time" and listing.groups:
+        raise UserError(
+            f"dataset.split_by=time cuts files apart, and {labels_file} has groups, which stay in one split; write "
+            "dataset.split_by=file or dataset.group_column=none"
+        )
     names, labels, splits = zip(*listing.entries, strict=True)
     found = store(
         folder,
         names,
         frames=frames,
-        fps=fps,
+        fps=float(fps),  # 8 and 8.0 are one place in the cache
         size=storage_size,
         channels=channels,
         per_file=clips_per_file,

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from ssl_cli.augment.augment import Augment
-from ssl_cli.augment.colour import to_input
 from ssl_cli.data.clips.strips import strip
-from ssl_cli.data.info import DataInfo, require
+from ssl_cli.data.info import require
+from ssl_cli.data.pixels import PixelInfo, require_counts
 from ssl_cli.errors import UserError
 from ssl_cli.system.transfer import send
 
 
 @dataclass(frozen=True)
-class ClipInfo(DataInfo):
+class ClipInfo(PixelInfo):
     """Facts about clips that a method or pretext may need when it is built."""
 
     kind: ClassVar[str] = "clip"
@@ -51,11 +51,6 @@ class ClipInfo(DataInfo):
             )
 
     @property
-    def size_key(self) -> str:
-        """The setting that decides ``image_size``, for advice."""
-        return "dataset.storage_size"
-
-    @property
     def shape(self) -> str:
         """The shape of one input, as it is shown to people."""
         return f"{self.frames} frames of {self.channels}x{self.image_size}x{self.image_size} pixels"
@@ -64,20 +59,6 @@ class ClipInfo(DataInfo):
     def at_once(self) -> int:
         """128 clips of 8 frames of a forward pass; of more or larger frames fewer, which take as much memory."""
         return max(2, 1024 * 64**2 // (self.frames * max(64**2, self.image_size**2)))
-
-    @property
-    def made_by(self) -> tuple:
-        """The normalisation."""
-        return self.mean, self.std
-
-    def to_input(self, rows: Tensor) -> Tensor:
-        """Normalise clips [B, T, C, H, W] uint8."""
-        return to_input(rows, self.mean, self.std)
-
-    @property
-    def view_size(self) -> int:
-        """Side of the frames."""
-        return self.image_size
 
     def views(
         self, augment: Augment, rows: Tensor, generator: torch.Generator, count: int = 1, size: int | None = None
@@ -95,8 +76,7 @@ class ClipInfo(DataInfo):
 
     def visible(self, view: Tensor) -> Tensor:
         """Return normalised clips [B, T, C, h, w] as strips of frames [B, C, h', w'] in [0, 1]."""
-        mean, std = (view.new_tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))
-        return strip((view * std + mean).clamp(0, 1))
+        return strip(self.unnormalised(view))
 
     def for_network(self, asks: Callable[[str], bool]) -> dict[str, Any]:
         """Return the channels, and where the constructor asks for them the frames and their side in pixels."""
@@ -115,23 +95,6 @@ class ClipInfo(DataInfo):
                 f"this backbone needs frames of at least {backbone.min_size} pixels, {self.name} has "
                 f"{self.image_size}; write {self.size_key}={backbone.min_size} or backbone=convnet_video"
             )
-
-    def check_fits_weights_of(self, other: DataInfo, setting: str) -> None:
-        """Raise ``UserError`` where weights are of clips with other channels."""
-        if other.channels != self.channels:
-            raise UserError(
-                f"{setting} was trained on clips of {other.channels} channels, {self.name} has {self.channels}; "
-                f"write dataset.channels={other.channels}"
-            )
-
-    def inherited(self, node: Mapping[str, Any]) -> dict[str, Any]:
-        """Return mean and std, unless the data set has its own."""
-        return {"mean": list(self.mean), "std": list(self.std)} if node.get("mean") is None else {}
-
-    def stored_as(self, node: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the settings with the size and channels of these clips."""
-        wanted = {"storage_size": self.image_size, "channels": self.channels}
-        return {key: wanted.get(key, value) for key, value in node.items()}
 
     def settings(self, node: Mapping[str, Any], typed: Collection[str]) -> dict[str, Any]:
         """Return the size, the channels, the frames and their rate."""
@@ -159,16 +122,10 @@ class ClipInfo(DataInfo):
 
     def check(self, values: Mapping[str, Any]) -> None:
         """Raise ``ValueError`` for frames, a size, channels or normalisation that none is."""
-        for name in ("channels", "frames", "stored_frames", "image_size"):
-            value = getattr(self, name)
-            require(type(value) is int and value >= 1, name, values)
+        super().check(values)
+        require_counts(self, ["frames", "stored_frames"], values)
         require(self.frames <= self.stored_frames, "frames", values)
         require(type(self.fps) in (int, float) and math.isfinite(self.fps) and self.fps > 0, "fps", values)
-        for name in ("mean", "std"):
-            numbers = getattr(self, name)
-            plain = type(numbers) is tuple and all(type(n) in (int, float) and math.isfinite(n) for n in numbers)
-            require(plain and len(numbers) == self.channels, name, values)
-        require(all(number > 0 for number in self.std), "std", values)
 
 
 def segments(rows: Tensor, start: Tensor, frames: int, pace: Tensor | int = 1) -> Tensor:

@@ -1,12 +1,15 @@
 """How a folder of video files is read: of which class, split and group each file is. Decodes nothing."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from ssl_cli.data.clips.decode import ENDINGS
 from ssl_cli.data.images.files.annotations import as_splits, called
 from ssl_cli.data.images.files.cache import shown
 from ssl_cli.data.images.files.columns import column, match_files
+from ssl_cli.data.images.files.guess import guessed
+from ssl_cli.data.images.files.layout import checked_classes
 from ssl_cli.data.images.files.names import as_text, composed, few, last
 from ssl_cli.data.images.files.split_names import assigned, is_split, meaning
 from ssl_cli.data.images.files.table import read_table
@@ -19,33 +22,38 @@ def list_videos(root: Path, layout: str) -> Listing:
 
     Args:
         root: the folder.
-        layout: ``splits``: train/ [val/] [test/] with one folder per class in each; ``classes``: one folder per class;
-            ``flat``: a folder or a tree of files without labels; ``auto``: split folders if there is train/, classes if
-            there are two folders or more and nothing beside them, else flat.
+        layout: ``splits``: train/ [val/] [test/] with one folder per class in each, and perhaps unlabelled/;
+            ``classes``: one folder per class; ``flat``: a folder or a tree of files without labels; ``auto``: the one
+            that the folders' names allow, see `guess.guessed`.
 
     Raises:
-        UserError: a folder cannot be read, there is no file, ``splits`` finds no train/, or a class of val or test is
-            not in train.
+        UserError: a folder cannot be read, there is no file, ``auto`` finds more than one meaning, ``splits`` finds no
+            train/, or a class of val or test is not in train.
     """
     tree = Tree(root, endings=ENDINGS)
-    folders = tree.inside("")
-    splits = assigned(filter(is_split, folders))
-    if layout == "splits" and "train" not in splits.values():
-        raise UserError(f"dataset.layout=splits needs a folder named train in {shown(root)}; write dataset.layout=auto")
-    if layout == "auto":
-        apart = len(folders) > 1 and not tree.images_in("")
-        layout = "splits" if "train" in splits.values() else "classes" if apart else "flat"
+    beside = []
+    layout = guessed(tree, "") if layout == "auto" else layout
     if layout == "flat":
         entries, how = [(file, None, "train") for file in tree.images_below("")], "files without labels"
     elif layout == "classes":
         entries, how = _by_class(tree, "", "train"), "one folder per class"
     else:
+        folders = tree.inside("")
+        splits = assigned(filter(is_split, folders))
+        if "train" not in splits.values():
+            raise UserError(
+                f"dataset.layout=splits needs a folder named train in {shown(root)}; write dataset.layout=auto"
+            )
         entries = [entry for folder, split in splits.items() for entry in _by_class(tree, folder, split)]
+        unlabelled = [folder for folder in folders if meaning(last(folder)) == "unlabelled"]
+        entries += [(file, None, "train") for folder in unlabelled for file in tree.images_below(folder)]
+        beside = [*(folder for folder in folders if meaning(last(folder)) is None), *tree.images_in("")]
         how = f"split folders ({', '.join(map(as_text, splits))})"
     if not entries:
         raise UserError(f"dataset.root={shown(root)} has no file of video in it ({'; '.join(tree.notes()) or 'empty'})")
-    entries, note = _checked(entries)
-    return Listing(entries, "; ".join(filter(None, [f"read as {how}", note, *tree.notes()])))
+    entries, notes = checked_classes(entries)
+    notes += [f"left out beside them: {few(map(as_text, beside))}"] if beside else []
+    return Listing(entries, "; ".join([f"read as {how}", *notes, *tree.notes()]))
 
 
 def annotated(root: Path, file: Path, columns: dict[str, str | None]) -> Listing:
@@ -57,7 +65,8 @@ def annotated(root: Path, file: Path, columns: dict[str, str | None]) -> Listing
         columns: ``file``, ``label``, ``split`` and ``group``: their names; None: by a usual name.
 
     Raises:
-        UserError: the table cannot be read, a row is of no file, two of one differ, or a split is none.
+        UserError: the table cannot be read, a row is of no file, two of one differ, a split is none, or a group lies in
+            several.
     """
     table = read_table(file, "dataset.labels_file", "file,label", "file")
     used = {"label": column(table, "label", columns["label"], needed=True)}
@@ -88,9 +97,10 @@ def annotated(root: Path, file: Path, columns: dict[str, str | None]) -> Listing
         entries.append((name, label, "train" if split == "unlabelled" else split))
         if group := next((says["group"][line] for line in at if says["group"].get(line)), None):
             groups[name] = group
-    entries, note = _checked(entries)
+    _check_groups(entries, groups, file)
+    entries, notes = checked_classes(entries)
     what = ", ".join(f"{kind}s in column {name}" for kind, name in {"file": by, **used}.items() if name is not None)
-    return Listing(entries, "; ".join(filter(None, [f"labels of {shown(file.name)}: {what}", note])), groups)
+    return Listing(entries, "; ".join([f"labels of {shown(file.name)}: {what}", *notes]), groups)
 
 
 def _by_class(tree: Tree, folder: str, split: str) -> list[Entry]:
@@ -103,16 +113,14 @@ def _by_class(tree: Tree, folder: str, split: str) -> list[Entry]:
     return entries
 
 
-def _checked(entries: list[Entry]) -> tuple[list[Entry], str]:
-    """Return the files with classes that the splits agree on, and a note on what is not used."""
-    known = {label for _, label, split in entries if split == "train" and label is not None}
-    for file, label, split in entries:
-        if label is not None and label not in known:
-            raise UserError(
-                f"class '{label}' of {split} ({as_text(file)}) is not in train, which has {few(sorted(known))}; rename "
-                "it, or use no labels: dataset.layout=flat"
-            )
-    if len(known) == 1:
-        note = f"a single class ({known.pop()}) is no label: read as files without labels"
-        return [(file, None, split) for file, _, split in entries], note
-    return entries, ""
+def _check_groups(entries: list[Entry], groups: Mapping[str, str], table: Path) -> None:
+    """Raise ``UserError`` where a group lies in several splits."""
+    splits: dict[str, set[str]] = {}
+    for file, _, split in entries:
+        if file in groups:
+            splits.setdefault(groups[file], set()).add(split)
+    torn = [f"{as_text(group)} ({', '.join(sorted(at))})" for group, at in splits.items() if len(at) > 1]
+    if torn:
+        raise UserError(
+            f"{shown(table)} has groups in several splits: {few(torn)}; correct it, or write dataset.group_column=none"
+        )

@@ -3,13 +3,19 @@
 import torch
 from torch import Tensor
 
-SHOWN = 6  # frames of a strip, evenly spaced
+SHOWN = 6  # frames of a strip, at most
+IN_SHEET = 4
+
+
+def evenly(frames: int, most: int) -> Tensor:
+    """Return which frames to show of so many, evenly spaced: [min(frames, most)] int64."""
+    return torch.linspace(0, frames - 1, min(frames, most)).round().long()
 
 
 def strip(clips: Tensor, shown: int = SHOWN) -> Tensor:
     """Return pictures [B, C, H, W'] of clips [B, T, C, H, W] in [0, 1]: ``shown`` frames at most, white between."""
     count, frames, channels, height, width = clips.shape
-    chosen = torch.linspace(0, frames - 1, min(frames, shown)).round().long()
+    chosen = evenly(frames, shown)
     gap = max(1, width // 16)
     canvas = clips.new_ones(count, channels, height, len(chosen) * (width + gap) - gap)
     for place, time in enumerate(chosen.tolist()):
@@ -26,7 +32,7 @@ def sheet(clips: Tensor) -> Tensor:
     gap = max(1, side // 16)
     white = 255 if clips.dtype == torch.uint8 else 1
     canvas = clips.new_full((count, channels, 2 * side + gap, 2 * side + gap), white)
-    for place, time in enumerate(torch.linspace(0, frames - 1, 4).round().long().tolist()):
+    for place, time in enumerate(torch.linspace(0, frames - 1, IN_SHEET).round().long().tolist()):
         top, left = (index * (side + gap) for index in divmod(place, 2))
         canvas[:, :, top : top + side, left : left + side] = clips[:, time]
     return canvas

@@ -9,15 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_cli.data.base import Data, in_words
-from ssl_cli.data.images.info import ImageInfo, for_channels
+from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.data.images.raw import Pixels
 from ssl_cli.data.images.rows import Rows
 from ssl_cli.data.images.squares import Squares
+from ssl_cli.data.pixels import normalisation, statistics
 from ssl_cli.errors import UserError
 from ssl_cli.photos import Photos
 
 STATS_IMAGES = 10_000  # images that the channel statistics are taken over, at most
-MIN_STD = 1e-3  # a constant channel would otherwise be divided by zero
 
 
 @dataclass(frozen=True)
@@ -149,44 +149,16 @@ def framed(data: ImageData, at: Tensor) -> Tensor:
     return canvas
 
 
-def normalisation(
-    measured: tuple[tuple[float, ...], tuple[float, ...]], channels: int, node: Mapping[str, Any]
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and std per channel: those that the config names, or the train split's, which are ``measured``."""
-    given = [tuple(node[key]) if node.get(key) is not None else None for key in ("mean", "std")]
-    for key, values in zip(("mean", "std"), given, strict=True):
-        numbers = values is None or all(isinstance(value, (int, float)) for value in values)
-        fit = values is None or len(values) == channels or (len(values), channels) == (3, 1)
-        if not (numbers and fit) or (values is not None and key == "std" and min(values) <= 0):
-            shown = ",".join(f"{value:.3f}" for value in measured[key == "std"])
-            raise UserError(
-                f"dataset.{key}={list(values)} is not a {'positive ' * (key == 'std')}number for each of the "
-                f"{channels} channels; measured on train: dataset.{key}=[{shown}]"
-            )
-    mean, std = (for_channels(values, channels) for values in (given[0] or measured[0], given[1] or measured[1]))
-    return mean, std
-
-
 def pixel_stats(data: ImageData) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the mean and standard deviation of each channel, in units where 255 is 1.
 
-    Taken in float64 over at most 10,000 evenly spaced training images, so that they are the same on every machine and
-    do not need the whole of a memory-mapped file; of whole images over the centre squares. The standard deviation is
-    never below 0.001.
+    Taken over at most 10,000 evenly spaced training images, so that they do not need the whole of a memory-mapped file;
+    of whole images over the centre squares. See `statistics`.
     """
     stored = Squares(data.cut_from, data.stored_size) if data.keep_aspect else data.cut_from
     train = data.splits["train"]
     rows = train[torch.linspace(0, len(train) - 1, min(len(train), STATS_IMAGES)).round().long()]
-    total = torch.zeros(data.channels, dtype=torch.float64)
-    squares = torch.zeros(data.channels, dtype=torch.float64)
-    for chunk in rows.split(256):
-        pixels = stored[chunk].double() / 255
-        total += pixels.sum((0, 2, 3))
-        squares += pixels.square().sum((0, 2, 3))
-    count = len(rows) * data.stored_size**2
-    mean = total / count
-    std = (squares / count - mean.square()).clamp(min=0).sqrt().clamp(min=MIN_STD)
-    return tuple(mean.tolist()), tuple(std.tolist())
+    return statistics(stored[chunk] for chunk in rows.split(256))
 
 
 def to_channels(images: Tensor, channels: int | None) -> Tensor:

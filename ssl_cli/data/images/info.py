@@ -1,7 +1,6 @@
 """What a model must know of images: their size, channels and normalisation."""
 
 import json
-import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -10,14 +9,14 @@ import torch
 from torch import Tensor
 
 from ssl_cli.augment.augment import Augment
-from ssl_cli.augment.colour import to_input
-from ssl_cli.data.info import DataInfo, require
+from ssl_cli.data.info import require
+from ssl_cli.data.pixels import PixelInfo, require_counts
 from ssl_cli.errors import UserError
 from ssl_cli.photos import Photos
 
 
 @dataclass(frozen=True)
-class ImageInfo(DataInfo):
+class ImageInfo(PixelInfo):
     """Facts about images that a method or pretext may need when it is built."""
 
     kind: ClassVar[str] = "image"
@@ -55,6 +54,11 @@ class ImageInfo(DataInfo):
             raise UserError(f"pretext.size={seen} is neither a number of pixels nor null")
 
     @property
+    def stored_side(self) -> int:
+        """The shorter side of what is stored, in pixels."""
+        return self.stored_size or self.image_size
+
+    @property
     def size_key(self) -> str:
         """The setting that decides ``image_size``, for advice."""
         return "dataset.storage_size" if self.stored_size is None else "pretext.size"
@@ -70,20 +74,6 @@ class ImageInfo(DataInfo):
         # A trial of sizes would gain nothing: at 224 pixels 32 and 64 images are equally fast, and 16 take 12 % longer.
         return max(8, 512 * 64**2 // max(64**2, self.image_size**2))
 
-    @property
-    def made_by(self) -> tuple:
-        """The normalisation."""
-        return self.mean, self.std
-
-    def to_input(self, rows: Tensor) -> Tensor:
-        """Normalise images [B, C, H, W] uint8."""
-        return to_input(rows, self.mean, self.std)
-
-    @property
-    def view_size(self) -> int:
-        """That of the square."""
-        return self.image_size
-
     def views(
         self,
         augment: Augment,
@@ -97,8 +87,7 @@ class ImageInfo(DataInfo):
 
     def visible(self, view: Tensor) -> Tensor:
         """Return a normalised view [B, C, h, w] as pixels in [0, 1]."""
-        mean, std = (view.new_tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))
-        return (view * std + mean).clamp(0, 1)
+        return self.unnormalised(view)
 
     def for_network(self, asks: Callable[[str], bool]) -> dict[str, Any]:
         """Return the channels, and the side of the images in pixels where the constructor asks for ``image_size``."""
@@ -113,27 +102,9 @@ class ImageInfo(DataInfo):
                 f"{self.image_size}; write {self.size_key}={backbone.min_size} or backbone=convnet"
             )
 
-    def check_fits_weights_of(self, other: DataInfo, setting: str) -> None:
-        """Raise ``UserError`` where weights are of images with other channels."""
-        if other.channels != self.channels:
-            raise UserError(
-                f"{setting} was trained on images of {other.channels} channels, {self.name} has {self.channels}; "
-                f"write dataset.channels={other.channels}"
-            )
-
-    def inherited(self, node: Mapping[str, Any]) -> dict[str, Any]:
-        """Return mean and std, unless the data set has its own."""
-        return {"mean": list(self.mean), "std": list(self.std)} if node.get("mean") is None else {}
-
-    def stored_as(self, node: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the settings with the size and channels of these images."""
-        wanted = {"storage_size": self.stored_size or self.image_size, "channels": self.channels}
-        return {key: wanted.get(key, value) for key, value in node.items()}
-
     def settings(self, node: Mapping[str, Any], typed: Collection[str]) -> dict[str, Any]:
         """Return the size, the channels, whether images are whole, and the range of values."""
-        side = self.stored_size or self.image_size
-        wanted = {"storage_size": side, "channels": self.channels, "keep_aspect": self.keep_aspect}
+        wanted = {"storage_size": self.stored_side, "channels": self.channels, "keep_aspect": self.keep_aspect}
         fitted: dict[str, Any] = {name: value for name, value in wanted.items() if name in node and name not in typed}
         if self.value_range and "value_range" not in typed and node.get("value_range", 0) is None:
             fitted["value_range"] = self.value_range  # a key of the node: a set of other images than files has none
@@ -141,7 +112,7 @@ class ImageInfo(DataInfo):
 
     def fitted(self, data: Any, typed: Collection[str], key: str) -> tuple[Any, str]:
         """Return images at the size and with the channels of these; see `DataInfo.fitted`."""
-        side = self.stored_size or self.image_size
+        side = self.stored_side
         refused = [name for name in ("storage_size", "channels") if name in typed]
         if refused and (data.channels, data.stored_size) != (self.channels, side):
             raise UserError(
@@ -164,23 +135,7 @@ class ImageInfo(DataInfo):
 
     def check(self, values: Mapping[str, Any]) -> None:
         """Raise ``ValueError`` for a size, channels or normalisation that none is."""
-        for name in ("channels", "image_size"):
-            value = getattr(self, name)
-            require(type(value) is int and value >= 1, name, values)
-        stored = self.stored_size
-        require(stored is None or type(stored) is int and stored >= 1, "stored_size", values)
+        super().check(values)
+        if self.stored_size is not None:
+            require_counts(self, ["stored_size"], values)
         require(type(self.keep_aspect) is bool, "keep_aspect", values)
-        for name in ("mean", "std"):
-            numbers = getattr(self, name)
-            require(type(numbers) is tuple, name, values)
-            plain = all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
-            require(plain and len(numbers) == self.channels, name, values)
-        require(all(number > 0 for number in self.std), "std", values)
-
-
-def for_channels(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    """Return a mean or std for so many channels: for grey images the mean of the three of colour.
-
-    A network that was trained in colour takes grey images by the sum of its first convolution over the three.
-    """
-    return (sum(values) / 3,) if channels == 1 and len(values) == 3 else values

@@ -55,11 +55,16 @@ class Stretches:
 
     def __init__(self, backbone: Backbone, data: DataInfo, frames: int, steps: int, skip: int):
         self.frames, self.rows = frames, data.frames // frames
-        if frames < (backbone.min_frames or 1) or self.rows <= steps + skip:
+        if frames < backbone.min_frames:
+            raise UserError(
+                f"method.piece={frames} does not fit: this backbone needs {backbone.min_frames} frames or more; write "
+                f"method.piece={backbone.min_frames}"
+            )
+        if self.rows <= steps + skip:
             raise UserError(
                 f"method.piece={frames} cuts {data.frames} frames into {self.rows} pieces, too few for "
-                f"method.steps={steps} and method.skip={skip}; write a smaller "
-                "method.piece, or more dataset.view_frames"
+                f"method.steps={steps} and method.skip={skip}; write a smaller method.piece, or more "
+                "dataset.view_frames"
             )
 
     def __call__(self, clips: Tensor) -> Tensor:

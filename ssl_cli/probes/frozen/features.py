@@ -14,6 +14,32 @@ from ssl_cli.probes.progress import tracked
 from ssl_cli.system.transfer import striped
 
 
+class Extractor:
+    """`extract` for many calls of one network, whose weights stay as they are: what makes it fast is done once.
+
+    Args:
+        backbone: as for `extract`, and so the others.
+        info: of what the backbone was trained on.
+        device: where the backbone is.
+    """
+
+    def __init__(self, backbone: nn.Module, info: DataInfo, device: torch.device | str):
+        self.backbone, self.info, self.device = backbone, info, device
+        self.quick: nn.Module | None = None
+
+    def __call__(self, inputs: Any, positions: Tensor, batch_size: int | None = None) -> Tensor:
+        """Return features [n, dim] of inputs, all of one shape over the calls."""
+        if not len(positions):
+            return torch.empty(0, self.backbone.dim)
+        batches = tracked(positions.cpu().split(batch_size or self.info.at_once))
+        with evaluating(self.backbone):
+            self.quick = self.quick or folded(self.backbone, self._network_input(inputs, positions[:1].cpu()))
+            return features_of(self.quick, (self._network_input(inputs, batch) for batch in batches))
+
+    def _network_input(self, inputs: Any, positions: Tensor) -> Tensor:
+        return self.info.to_input(inputs[positions].to(self.device))
+
+
 def extract(
     backbone: nn.Module,
     inputs: Any,
@@ -36,12 +62,7 @@ def extract(
     Returns:
         [n, dim] float32 on the CPU, computed in float32 whatever precision the training used.
     """
-    if not len(positions):
-        return torch.empty(0, backbone.dim)
-    batches = tracked(positions.cpu().split(batch_size or info.at_once))
-    with evaluating(backbone):
-        quick = folded(backbone, info.to_input(inputs[positions[:1].cpu()].to(device)))
-        return features_of(quick, (info.to_input(inputs[batch].to(device)) for batch in batches))
+    return Extractor(backbone, info, device)(inputs, positions, batch_size)
 
 
 def features_of(backbone: nn.Module, batches: Iterable[Tensor]) -> Tensor:

@@ -68,8 +68,7 @@ def inspect_run(run: Path, root: str | None, trusted: list[str], tell: Callable[
     rebuilt = rebuild_newest(run, trusted)
     config, info = rebuilt.config, rebuilt.info
     node = OmegaConf.to_container(config.dataset, resolve=True)
-    in_one_file = root is not None and node.get("file") is not None
-    node = stored_node(node, run, None, file=root) if in_one_file else stored_node(node, run, root)
+    node = stored_node(node, run, None, file=root) if node.get("file") is not None else stored_node(node, run, root)
     tell(f"{info.noun}s of {info.name}")
     with blaming_config(run / "checkpoints"):
         data, pretext = load(node, info.seen_own), build_pretext(config, info)
