@@ -64,8 +64,8 @@ class TextChanges:
 
         Args:
             tokens: [B, L] int64, padded with 0.
-            starts: [V] bool, whether a word begins with a token.
-            special: [V] bool, tokens that always stay where they are: a beginning, an end.
+            starts: [V] bool on their device, whether a word begins with a token.
+            special: [V] bool likewise, tokens that always stay where they are: a beginning, an end.
             generator: the only source of randomness.
 
         Returns:
@@ -100,7 +100,6 @@ class Words:
     @classmethod
     def of(cls, tokens: Tensor, starts: Tensor, special: Tensor) -> "Words":
         """Find the words of tokens [B, L]; a text that begins within a word has that piece for its first one."""
-        starts, special = send(starts, tokens.device), send(special, tokens.device)
         inside = ~special[tokens]
         first = inside & (inside.cumsum(1) == 1)
         number = ((starts[tokens] & inside) | first).cumsum(1) - 1

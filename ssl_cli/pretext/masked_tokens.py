@@ -34,11 +34,10 @@ class MaskedTokens(Pretext):
             raise UserError(
                 f"pretext.hidden={hidden} + pretext.exchanged={exchanged} is more than 1: all that is to be found"
             )
-        facts = data.facts
+        self.facts = facts = data.facts
         if facts.mask == 0:
             raise UserError("this tokenizer has no token [MASK]; leave dataset.tokenizer out to train one")
         self.ratio, self.hidden, self.exchanged = ratio, hidden, exchanged
-        self.mask, self.special = facts.mask, facts.special
         self.ordinary = (~facts.special).nonzero()[:, 0]  # what a token may be exchanged for
         self.target = Target(kind="tokens", classes=len(facts.special))
 
@@ -48,10 +47,10 @@ class MaskedTokens(Pretext):
         device = tokens.device
         chosen, fate = (send(torch.rand(tokens.shape, generator=generator), device) for _ in range(2))
         other = self.ordinary[torch.randint(len(self.ordinary), tokens.shape, generator=generator)]
-        chosen = torch.where(send(self.special, device)[tokens], 2.0, chosen)
+        chosen = torch.where(self.facts.on(device).special[tokens], 2.0, chosen)
         least = chosen.amin(1, keepdim=True)
         masks = ((chosen < self.ratio) | (chosen == least)) & (chosen <= 1)
-        view = torch.where(masks & (fate < self.hidden), self.mask, tokens)
+        view = torch.where(masks & (fate < self.hidden), self.facts.mask, tokens)
         exchanged = masks & (fate >= self.hidden) & (fate < self.hidden + self.exchanged)
         view = torch.where(exchanged, send(other, device), view)
         return Task([view], tokens, batch.labels, batch.indices, masks)

@@ -23,8 +23,8 @@ def texts():
     return info, words.encode(rows)[:]
 
 
-def task(info, rows, seed=0, **settings):
-    pretext = MaskedTokens(TextChanges(), info, **{"ratio": 0.15, **settings})
+def task(info, rows, seed=0, augment=None, **settings):
+    pretext = MaskedTokens(augment or TextChanges(), info, **{"ratio": 0.15, **settings})
     at = torch.arange(len(rows))
     return pretext(Batch(rows, torch.full_like(at, -1), at), torch.Generator().manual_seed(seed))
 
@@ -48,6 +48,15 @@ def test_the_generator_decides_and_a_text_of_one_token_has_it_to_find(texts):
     assert torch.equal(task(info, rows).views[0], task(info, rows).views[0])
     assert not torch.equal(task(info, rows).views[0], task(info, rows, seed=1).views[0])
     assert task(info, rows[:, :1]).masks.all()
+
+
+def test_all_is_computed_where_the_tokens_are_and_the_tables_are_sent_there_once(texts):
+    info, rows = texts
+    elsewhere = torch.device("meta")  # it refuses to compute with what is on the CPU
+    changes = TextChanges(crop={"p": 0.5}, delete=0.1, swap=0.1)
+    made = task(info, rows.to(elsewhere), augment=changes)
+    assert {made.views[0].device, made.targets.device, made.masks.device} == {elsewhere}
+    assert info.facts.on(elsewhere) is info.facts.on(elsewhere) and info.facts.on(rows.device) is info.facts
 
 
 def test_more_than_all_cannot_be_hidden_and_exchanged(texts):

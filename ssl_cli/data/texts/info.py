@@ -81,7 +81,7 @@ class TextInfo(DataInfo):
         size: int | None = None,
     ) -> list[Tensor]:
         """Return ``count`` independently changed versions, each [B, L] int64, padded with 0: L as it came."""
-        facts = self.facts
+        facts = self.facts.on(rows.device)
         return [augment(rows, facts.starts, facts.special, generator) for _ in range(count)]
 
     def visible(self, view: Tensor) -> list[str]:

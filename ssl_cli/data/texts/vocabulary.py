@@ -3,7 +3,7 @@
 import functools
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,10 @@ class Facts:
     padding: int  # the tokenizer's own integer of the padding
     mask: int  # what stands for a hidden token
     empty: int  # what stands for a text without tokens
+
+    def on(self, device: torch.device) -> "Facts":
+        """Return the tables on a device, sent there once."""
+        return self if device == self.special.device else _sent(self, device)
 
 
 def train(texts: Iterable[str], size: int, max_tokens: int) -> Vocabulary:
@@ -154,6 +158,11 @@ def _opened(tokenizer: str) -> Any:
         return Tokenizer.from_str(tokenizer)
     except Exception as error:  # tokenizers raises Exception itself
         raise ValueError(str(error)) from error
+
+
+@functools.lru_cache(maxsize=4)
+def _sent(facts: Facts, device: torch.device) -> Facts:
+    return replace(facts, special=facts.special.to(device), starts=facts.starts.to(device))
 
 
 @functools.lru_cache(maxsize=4)
