@@ -146,6 +146,13 @@ def test_what_cannot_be(name, overrides, said):
         build(name, *overrides)
 
 
+def test_a_network_that_needs_more_frames_is_refused():
+    backbone = build("convnet_video")
+    backbone.min_frames = info().frames + 1
+    with pytest.raises(UserError, match=r"needs \d+ frames or more, tiny shows it \d+; write dataset.view_frames=\d+"):
+        info().check_backbone(backbone)
+
+
 def test_moving_shapes_bring_their_net():
     config = composed("train", ["dataset=moving_shapes"])
     assert config.backbone._target_.endswith("VideoConvNet") and config.augment.flip == 0

@@ -90,6 +90,11 @@ class ClipInfo(PixelInfo):
                 f"this backbone takes single frames, and {self.name} has clips; write backbone=convnet_video, or "
                 "backbone=frames, which gives each frame to one that you name"
             )
+        if self.frames < backbone.min_frames:
+            raise UserError(
+                f"this backbone needs {backbone.min_frames} frames or more, {self.name} shows it {self.frames}; write "
+                f"dataset.view_frames={backbone.min_frames}"
+            )
         if self.image_size < backbone.min_size:
             raise UserError(
                 f"this backbone needs frames of at least {backbone.min_size} pixels, {self.name} has "
