@@ -51,7 +51,7 @@ examples
 """,
     "views": """\
 the settings people change most
-  dataset.root=DIR           where the images are (with dataset=folder), or the clips or texts
+  dataset.root=DIR           where the images, clips or texts are (with dataset=folder, clips or texts)
   images=8                   how many are drawn
   augment.jitter.hue=0.2     any key of the recipe
   hydra.run.dir=DIR          where to write; default outputs/DATE/TIME-views-PRETEXT-DATASET
@@ -142,8 +142,10 @@ examples
 the settings people change most
   ckpt=RUN                   a run directory, a checkpoint file, `last` or `best` (see ssl runs --help)
   dataset=folder             your own images: every one below dataset.root, whatever the layout; default: the run's own
-  dataset.root=DIR           where they are; without dataset=NAME: where the run's own images are now
+  dataset=NAME               any other data set: texts, clips, ...
+  dataset.root=DIR           where its files are; without dataset=NAME: where the run's own are now
   out=FILE                   FILE.csv, FILE.parquet or FILE.jsonl; default RUN/predicted/DATASET.csv
+  against=FILE.csv           score the answers by a table of known classes; folders: by the folders they lie in
   probe=linear               fitted on the run's labels; default: the method's own classifier, if it has one
   min_probability=0.9        leave those whose class is less probable to a person
   split=all                  of the run's own data: all, train, val or test

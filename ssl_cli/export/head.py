@@ -38,9 +38,7 @@ def fitted_head(t: OpenedCheckpoint) -> tuple[nn.Linear, float | None]:
     at = {name: positions[t.data.labels[positions] >= 0] for name, positions in at.items()}
     for name, what in (("train", "is fitted"), ("val", "chooses its penalty")):
         if not len(at[name]):
-            raise UserError(
-                f"head=linear {what} on {name}, which has no labelled image of {t.data.name}; leave it out"
-            )
+            raise UserError(f"head=linear {what} on {name}, which has no labelled image of {t.data.name}; leave it out")
 
     def split(positions: Tensor) -> Split:
         features = extract(t.method.measured, t.data.inputs, positions, t.info, t.device)

@@ -58,7 +58,8 @@ class Regression(Probe):
         known = list(features.train.targets)
         if not known:
             raise UserError(
-                "there is no numeric target to predict; write dataset=shapes or dataset=folder dataset.targets=FILE.csv"
+                "there is no numeric target to predict; write dataset.targets=FILE.csv for numbers of images, use "
+                "labels that are numbers, or write probe=linear for classes"
             )
         for name in [*(self.targets or []), *self.periods]:
             if name not in known:

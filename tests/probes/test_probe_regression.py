@@ -98,3 +98,10 @@ def test_an_unknown_target_names_the_nearest():
         split.targets = {"size": split.features[:, 0]}
     with pytest.raises(UserError, match="did you mean 'size'"):
         Regression(targets=["sise"]).run(f)
+
+
+def test_without_a_number_other_ways_are_named_whatever_the_input_is():
+    f = features()
+    f.train.targets.clear()
+    with pytest.raises(UserError, match="no numeric target .* for numbers of images, .* write probe=linear"):
+        Regression().run(f)
