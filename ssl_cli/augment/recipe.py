@@ -93,12 +93,14 @@ class Solarize:
 
 
 def parse(operation: type[T], name: str, settings: Mapping[str, Any] | None) -> T:
-    """Return the operation with these settings; None: it never happens.
+    """Return the operation with these settings; None or 0: it never happens.
 
     Raises:
-        UserError: the operation does not have a key, or a range is not valid.
+        UserError: they are no settings, the operation does not have a key, or a range is not valid.
     """
-    settings = {"p": 0.0} if settings is None else settings
+    settings = {"p": 0.0} if settings in (None, 0) else settings
+    if not isinstance(settings, Mapping):
+        raise UserError(f"augment.{name}={settings} is no mapping of settings; write augment.{name}=null, or its keys")
     known = [field.name for field in fields(operation)]
     for key in settings:
         if key not in known:

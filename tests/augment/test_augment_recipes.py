@@ -183,6 +183,7 @@ def test_blur_kernel_is_pixels_or_a_fraction(kernel, size, width):
         ({"affine": {"scale": [-1, 1]}}, "affine.scale"),
         ({"blur": {"sigma": [0, 1]}}, "blur.sigma"),
         ({"blur": {"kernel": 4}}, "blur.kernel is 4: it must be an odd number"),
+        ({"crop": 0.5}, "augment.crop=0.5 is no mapping of settings; write augment.crop=null"),
         ({"jitter": {"brightnes": 1}}, "augment.jitter has no key 'brightnes'.*did you mean 'brightness'"),
     ],
 )

@@ -2,13 +2,18 @@
 
 import csv
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from experiments import composed
+from omegaconf import OmegaConf
 from PIL import Image
 
 from ssl_cli.cli import main
+from ssl_cli.data.dataset import load
+from ssl_cli.data.images import digits
 
 
 def scene(random: np.random.Generator, width: int = 84, height: int = 64) -> Image.Image:
@@ -142,6 +147,32 @@ def test_groups_in_several_splits_are_rows_where_training_would_stop(tmp_path, m
     assert [(row["finding"], row["files"], row["leak"]) for row in rows(Path("out/audit.csv"))] == [
         ("group leak", "3.png | 4.png", "yes")
     ]
+
+
+def test_a_run_judges_its_own_labels_and_those_of_other_data(trained, tmp_path, monkeypatch, capsys):
+    """In the other data ten zeros are called one; nobody looks at those in test."""
+    run, out = tmp_path / "run", tmp_path / "out"
+    shutil.copytree(trained[0], run)
+    args = ["audit", f"ckpt={run}", "near=1", "few=0"]
+    assert main([*args, f"hydra.run.dir={out / 'own'}"]) == 0
+    own = rows(out / "own/audit.csv")
+    assert own and {row["finding"] for row in own} <= {"suspicious label", "outlier"}
+    assert own == rows(run / "audited/audit.csv") and "for ssl report: " in capsys.readouterr().out
+
+    pixels, labels = digits._read()
+    wrong, changed = (labels == 0).nonzero()[0][:10], labels.copy()
+    changed[wrong] = 1
+    monkeypatch.setattr(digits, "_read", lambda: (pixels, changed))
+    assert main([*args, "dataset=digits", f"hydra.run.dir={out / 'other'}"]) == 0
+    found = {row["files"]: row for row in rows(out / "other/audit.csv")}
+    splits = load(OmegaConf.to_container(composed("audit", ["dataset=digits"]).dataset)).splits
+    judged = {f"{split}[{i}]" for split in ("train", "val") for i in {*wrong} & {*splits[split].tolist()}}
+    caught = judged & found.keys()
+    assert len(caught) > len(judged) / 2 > 2 and not any(name.startswith("test") for name in found)
+    for row in map(found.get, caught):
+        assert row["finding"] == "suspicious label" and row["labels"] == "1"
+        assert "of its neighbours say 0" in row["detail"]
+    assert [file.name for file in (run / "audited").iterdir()] == ["audit.csv"]  # it is not about the run's own data
 
 
 @pytest.mark.parametrize(
