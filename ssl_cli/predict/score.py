@@ -14,7 +14,6 @@ from ssl_cli.data.images.files.rows import Image, of_several
 from ssl_cli.data.images.files.table import Table, read_table
 from ssl_cli.errors import UserError
 from ssl_cli.probes.scores.metrics import classification
-from ssl_cli.system.cells import allow_long_cells
 
 FOLDERS = "folders"  # an image's class is the folder that it lies in
 MIXED = 3  # most frequent errors, on the screen
@@ -68,12 +67,14 @@ def _of_texts(against: str, texts: Sequence[str]) -> Known:
     """Return the classes that a table with a column of texts knows of texts, by what they say."""
     if against == FOLDERS:
         raise UserError(f"against={FOLDERS} is for files, and these texts are in one; write against=FILE.csv")
-    allow_long_cells()
     table = read_table(Path(against).expanduser(), "against", "text,label", "text")
     cells, says, rows = table.cells(_labels(table, against)), table.cells((usual(table, "text") or table.header)[0]), {}
     for line, text in says.items():
         rows.setdefault(text, []).append(line)
-    said = {text: {as_text(cells[line]) for line in rows.get(text, ()) if cells[line]} for text in dict.fromkeys(texts)}
+    said = {
+        text: {composed(as_text(cells[line])) for line in rows.get(text, ()) if cells[line]}
+        for text in dict.fromkeys(texts)
+    }
     known = {text: _one(classes, against, f"'{text[:40]}'") for text, classes in said.items()}
     if not any(known.values()):
         raise UserError(f"no row of {against} has one of these texts and its class (the first: '{texts[0][:40]}')")

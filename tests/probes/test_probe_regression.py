@@ -103,5 +103,6 @@ def test_an_unknown_target_names_the_nearest():
 def test_without_a_number_other_ways_are_named_whatever_the_input_is():
     f = features()
     f.train.targets.clear()
-    with pytest.raises(UserError, match="no numeric target .* for numbers of images, .* write probe=linear"):
+    told = "no numeric target to predict; .* for numbers of images, .* write probe=linear"
+    with pytest.raises(UserError, match=told):
         Regression().run(f)

@@ -17,8 +17,7 @@ from ssl_cli.data.images.files.split_names import assigned, is_split, meaning
 from ssl_cli.data.images.files.table import Table, read_table
 from ssl_cli.data.images.files.tree import Tree
 from ssl_cli.data.texts.base import TextData
-from ssl_cli.errors import UserError
-from ssl_cli.system.cells import allow_long_cells, did_you_mean
+from ssl_cli.errors import UserError, did_you_mean
 
 TABLES, LINES, JSON = (".csv", ".tsv", ".tab"), (".txt", ".text"), (".jsonl", ".ndjson")
 EXAMPLE = "text,label"
@@ -79,7 +78,6 @@ def _of_file(
     if ending not in TABLES + JSON:
         hint = ", ".join(TABLES + JSON + LINES)
         raise UserError(f"dataset.file={shown(path)} is none of {hint}; save it as one of these")
-    allow_long_cells()
     table, nested = _json_lines(path) if ending in JSON else (read_table(path, "dataset.file", EXAMPLE, "text", 1), {})
     used = {"text": column(table, "text", text_column, needed=True)}
     for kind, name in (("label", label_column), ("split", split_column), ("group", group_column)):

@@ -11,6 +11,7 @@ from pathlib import Path
 from ssl_cli.data.images.files.cache import shown
 from ssl_cli.data.images.files.names import few
 from ssl_cli.errors import UserError, did_you_mean
+from ssl_cli.system.cells import allow_long_cells
 
 SEPARATORS = ",;\t"
 _MARKS = {  # first bytes -> the kind of a file that is not a table in UTF-8
@@ -71,6 +72,7 @@ def read_table(file: Path, setting: str, example: str, noun: str = "image", colu
     except OSError as error:
         raise UserError(f"cannot read {named}: {error.strerror}; write {setting}=FILE.csv") from error
     text = _decoded(content, named)
+    allow_long_cells()
     said = re.match(r"sep=(.)\r?\n", text)  # as spreadsheets write it
     try:
         tables = [_separated(text[said.end() if said else 0 :], s) for s in (said[1] if said else SEPARATORS)]
