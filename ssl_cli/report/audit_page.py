@@ -7,7 +7,7 @@ from typing import Any
 from ssl_cli.audit.finding import Finding, Member, again, heading
 from ssl_cli.audit.images import Images
 from ssl_cli.report.figures.inspection import Inspection
-from ssl_cli.report.figures.tiles import tile
+from ssl_cli.report.figures.tiles import Shown, tile
 from ssl_cli.report.page import render_page
 from ssl_cli.report.read import RunFiles
 from ssl_cli.system.names import plain
@@ -16,19 +16,10 @@ FINDINGS, MEMBERS = 40, 8  # of a kind, and of a finding, that are shown
 
 
 @dataclass
-class ShownMember:
-    """One image of a finding; its texts are plain."""
-
-    picture: Any  # markup
-    name: str
-    place: str  # its split and label
-
-
-@dataclass
 class ShownFinding:
     """One finding."""
 
-    members: list[ShownMember]
+    members: list[Shown]
     detail: str
 
 
@@ -110,6 +101,6 @@ def _some(one: Finding) -> list[Member]:
     return [member for *_, member in sorted(ranked, key=lambda item: item[:2])[:MEMBERS]]
 
 
-def _member(member: Member, images: Any) -> ShownMember:
+def _member(member: Member, images: Any) -> Shown:
     place = ", ".join(filter(None, [member.split, member.label]))
-    return ShownMember(tile(images[member.position], member.name), plain(member.name, 40), plain(place, 40))
+    return Shown(tile(images[member.position], member.name), plain(member.name, 40), plain(place, 40))

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,22 +10,13 @@ from ssl_cli.data.base import Data
 from ssl_cli.pick.table import Picked
 from ssl_cli.predict.source import Stored
 from ssl_cli.report.figures.inspection import Inspection
-from ssl_cli.report.figures.tiles import tile
+from ssl_cli.report.figures.tiles import Shown, tile
 from ssl_cli.report.page import render_page
 from ssl_cli.report.read import RunFiles
 from ssl_cli.system.names import plain
 
 SHOWN = 200  # images on a page
 TEXT = 200  # letters of a text
-
-
-@dataclass
-class Shown:
-    """One image on a page; its texts are plain."""
-
-    picture: Any  # markup
-    name: str
-    guess: str  # with how sure it is, or ""
 
 
 def pick_page(
@@ -76,5 +66,6 @@ def _seen(image: Any, name: str) -> Any:
 
 
 def _guess(one: Picked) -> str:
+    """Return the class that an input would get, with how sure that is; "" where nothing is guessed."""
     known = one.probability is not None and math.isfinite(one.probability)
-    return f"{plain(one.guess, 30)}{f', {100 * one.probability:.0f} %' if known else ''}" if one.guess else ""
+    return f"{plain(one.guess, 30)}{f', {100 * one.probability:.0f} %' if known else ''}?" if one.guess else ""

@@ -47,7 +47,7 @@ def test_a_run_shows_its_last_audit_as_far_as_the_images_are_there(tmp_path):
     data = ImageData("few", IMAGES[:2], torch.tensor([0, -1]), ("a",), at, files=("/x/a.png", "/x/b.png"))
     run = read_run(tmp_path)
     shown, notes = of_run(run, SimpleNamespace(data=data, root="/x"))
-    assert [part.title for part in shown] == ["Blank"] and shown[0].shown[0].members[0].place == "train, a"
+    assert [part.title for part in shown] == ["Blank"] and shown[0].shown[0].members[0].note == "train, a"
     assert notes == ["audit.csv: 2 findings.", "1 are about images that are not there now."]
     assert of_run(run, None) == ([], notes[:1])
     (tmp_path / "audited/audit.csv").unlink()

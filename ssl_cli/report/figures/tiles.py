@@ -1,6 +1,7 @@
 """Images in rows as a figure: with headings, and with words under or beside them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,15 @@ from ssl_cli.report.figures import style
 from ssl_cli.system.names import plain
 
 SMALLEST, LARGEST = 64, 128  # sides of a picture on a page, in pixels
+
+
+@dataclass
+class Shown:
+    """One input on a page; its texts are plain."""
+
+    picture: Any  # markup, or a text
+    name: str
+    note: str  # what is known of it, or ""
 
 
 def pixels(image: Any) -> np.ndarray:
