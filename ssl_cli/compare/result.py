@@ -60,8 +60,8 @@ class Comparison:
     why: str  # how it was chosen
     level: float
     left_out: list[tuple[str, str]]  # directory, reason
-    notices: list[str] = field(default_factory=list)
-    noun: str = "image"  # what one input of the data set is called
+    notices: list[str]
+    noun: str  # what one input of the data set is called
 
     def is_best(self, score: Score, at: Column) -> bool:
         """Return whether a score is shown as the best of its column."""

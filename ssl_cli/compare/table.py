@@ -121,7 +121,7 @@ def without_copies(rows: Sequence[dict]) -> list[dict]:
     return [{**row, **{name: row["without_copies"][name] for name in ("mean", "std", "ci")}} for row in known]
 
 
-def about_copies(rows: Sequence[dict], noun: str = "image") -> str:
+def about_copies(rows: Sequence[dict], noun: str) -> str:
     """Return what the numbers of `without_copies` are; ``noun`` is what an input is called."""
     count = max(row["without_copies"]["left_out"] for row in rows)
     exactly = ", pixel for pixel" * (noun == "image")

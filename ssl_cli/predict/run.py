@@ -53,7 +53,7 @@ def _rounded(values: torch.Tensor, digits: int) -> list[float | None]:
 class Tally:
     """What is said of a prediction at its end; counts while the rows go by."""
 
-    noun: str = "image"  # what one is called
+    noun: str  # what one is called
     images: int = 0
     broken: int = 0
     named: list[str] = field(default_factory=list)  # the first of those

@@ -27,9 +27,7 @@ class Known:
     unused: int = 0  # rows of a table that are of no image
 
 
-def known_classes(
-    against: str, paths: Sequence[str], root: Path, noun: str = "image", by_content: bool = False
-) -> Known:
+def known_classes(against: str, paths: Sequence[str], root: Path, noun: str, by_content: bool = False) -> Known:
     """Return what is known of images.
 
     Args:
@@ -141,7 +139,7 @@ class Score:
         }
 
 
-def lines(score: dict[str, Any], against: str, least: float | None, noun: str = "image") -> list[str]:
+def lines(score: dict[str, Any], against: str, least: float | None, noun: str) -> list[str]:
     """Return what `Score.result` found, a line for each thing."""
     low, high = (100 * bound for bound in score["interval"])
     right, mean, expected = (100 * score[name] for name in ("accuracy", "balanced_accuracy", "expected"))

@@ -20,7 +20,7 @@ TEXT = 200  # letters of a text
 
 
 def pick_page(
-    dataset: str, facts: Mapping[str, Any], picked: Sequence[Picked], images: Sequence[Any], noun: str = "image"
+    dataset: str, facts: Mapping[str, Any], picked: Sequence[Picked], images: Sequence[Any], noun: str
 ) -> str:
     """Return a page of the images in the order in which they were picked.
 

@@ -10,6 +10,8 @@ import pytest
 from command_line import CommandLine
 from written_texts import write_table
 
+from ssl_cli.cli import main
+
 pytest.importorskip("tokenizers")
 
 SHORT = ["trainer.batch_size=32", "trainer.max_steps=3", "probes.linear.labels=[all]", "probes.linear.penalties=[0.01]"]
@@ -110,3 +112,17 @@ def test_a_published_encoder_brings_its_tokenizer_and_comes_back_from_the_checkp
     shutil.rmtree(ssl.cwd / "minilm")
     probed = ssl("probe", "ckpt=run", "probe=knn", "hydra.run.dir=probed")
     assert probed.status == 0, probed.err
+
+
+def test_what_is_for_images_is_refused_before_the_texts_are_read(run, tmp_path, monkeypatch, capsys):
+    shutil.copytree(run / "run", tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ssl_cli.data.texts.read.load", lambda **_: pytest.fail("the texts are read"))
+    for args, what in (
+        (["probe", "ckpt=run", "probe=finetune"], "probe.augment"),
+        (["export", "ckpt=run", "to=onnx", "head=linear"], "`ssl export to=onnx`"),
+        (["audit", "ckpt=run"], "ssl audit"),
+    ):
+        assert main(args) == 2
+        error = capsys.readouterr().err
+        assert what in error and "is for images" in error and "this run was trained on texts" in error, error
