@@ -3,8 +3,8 @@ hundred.
 
 The shipped files are read once, what Hydra makes of a choice of them is remembered, and OmegaConf's nodes are copied
 without being built and checked anew. Values that are typed are set anew each time. Where a test brings config files of
-its own nothing is remembered. Processes that tests fork share what was remembered before. `hydra_alone` takes all of it
-back: tests/config/test_configs.py compares.
+its own only what the shipped files say is remembered. Processes that tests fork share what was remembered before.
+`hydra_alone` takes all of it back: tests/config/test_configs.py compares.
 """
 
 import contextlib
@@ -90,9 +90,10 @@ def remember() -> None:
     files, trees, merged = {}, {}, {}
 
     def loaded(self, config_path):  # what is only read; `placed` copies what it hands on
-        if not _shipped(self):
+        ours = [source for source in self.sources if _is_shipped(source)]
+        if any(source.is_config(config_path) for source in self.sources if source not in ours):
             return load(self, config_path)
-        key = (config_path, *((source.path, source.provider) for source in self.sources))
+        key = (config_path, *((source.path, source.provider) for source in ours))
         if key not in files:
             read = load(self, config_path)
             if read is None or read.path.startswith("structured"):
@@ -172,7 +173,11 @@ def _merged(merge, *args):
 
 
 def _shipped(repo) -> bool:
-    return {source.path.removeprefix("file://").removeprefix("pkg://") for source in repo.get_sources()} <= SHIPPED
+    return all(map(_is_shipped, repo.get_sources()))
+
+
+def _is_shipped(source) -> bool:
+    return source.path.removeprefix("file://").removeprefix("pkg://") in SHIPPED
 
 
 copy_quickly()
