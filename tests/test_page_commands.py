@@ -12,6 +12,8 @@ from command_line import CommandLine
 from pages import PAGES, commands, options, read, write_files
 from written_texts import write_table
 
+pytestmark = pytest.mark.long
+
 TEXTS = {"docstrings", "texts"}  # data sets that need no download, and another network
 
 # What makes a command of a page small: a few images, a narrow network, two steps.

@@ -34,6 +34,8 @@ from ssl_cli.setup.prepare import prepare
 from ssl_cli.training.loop import fit
 from ssl_cli.training.metrics import Metrics
 
+pytestmark = pytest.mark.long
+
 FEW = ["swav", "moco", "fixmatch"]  # for four ranks, which take their time
 BATCH = 32
 INFO = ImageInfo("noise", 1, 16, tuple("0123456789"), 1024, 1024, 512, (0.5,), (0.25,))
