@@ -25,7 +25,12 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 def commands(page: str) -> list[str]:
-    return [line for block in blocks(page, "sh") for line in re.findall(r"(?:^|&& )(ssl .*)$", block, re.M)]
+    return [line for block in blocks(page, "sh") for line in typed(block)]
+
+
+def typed(block: str) -> list[str]:
+    """Return the commands of a block."""
+    return re.findall(r"(?:^|&& )(ssl .*)$", block, re.M)
 
 
 def options(group: str) -> set[str]:
