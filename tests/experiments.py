@@ -38,13 +38,19 @@ def composed(command: str, overrides: Sequence[str]) -> DictConfig:
 
 @functools.cache  # composing takes a third of a second, and many tests want the same config
 def _composed(command: str, overrides: tuple[str, ...]) -> DictConfig:
-    OmegaConf.register_new_resolver("slug", slug, replace=True)
-    ConfigStore.instance().store(name=f"_{command}_schema", node=SCHEMAS[command])
+    _introduce(command)
     if command == "train":  # Hydra's own application knows which method was chosen
         chosen = [item.split("=")[1] for item in overrides if item.startswith("method=")]
         overrides = (f"name={(chosen or ['simclr'])[-1]}", *overrides)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose(command, overrides=list(overrides))
+
+
+@functools.cache
+def _introduce(command: str) -> None:
+    """Tell Hydra of what the config of a command refers to."""
+    OmegaConf.register_new_resolver("slug", slug, replace=True)
+    ConfigStore.instance().store(name=f"_{command}_schema", node=SCHEMAS[command])
 
 
 METHODS = sorted(file.stem for file in (CONF / "method").glob("*.yaml") if not file.stem.startswith("_"))

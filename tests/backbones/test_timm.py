@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import timm
 import torch
 from safetensors.torch import save_file
 
@@ -24,7 +23,14 @@ def features(net, *shape) -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory):
+def timm():
+    import timm  # takes longer than most tests
+
+    return timm
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, timm):
     """Weights of small networks, as timm saves them, with their classifiers."""
     made = {}
     for name in ("test_resnet", "test_vit"):
@@ -65,7 +71,7 @@ def weights(net):
 
 
 @pytest.mark.parametrize(("name", "size"), [("test_resnet", 64), ("test_vit", 160), ("test_vit", 96)])
-def test_weights_come_in_as_timm_itself_loads_them(files, name, size):
+def test_weights_come_in_as_timm_itself_loads_them(files, name, size, timm):
     """Against timm's own loading, which also brings the positions of a transformer to another size."""
     ours = Timm(3, size, name, str(files[name]))
     sized = {"img_size": size} if name == "test_vit" else {}
@@ -90,7 +96,7 @@ def test_weights_of_another_network_are_refused(files):
         Timm(3, 64, "test_resnet", str(files["test_vit"]))
 
 
-def test_what_belongs_to_weights_is_known_before_they_are_read(files, tmp_path):
+def test_what_belongs_to_weights_is_known_before_they_are_read(files, tmp_path, timm):
     origin = of_timm.origin("test_resnet", str(files["test_resnet"]))
     assert origin.size == 160 and origin.interpolation == "bilinear" and len(origin.mean) == 3
     assert origin.licence == "apache-2.0" and origin.assumed  # the file does not say so
@@ -139,7 +145,7 @@ def test_names_that_timm_does_not_know(name, said):
         Timm(3, 64, name)
 
 
-def test_all_networks_of_timm_are_known_without_importing_it():
+def test_all_networks_of_timm_are_known_without_importing_it(timm):
     assert set(timm.list_models()) <= set(named.timm_names())
     assert named._hub_tags("resnet18")[0] == f"resnet18.{timm.get_pretrained_cfg('resnet18').tag}"
 

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import timm
 import torch
 from experiments import SMALL, composed
 from safetensors import safe_open
@@ -29,6 +28,8 @@ class Never:
 @pytest.fixture(scope="module")
 def foreign(tmp_path_factory):
     """A directory with weights of a small network, as timm publishes them, not for commercial use."""
+    import timm  # takes longer than most tests
+
     torch.manual_seed(1)
     path, net = tmp_path_factory.mktemp("foreign"), timm.create_model("test_resnet", num_classes=0)
     torch.save(net.state_dict(), path / "pytorch_model.bin")
