@@ -19,6 +19,8 @@ from ssl_cli.probes.progress import tracked
 from ssl_cli.probes.solvers.classifiers import best_of, check_rates, shuffled
 from ssl_cli.system.transfer import striped
 
+LEAST_STEPS = 100  # of training, whatever epochs says
+
 
 class FineTune(Probe):
     """A copy of the backbone and a new linear classifier are trained together on augmented images.
@@ -128,7 +130,7 @@ class FineTune(Probe):
         torch.manual_seed(seed)  # dropout
         generator = torch.Generator().manual_seed(seed)
         following = shuffled(len(drawn), self.batch_size, generator)
-        steps = max(100, self.epochs * max(1, len(drawn) // self.batch_size))
+        steps = max(LEAST_STEPS, self.epochs * max(1, len(drawn) // self.batch_size))
         for step in tracked(range(steps)):
             follow_schedule(optimizer, 0.5 + 0.5 * math.cos(math.pi * step / steps), step / steps)
             at = drawn[following()]

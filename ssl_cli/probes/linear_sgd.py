@@ -13,6 +13,7 @@ from ssl_cli.probes.progress import tracked
 from ssl_cli.probes.solvers.classifiers import Heads, best_of, check_rates, shuffled
 
 SAMPLE = 2048  # augmented images that give mean and deviation of the features
+LEAST_STEPS = 100  # of training, whatever epochs says
 
 
 class LinearSGD(Probe):
@@ -100,7 +101,7 @@ class LinearSGD(Probe):
             return ((seen(at) - mean) / std)[None], train.labels[at.to(where)][None]
 
         heads = Heads(1, self.lrs, len(mean), features.classes, 0, self.weight_decay, mean.device)
-        heads.fit(batch, max(100, self.epochs * max(1, len(drawn) // self.batch_size)))
+        heads.fit(batch, max(LEAST_STEPS, self.epochs * max(1, len(drawn) // self.batch_size)))
         with torch.no_grad():
             val, test = (heads(((s.features - mean) / std)[None])[0] for s in (features.val, features.test))
         best = best_of(val, features.val.labels)

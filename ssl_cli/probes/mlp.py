@@ -8,6 +8,8 @@ from torch import Tensor
 from ssl_cli.probes.base import Features, Probe, Result, check_budgets
 from ssl_cli.probes.solvers.classifiers import Heads, best_of, check_rates, shuffled
 
+LEAST_STEPS = 200  # of training, whatever epochs says
+
 
 class MLP(Probe):
     """One hidden layer with ReLU, trained by SGD on standardised features, its learning rate chosen on val.
@@ -61,7 +63,7 @@ class MLP(Probe):
             return x[at], train.labels[at]
 
         heads = Heads(len(drawn), self.lrs, x.shape[1], features.classes, self.hidden, self.weight_decay, x.device)
-        heads.fit(batch, max(200, self.epochs * max(1, n // self.batch_size)))
+        heads.fit(batch, max(LEAST_STEPS, self.epochs * max(1, n // self.batch_size)))
         with torch.no_grad():
             best = [best_of(logits, features.val.labels) for logits in heads(val[None])]
             logits = torch.stack([p[i] for p, i in zip(heads(test[None]), best, strict=True)])

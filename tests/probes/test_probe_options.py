@@ -7,6 +7,7 @@ import pytest
 from experiments import CONF, train
 
 from ssl_cli.cli import main
+from ssl_cli.probes import finetune, linear_sgd, mlp
 
 OPTIONS = sorted(file.stem for file in (CONF / "probe").glob("*.yaml") if not file.stem.startswith("_"))
 # What makes an option small; one that is not here runs as it stands.
@@ -22,6 +23,12 @@ SMALL = {
     "ood": ["dataset@probe.against=digits", "probe.images=40"],
 }
 SHAPES = ["dataset=shapes", "dataset.num_images=150", "dataset.storage_size=8", "dataset.channels=1"]
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch):
+    for module in (finetune, linear_sgd, mlp):
+        monkeypatch.setattr(module, "LEAST_STEPS", 5)
 
 
 @pytest.fixture(scope="module")
