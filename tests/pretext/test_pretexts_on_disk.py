@@ -13,7 +13,7 @@ PRETEXTS = [
     for name in options("pretext")
     if "pseudo_labels" in OmegaConf.load(CONF / "pretext" / f"{name}.yaml").get("_gives_", [])
 ]
-SHAPES = ["dataset=shapes", "dataset.num_images=280", "method=predict", "backbone.widths=[8,16,32]"]
+SHAPES = ["dataset=shapes", "dataset.num_images=280", "method=predict", "backbone.widths=[4,8]"]
 
 
 @pytest.fixture(params=PRETEXTS)
