@@ -147,7 +147,7 @@ def predictor_of(file: Path, rebuilt: Any, device: Any, config: DictConfig, trai
     from ssl_cli.predict import keep
     from ssl_cli.predict.fit import fit
     from ssl_cli.predict.predictor import OwnClassifier
-    from ssl_cli.setup.restore import with_images
+    from ssl_cli.setup.restore import with_data
 
     classifier, nodes = OwnClassifier(rebuilt.method, device), fitted_probes(rebuilt.config, config.probe)
     only_numbers = all(map(is_regression, nodes.values()))
@@ -163,7 +163,7 @@ def predictor_of(file: Path, rebuilt: Any, device: Any, config: DictConfig, trai
 
     probes = {name: instantiate(node) for name, node in nodes.items()}
     if trained is None:
-        trained = with_images(file, rebuilt, device, OmegaConf.merge(config, {"dataset": None}))
+        trained = with_data(file, rebuilt, device, OmegaConf.merge(config, {"dataset": None}))
         if trained.note:
             print(trained.note)
     predictor = fit(trained, probes, own, print)
@@ -201,10 +201,10 @@ def source_of(file: Path, rebuilt: Any, device: Any, config: DictConfig, typed: 
     """Return the images that are asked about."""
     from ssl_cli.data.dataset import check_kind, load_fitting
     from ssl_cli.predict.source import Files, Stored
-    from ssl_cli.setup.restore import with_images
+    from ssl_cli.setup.restore import with_data
 
     if config.dataset is None:
-        trained = with_images(file, rebuilt, device, config)
+        trained = with_data(file, rebuilt, device, config)
         return Stored(trained.data, str(config.split), trained.node.get("root"))
     node = OmegaConf.to_container(config.dataset, resolve=True)
     if not is_folder(config.dataset):

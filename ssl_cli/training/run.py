@@ -35,7 +35,7 @@ def execute(job: Job, created: Callable[[Path], None] = lambda path: None) -> in
         keep_freed_memory()
     from ssl_cli.backbones.foreign.origin import Origin
     from ssl_cli.distributed.group import first_alone, rank, world_size
-    from ssl_cli.setup.own_images import check_same_files, files_by_split, kept_splits
+    from ssl_cli.setup.own_inputs import check_same_files, files_by_split, kept_splits
     from ssl_cli.setup.plan import plan
     from ssl_cli.setup.prepare import prepare  # torch comes in here
 
