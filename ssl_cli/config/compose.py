@@ -181,7 +181,7 @@ def _flags_and_settings(command: str, args: Sequence[str]) -> tuple[list[str], l
             flags.append(name)
             continue
         if not equals and name in ("--info", "-i") and rest[:1] not in [[shown] for shown in SHOWS[name]]:
-            value = "all"  # it may be left away
+            value = "all"  # it may be left out
         elif not equals:
             value = rest.pop(0) if rest else ""
         if name in SHOWS and value not in SHOWS[name]:
@@ -190,6 +190,6 @@ def _flags_and_settings(command: str, args: Sequence[str]) -> tuple[list[str], l
             raise UserError(f"the flag {name} needs a value; write {name}=VALUE")
         other = value.removesuffix(".yaml")
         if name in ("--config-name", "-cn") and other in schema.SCHEMAS and other != command:
-            raise UserError(f"{name} {value} is the config of another command; write ssl {other}, or leave {name} away")
+            raise UserError(f"{name} {value} is the config of another command; write ssl {other}, or leave {name} out")
         flags += [name, value]
     return flags, settings
