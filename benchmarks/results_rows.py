@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from benchmarks.weights import NAME
+
 EXPERIMENT = "experiment=cpu_small"
 BUDGETS = ("all", "40/class", "10/class", "4/class", "1/class")  # of the linear probe
 FEW = "40/class"  # labels of the methods that train with few
@@ -26,45 +28,48 @@ class Row:
     trains: bool = True
 
 
+def _plain(*methods: str) -> dict[str, Row]:
+    return {name: Row((f"method={name}",)) for name in methods}
+
+
 def _predict(pretext: str, *settings: str, why: str = "") -> Row:
-    return Row(("method=predict", f"pretext={pretext}", *settings), why)
+    return Row(("method=predict", f"pretext={pretext}", f"name={pretext}", *settings), why)
 
 
 def _few(method: str) -> Row:
     return Row((f"method={method}", f"dataset.labels={FEW}"), few=True)
 
 
-_ONE_SIZE = "its task has images of one size"
+ONE_SIZE = "its task has images of one size"
+TOO_LONG = "its prototypes would stay random for {} epochs: longer than the whole training"
+# In the order of training: those that are looked for first come first.
 ROWS: dict[str, Row] = {
-    **{name: Row((f"method={name}",)) for name in ("simclr", "byol", "vicreg", "moco", "barlow_twins", "simsiam")},
-    "supervised": Row(("method=supervised",)),
-    "rotation": _predict("rotation"),
-    **{name: Row((f"method={name}",)) for name in ("nnclr", "moco_v3", "siamese", "triplet", "deepcluster")},
-    "swav": Row(
-        ("method=swav", "method.freeze_epochs=0"),
-        "its prototypes stay random for 10 epochs, unless told otherwise: longer than the whole training",
-    ),
-    "dino": Row(
-        ("method=dino", "method.freeze_epochs=0"),
-        "its prototypes stay random for 60 epochs, unless told otherwise: longer than the whole training",
-    ),
+    **_plain("simclr", "byol", "vicreg", "moco", "barlow_twins", "simsiam", "supervised"),
     "supervised_few": _few("supervised"),
     "fixmatch": _few("fixmatch"),
-    "flexmatch": _few("flexmatch"),
-    "mean_teacher": _few("mean_teacher"),
-    "pseudo_label": _few("pseudo_label"),
-    "jigsaw": _predict("jigsaw", FULL_SIZE, why=_ONE_SIZE),
-    "relative_patch": _predict("relative_patch", FULL_SIZE, why=_ONE_SIZE),
-    "colorization": _predict("colorization", FULL_SIZE, why=_ONE_SIZE),
-    "inpainting": _predict("inpainting", FULL_SIZE, why=_ONE_SIZE),
-    "simmim": Row(("method=simmim", FULL_SIZE), _ONE_SIZE),
+    "rotation": _predict("rotation", FULL_SIZE, why=ONE_SIZE),
+    "frozen": Row(
+        (
+            *("method=frozen", "backbone=timm", f"backbone.name={NAME}", "name=frozen_imagenet"),
+            *("pretext.size=64", FULL_SIZE),
+        ),
+        "EfficientNet-Lite0, trained on ImageNet by others and not trained here; its images are enlarged to 64 pixels",
+        trains=False,
+    ),
+    **_plain("nnclr", "moco_v3", "siamese", "triplet", "deepcluster"),
+    "swav": Row(("method=swav", "method.freeze_epochs=0"), TOO_LONG.format(10)),
+    "dino": Row(("method=dino", "method.freeze_epochs=0"), TOO_LONG.format(60)),
+    **{name: _few(name) for name in ("flexmatch", "mean_teacher", "pseudo_label")},
+    **{name: _predict(name, FULL_SIZE, why=ONE_SIZE) for name in ("jigsaw", "relative_patch")},
+    **{name: _predict(name, FULL_SIZE, why=ONE_SIZE) for name in ("colorization", "inpainting")},
+    "simmim": Row(("method=simmim", FULL_SIZE), ONE_SIZE),
     "mae": Row(
         ("method=mae", "backbone=vit_small_images", FULL_SIZE),
         "it leaves patches out of a transformer's input, which a convolutional net cannot",
     ),
     "cpc": Row(
         ("method=cpc", "backbone.norm=group", FULL_SIZE),
-        "BatchNorm would let it see the patches that it is to predict; its patches have one size",
+        "BatchNorm would let it see the patches that it is to predict, and these have one size",
     ),
-    "supcon": Row(("method=supcon",)),
+    **_plain("supcon"),
 }
