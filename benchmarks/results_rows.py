@@ -41,6 +41,7 @@ def _few(method: str) -> Row:
 
 
 ONE_SIZE = "its task has images of one size"
+ENLARGED = "its patches are enlarged to what the network can see"
 TOO_LONG = "its prototypes would stay random for {} epochs: longer than the whole training"
 # In the order of training: those that are looked for first come first.
 ROWS: dict[str, Row] = {
@@ -60,7 +61,7 @@ ROWS: dict[str, Row] = {
     "swav": Row(("method=swav", "method.freeze_epochs=0"), TOO_LONG.format(10)),
     "dino": Row(("method=dino", "method.freeze_epochs=0"), TOO_LONG.format(60)),
     **{name: _few(name) for name in ("flexmatch", "mean_teacher", "pseudo_label")},
-    **{name: _predict(name, FULL_SIZE, why=ONE_SIZE) for name in ("jigsaw", "relative_patch")},
+    **{name: _predict(name, FULL_SIZE, "pretext.at_least=16", why=ENLARGED) for name in ("jigsaw", "relative_patch")},
     **{name: _predict(name, FULL_SIZE, why=ONE_SIZE) for name in ("colorization", "inpainting")},
     "simmim": Row(("method=simmim", FULL_SIZE), ONE_SIZE),
     "mae": Row(
@@ -68,8 +69,8 @@ ROWS: dict[str, Row] = {
         "it leaves patches out of a transformer's input, which a convolutional net cannot",
     ),
     "cpc": Row(
-        ("method=cpc", "backbone.norm=group", FULL_SIZE),
-        "BatchNorm would let it see the patches that it is to predict, and these have one size",
+        ("method=cpc", "backbone.norm=group", "method.patch_size=16", "method.stride=8", FULL_SIZE),
+        "BatchNorm would let it see what it is to predict; the network cannot see smaller patches",
     ),
     **_plain("supcon"),
 }
