@@ -26,7 +26,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def run(config: DictConfig) -> int:
-    """Write a list of images to label, and a page of them. Returns 0."""
+    """Write a list of inputs to label, and a page of them. Returns 0."""
     file = checkpoint_file(config.ckpt)
     check(config)
 

@@ -1,4 +1,4 @@
-"""``ssl predict``: an answer for each image, with a probability that can be believed."""
+"""``ssl predict``: an answer for each input, with a probability that can be believed."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def run(config: DictConfig) -> int:
-    """Write one row an image. Returns 0."""
+    """Write one row an input. Returns 0."""
     typed = list(HydraConfig.get().overrides.task)
     file = checkpoint_file(config.ckpt)
     check(config, typed)
@@ -135,14 +135,14 @@ def score_file(out: Path) -> Path:
 
 
 def predictor_of(file: Path, rebuilt: Any, device: Any, config: DictConfig, trained: Any = None) -> tuple[Any, str]:
-    """Return what answers, and its name: as kept in the run, or fitted on the run's own images and then kept there.
+    """Return what answers, and its name: as kept in the run, or fitted on the run's own inputs and then kept there.
 
     Args:
         file: the checkpoint.
         rebuilt: its model.
         device: where that is.
         config: of the command.
-        trained: the model with the run's own images; None: they are read if they are needed.
+        trained: the model with the run's own inputs; None: they are read if they are needed.
     """
     from ssl_cli.predict import keep
     from ssl_cli.predict.fit import fit
@@ -198,7 +198,7 @@ def is_regression(node: Any) -> bool:
 
 
 def source_of(file: Path, rebuilt: Any, device: Any, config: DictConfig, typed: Sequence[str]) -> Any:
-    """Return the images that are asked about."""
+    """Return the inputs that are asked about."""
     from ssl_cli.data.dataset import check_kind, load_fitting
     from ssl_cli.predict.source import Files, Stored
     from ssl_cli.setup.restore import with_data

@@ -46,7 +46,7 @@ def run(config: DictConfig) -> int:
     chosen = Path(HydraConfig.get().runtime.output_dir) if given else None
     if chosen:
         RunDir.check_free(chosen)
-    probe = instantiate(config.probe)  # what is wrong with its settings should not wait for the images
+    probe = instantiate(config.probe)  # what is wrong with its settings should not wait for the data
     trained = open_checkpoint(file, config, list(HydraConfig.get().overrides.task))
     choices, kind = HydraConfig.get().runtime.choices, trained.info.kind
     check_kinds({"probe": config.probe}, kind, "this run was trained on", composed_from(), choices)
@@ -93,7 +93,7 @@ def training_command(run: Path, result: Path, own: str, budgets: Sequence[str]) 
     """Return what to type to train on human labels and those that a probe of the run has spread from them.
 
     Args:
-        run: the run, with whose own images it was probed.
+        run: the run, with whose own inputs it was probed.
         result: the probe's directory.
         own: the run's label budget.
         budgets: that labels were spread from: the run's own, or others that were drawn with seeds from 0.

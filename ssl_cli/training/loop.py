@@ -236,7 +236,7 @@ def write_row(t: Training, due: Due) -> None:
 
 
 def evaluate_now(t: Training, due: Due) -> None:
-    """Look at the method on images of val; save it as the best where it is."""
+    """Look at the method on inputs of val; save it as the best where it is."""
     began = time.perf_counter()
     knn, warning = evaluate(t.e, t.run, t.state, t.metrics, due.finished)
     if warning:

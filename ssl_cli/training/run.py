@@ -273,7 +273,7 @@ def propagated_line(labels: dict[str, Any], human: int) -> str:
 
 
 def budget_record(experiment: Any) -> dict[str, Any]:
-    """Return which train images' labels were known, so that every method compared can see the same."""
+    """Return which train inputs' labels were known, so that every method compared can see the same."""
     from ssl_cli.data.labels import fingerprint
 
     node, labelled = experiment.config.dataset, experiment.labelled

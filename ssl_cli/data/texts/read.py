@@ -111,8 +111,8 @@ def _of_file(
 def _of_folder(root: Path) -> TextData:
     if not root.is_dir():
         raise UserError(f"dataset.root={shown(root)} is not a folder; write dataset.root=DIR")
-    tree = Tree(root, endings={".txt"})
-    files = sorted(tree.images_below(""), key=natural)
+    tree = Tree(root, endings={".txt"}, noun="text")
+    files = sorted(tree.files_below(""), key=natural)
     if not files:
         raise UserError(f"dataset.root={shown(root)} has no .txt file; write dataset.root=DIR with folders of them")
     tops = tree.inside("")
@@ -137,7 +137,7 @@ def _of_folder(root: Path) -> TextData:
     empty = len(files) - len(kept)
     note = f"{len(files):,} files" + (f", {converted} of them read as Windows-1252" if converted else "")
     note += f"; {empty:,} without text left out" if empty else ""
-    loose = tree.images_in("") if tops else []
+    loose = tree.files_in("") if tops else []
     beside = [f"without a label, beside the folders: {few(map(as_text, loose))}"] if loose else []
     note = "; ".join([note, *beside, *tree.notes()])
     return _assembled(
