@@ -86,6 +86,7 @@ def test_views_are_shown_as_text(run, ssl):
         (["method=mae"], "method=mae is for images; dataset=docstrings has texts; methods for texts: "),
         (["method=predict"], "pretext=rotation is for images; dataset=docstrings has texts; pretexts for texts: "),
         (["backbone=resnet18"], "backbones for texts: sentence_encoder, text_small"),
+        (["+probe@probes.ood=ood"], "probes.ood compares texts with images; write dataset@probes.ood.against=NAME for"),
         (["augment=simclr"], "recipes for texts: text, text_none"),
         (["backbone=sentence_encoder"], "backbone.weights is not set; write backbone.weights="),
         (["backbone=sentence_encoder", "backbone.weights=nowhere"], "backbone.weights=nowhere does not exist"),
