@@ -200,6 +200,7 @@ def how_it_went(experiment: Any, state: Any) -> dict[str, Any]:
     images = state.step * experiment.config.trainer.batch_size
     return {
         "seconds": round(state.seconds, 3),
+        "processor_seconds": round(state.processor_seconds, 3),
         "images_per_second": round(images / max(state.seconds, 1e-9), 1),
         "steps": state.step,
         "images_seen": images,
