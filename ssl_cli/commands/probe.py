@@ -40,17 +40,18 @@ def run(config: DictConfig) -> int:
     from ssl_cli.compare.verdict import verdict
     from ssl_cli.config.build import instantiate
     from ssl_cli.probes.measure import probe_trained
-    from ssl_cli.setup.restore import open_checkpoint
+    from ssl_cli.setup.restore import open_model, with_data
 
     given = any("run.dir=" in item or "MULTIRUN" in item for item in HydraConfig.get().overrides.hydra)
     chosen = Path(HydraConfig.get().runtime.output_dir) if given else None
     if chosen:
         RunDir.check_free(chosen)
     probe = instantiate(config.probe)  # what is wrong with its settings should not wait for the data
-    trained = open_checkpoint(file, config, list(HydraConfig.get().overrides.task))
-    choices, kind = HydraConfig.get().runtime.choices, trained.info.kind
+    rebuilt, device = open_model(file, config)
+    choices, kind = HydraConfig.get().runtime.choices, rebuilt.info.kind
     check_kinds({"probe": config.probe}, kind, "this run was trained on", composed_from(), choices)
     check_second({"probe": config.probe}, kind)
+    trained = with_data(file, rebuilt, device, config, list(HydraConfig.get().overrides.task))
     if trained.note:
         print(trained.note)
     name = f"{HydraConfig.get().runtime.choices.probe}-{trained.data.name}"

@@ -127,3 +127,5 @@ def test_what_is_for_images_is_refused_before_the_texts_are_read(run, tmp_path, 
         assert main(args) == 2
         error = capsys.readouterr().err
         assert what in error and "is for images" in error and "this run was trained on texts" in error, error
+    assert main(["probe", "ckpt=run", "probe=ood"]) == 2
+    assert "probe compares texts with images; write dataset@probe.against=NAME" in capsys.readouterr().err
