@@ -1,5 +1,6 @@
 """What tests of exports share: a network that nobody has trained, and what a directory's example says of a picture."""
 
+import functools
 import runpy
 import sys
 from pathlib import Path
@@ -19,6 +20,16 @@ from ssl_cli.export.subject import Subject, _images
 def needs(to: str) -> None:
     for package in KINDS[to]:
         pytest.importorskip(package)
+    if to == "onnx":
+        list_operators_once()
+
+
+@functools.cache
+def list_operators_once() -> None:
+    """Let the exporter keep its list of what ONNX can do: to write it takes as long as to export a small network."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    ONNXRegistry.from_torchlib = staticmethod(functools.cache(ONNXRegistry.from_torchlib))
 
 
 def shown(directory: Path, picture: Path, monkeypatch, capsys) -> tuple[list[float], dict[str, float]]:

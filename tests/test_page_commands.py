@@ -17,9 +17,11 @@ TEXTS = {"docstrings", "texts"}  # data sets that need no download, and another 
 # What makes a command of a page small: a few images, a narrow network, two steps.
 FEW = ["dataset.num_images=200", "dataset.storage_size=16"]
 SHORT = ["trainer.max_steps=2", "trainer.batch_size=16"]
-PROBES = ["probes.linear.labels=[all]", "probes.linear.penalties=[0.01]", "probes.propagate.draws=2"]
+PROBES = ["probes.linear.labels=[all]", "probes.linear.penalties=[0.01]"]
+PROBES += ["probes.propagate.labels=[1/class]", "probes.propagate.draws=2"]
 KNN_ALONE = ["probes.linear=null", "probes.propagate=null"]
 NARROW = ["backbone.widths=[4,8]"]
+SHALLOW = ["dataset.max_tokens=16", "backbone.dim=16", "backbone.depth=1", "backbone.heads=2"]
 CLIPS = ["dataset.num_clips=96", "dataset.storage_size=16"]
 
 # What comes out of a page's commands as the page says: words that they print, and files below the directory.
@@ -93,7 +95,7 @@ def small(line: str, images: Path) -> tuple[list[str], int]:
     if keys.get("dataset") == "shapes":
         args += FEW
     if keys.get("dataset") == "docstrings":
-        args.append("dataset.least_words=80")  # a few hundred texts
+        args.append("dataset.least_words=120")  # a few hundred texts
     if keys.get("dataset") == "moving_shapes":
         args += CLIPS
     if args[0] == "pick":
@@ -110,6 +112,8 @@ def small(line: str, images: Path) -> tuple[list[str], int]:
         args += ["dataset=shapes", "dataset.channels=1", *FEW]
     if not {"backbone", "init"} & set(keys) and keys.get("dataset", "shapes") in options("dataset") - TEXTS:
         args += NARROW
+    if keys.get("dataset") in TEXTS and not {"backbone", "init"} & set(keys):
+        args += SHALLOW
     if int(keys.get("trainer.devices", 1)) > 1:
         args.append("trainer.dry_run=true")  # tests/launch starts ranks
     if keys.get("dataset") in options("dataset") - TEXTS - {"folder", "digits", "shapes", "moving_shapes"}:

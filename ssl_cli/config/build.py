@@ -22,18 +22,21 @@ def instantiate(node: Any, **kwargs: Any) -> Any:
     from hydra.utils import instantiate as hydra_instantiate
     from omegaconf import OmegaConf
 
-    plain = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+    plain = without_annotations(OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node)
     target = plain.get("_target_")
+    # Hydra wraps and checks each value, which takes far longer than the call: it is given what it has to build.
+    hydras = {key: value for key, value in plain.items() if _is_hydras(key) or _has_target(value)}
+    given = {key: value for key, value in plain.items() if key not in hydras}
     try:
         # Partial, so that run-time objects do not pass through OmegaConf.
-        constructor = hydra_instantiate(without_annotations(plain), _partial_=True, _convert_="all")
+        constructor = hydra_instantiate(hydras, _partial_=True, _convert_="all")
     except InstantiationException as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         raise UserError(
             f"cannot build {target}: {reason} (is it installed, and _target_ spelled module.Class?)"
         ) from error
     try:
-        return constructor(**kwargs)
+        return constructor(**{**given, **kwargs})
     except TypeError as error:
         name = re.escape(str(target).rpartition(".")[2])
         if re.match(
@@ -41,6 +44,16 @@ def instantiate(node: Any, **kwargs: Any) -> Any:
         ):  # the call, not the body
             raise UserError(f"cannot build {target}: {error}") from error
         raise
+
+
+def _is_hydras(key: Any) -> bool:
+    return not isinstance(key, str) or key.startswith("_")
+
+
+def _has_target(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return "_target_" in value or any(map(_has_target, value.values()))
+    return isinstance(value, (list, tuple)) and any(map(_has_target, value))
 
 
 def target_of(node: Any) -> Any:

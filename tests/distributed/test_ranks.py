@@ -17,7 +17,6 @@ import pytest
 import torch
 import torch.distributed as dist
 from experiments import METHODS, SMALL, composed, small
-from omegaconf import OmegaConf
 from warm import start
 from written_texts import sentences
 
@@ -65,14 +64,14 @@ def inputs_of(config, indices: torch.Tensor, generator: torch.Generator) -> torc
     return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
 
 
-def global_task(config, round_: int) -> Task:
+def global_task(config, pretext, round_: int) -> Task:
     generator = torch.Generator().manual_seed(round_)
     indices = torch.arange(BATCH) + BATCH * round_
     labels = indices % 10
     if "mu" in config.method:  # labelled images first, as the loader has them
         labels[BATCH // (1 + config.method.mu) :] = -1
     batch = Batch(inputs_of(config, indices, generator), labels, indices)
-    return build_pretext(config, info_of(config))(batch, generator)
+    return pretext(batch, generator)
 
 
 def own_task(task: Task, rank: int, world: int, mixed: bool) -> Task:
@@ -92,16 +91,18 @@ def own_task(task: Task, rank: int, world: int, mixed: bool) -> Task:
 def gradients(config, rank: int = 0, world: int = 1) -> dict[str, torch.Tensor]:
     """Return the parameter gradients and buffers after two rounds."""
     method = synchronise_norms(build_method(config, info_of(config)).double().train())
+    pretext = build_pretext(config, info_of(config))
     for round_ in range(2):
         method.zero_grad()
         method.start_epoch(round_)
         torch.manual_seed(round_)
-        method(own_task(global_task(config, round_), rank, world, "mu" in config.method))["loss"].backward()
+        method(own_task(global_task(config, pretext, round_), rank, world, "mu" in config.method))["loss"].backward()
         method.after_step((round_ + 1) / 2)
     found = {f"gradient of {k}": p.grad for k, p in method.named_parameters() if p.grad is not None}
-    for grad in found.values() if world > 1 else ():
-        dist.all_reduce(grad)
-        grad /= world
+    if world > 1:  # in one piece
+        dist.all_reduce(whole := torch.cat([grad.flatten() for grad in found.values()]))
+        pieces = (whole / world).split([grad.numel() for grad in found.values()])
+        found = {k: piece.view_as(grad) for (k, grad), piece in zip(found.items(), pieces, strict=True)}
     return found | {f"buffer {k}": b.double() for k, b in method.named_buffers()}
 
 
@@ -109,7 +110,7 @@ def worker(rank: int, world: int, port: int, configs: dict, path: str) -> None:
     torch.set_num_threads(1)
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     dist.init_process_group("gloo", rank=rank, world_size=world)
-    found = {name: gradients(OmegaConf.create(config), rank, world) for name, config in configs.items()}
+    found = {name: gradients(config, rank, world) for name, config in configs.items()}
     found["loop"] = loop(Path(path) / f"run{rank}")
     torch.save(found, f"{path}/{rank}.pt")
     dist.destroy_process_group()
@@ -158,15 +159,15 @@ def config_of(name: str):
         net = "backbone=convnet_video_group" if method == "cpc" else "backbone=convnet_video_motion"
         pretext = {"simclr": ["pretext=two_clips"], "predict": ["pretext=pace"], "cpc": ["method.piece=1"]}[method]
         return composed("train", [f"method={method}", "dataset=moving_shapes", net, "backbone.widths=[4,8]", *pretext])
-    return composed("train", [*small(name), *(["method.clusters=10"] if name == "deepcluster" else [])])
+    return composed("train", [*small(name, widths="[4,8]"), *(["method.clusters=10"] if name == "deepcluster" else [])])
 
 
 def train(world: int, names: list[str], path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    plain = {name: OmegaConf.to_container(config_of(name)) for name in names}
-    ranks = [start(worker, rank, world, port, plain, str(path)) for rank in range(world)]
+    configs = {name: config_of(name) for name in names}
+    ranks = [start(worker, rank, world, port, configs, str(path)) for rank in range(world)]
     for rank in ranks:
         rank.join(600)
     assert [rank.exitcode for rank in ranks] == [0] * world

@@ -24,7 +24,7 @@ def shallow(monkeypatch):
     monkeypatch.setattr(resnet, "_resnet", lambda block, _, *rest, **kwargs: whole(block, [1] * 4, *rest, **kwargs))
 
 
-# One of each kind (tests/commands/test_export_model.py has a convnet); the other backbones are as these.
+# One of each kind (test_export_model.py has a convnet); the other backbones are as these.
 QUICK = ("resnet18", "vit_small_images")
 NAMES = options("backbone")
 
