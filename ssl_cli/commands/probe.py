@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from ssl_cli.config.compose import run_app
-from ssl_cli.config.kinds import check_kinds
+from ssl_cli.config.kinds import check_kinds, check_second
 from ssl_cli.config.paths import composed_from
 from ssl_cli.config.words import command
 from ssl_cli.data.budget import parse_budget
@@ -50,6 +50,7 @@ def run(config: DictConfig) -> int:
     rebuilt, device = open_model(file, config)
     choices, kind = HydraConfig.get().runtime.choices, rebuilt.info.kind
     check_kinds({"probe": config.probe}, kind, "this run was trained on", composed_from(), choices)
+    check_second({"probe": config.probe}, kind)
     trained = with_data(file, rebuilt, device, config, list(HydraConfig.get().overrides.task))
     if trained.note:
         print(trained.note)

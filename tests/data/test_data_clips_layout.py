@@ -2,7 +2,7 @@
 
 import pytest
 
-from ssl_cli.data.clips.layout import list_videos
+from ssl_cli.data.clips.layout import annotated, list_videos
 from ssl_cli.errors import UserError
 
 
@@ -40,3 +40,15 @@ def test_what_is_noted_is_about_videos(listed):
     assert "a single class (run) is no label: read as videos without labels" in note
     assert "1 videos without a class in val or test left out" in note and "image" not in note
     assert "1 other files ignored (.npy 1)" in note and "left out, archives: unpack them: .zip" in note
+
+
+def test_a_class_of_a_table_that_train_lacks_can_be_carved(tmp_path):
+    for name in "abc":
+        (tmp_path / f"{name}.mp4").touch()
+    table, columns = tmp_path / "labels.csv", dict.fromkeys(("file", "label", "split", "group"))
+    table.write_text("file,label,split\na.mp4,x,train\nb.mp4,x,val\nc.mp4,y,test\n")
+    with pytest.raises(UserError, match=r"'y' of test \(c.mp4\) is not in train, .*dataset.split_column=none") as error:
+        annotated(tmp_path, table, columns)
+    assert "layout" not in str(error.value)
+    listing = annotated(tmp_path, table, {**columns, "split": "none"})
+    assert listing.entries == [("a.mp4", "x", "train"), ("b.mp4", "x", "train"), ("c.mp4", "y", "train")]

@@ -17,6 +17,7 @@ from ssl_cli.data.images.files.tree import Entry, Listing, Tree
 from ssl_cli.errors import UserError
 
 NOUN = "video"
+OF_TABLES = "correct the table, or write dataset.split_column=none: then splits are carved, by class"
 
 
 def list_videos(root: Path, layout: str) -> Listing:
@@ -67,8 +68,8 @@ def annotated(root: Path, file: Path, columns: dict[str, str | None]) -> Listing
         columns: ``file``, ``label``, ``split`` and ``group``: their names; None: by a usual name.
 
     Raises:
-        UserError: the table cannot be read, a row is of no file, two of one differ, a split is none, or a group lies in
-            several.
+        UserError: the table cannot be read, a row is of no file, two of one differ, a split is none, a group lies in
+            several, or a class of val or test is not in train.
     """
     table = read_table(file, "dataset.labels_file", "file,label", "file")
     used = {"label": column(table, "label", columns["label"], needed=True)}
@@ -100,7 +101,7 @@ def annotated(root: Path, file: Path, columns: dict[str, str | None]) -> Listing
         if group := next((says["group"][line] for line in at if says["group"].get(line)), None):
             groups[name] = group
     _check_groups(entries, groups, file)
-    entries, notes = checked_classes(entries, NOUN)
+    entries, notes = checked_classes(entries, NOUN, OF_TABLES)
     what = ", ".join(f"{kind}s in column {name}" for kind, name in {"file": by, **used}.items() if name is not None)
     return Listing(entries, "; ".join([f"labels of {shown(file.name)}: {what}", *notes]), groups)
 
