@@ -36,14 +36,21 @@ KEPT = Path("outputs/benchmarks")
 
 
 def main() -> int:
-    """Measure the rows that are named, and write the page of all that have been measured."""
+    """Measure the rows that are named, and write the page of all that have been measured.
+
+    `results` is a page of its own, with options of its own.
+    """
+    if sys.argv[1:2] == ["results"]:
+        from benchmarks import results
+
+        return results.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "names",
         nargs="+",
         metavar="NAME",
         choices=["all", "page", *ROWS],
-        help="all but the trainings of hours, page, or rows",
+        help="all but the trainings of hours, page, or rows; results: see results --help",
     )
     parser.add_argument("--out", type=Path, help="the page; without it, results are printed")
     parser.add_argument("--data", help="a folder with train/<class>/*.jpg of 32x32 pixels; without it, made-up images")

@@ -52,7 +52,7 @@ def check_norm(norm: str, known: Sequence[str], momentum: float, splits: int) ->
     for key, value, default in (("norm_momentum", momentum, 0.1), ("split_norms", splits, 1)):
         if norm != "batch" and value != default:
             raise UserError(
-                f"backbone.{key}={value} is of BatchNorm, and backbone.norm={norm}; leave backbone.{key} away"
+                f"backbone.{key}={value} is of BatchNorm, and backbone.norm={norm}; leave backbone.{key} out"
             )
 
 

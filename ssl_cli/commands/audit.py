@@ -74,7 +74,7 @@ def opened(file: Path | None, config: DictConfig, typed: Sequence[str]) -> tuple
     from ssl_cli.probes.frozen.cache import FeatureCache
     from ssl_cli.probes.frozen.subject import FrozenModel
     from ssl_cli.probes.progress import measuring
-    from ssl_cli.setup.restore import open_model, with_images
+    from ssl_cli.setup.restore import open_model, with_data
     from ssl_cli.system.device import set_threads
 
     node = None if config.dataset is None else OmegaConf.to_container(config.dataset, resolve=True)
@@ -88,7 +88,7 @@ def opened(file: Path | None, config: DictConfig, typed: Sequence[str]) -> tuple
     rebuilt, device = open_model(file, config)
     check_image(rebuilt.info, "ssl audit")
     if node is None:
-        trained = with_images(file, rebuilt, device, config, typed)
+        trained = with_data(file, rebuilt, device, config, typed)
         data, node, note = trained.data, trained.node, trained.note
     else:
         data, note = load_fitting(node, rebuilt.info, typed)

@@ -1,4 +1,4 @@
-"""``ssl embed``: write the features of images, for whatever comes next."""
+"""``ssl embed``: write the features of inputs, for whatever comes next."""
 
 import csv
 import importlib.util
@@ -28,7 +28,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def run(config: DictConfig) -> int:
-    """Write one row an image: its position, file name, label, split and features. Returns 0."""
+    """Write one row an input: its position, file name, label, split and features. Returns 0."""
     if config.split not in SPLITS:
         raise UserError(f"split={config.split} is not one of {', '.join(SPLITS)}{did_you_mean(config.split, SPLITS)}")
     file = checkpoint_file(config.ckpt)
@@ -76,11 +76,11 @@ def default_out(checkpoint: Path, dataset: str, config: DictConfig) -> Path:
 def embedded(trained: Any, split: str, layer: int | None) -> "dict[str, np.ndarray]":
     """Return ``position`` [n], ``path``, ``label`` (a class's name) and ``split`` [n] texts, and ``features`` [n, d].
 
-    Images stand in the order of the data set. ``path`` is relative to the data set's folder, and empty where images
+    Inputs stand in the order of the data set. ``path`` is relative to the data set's folder, and empty where inputs
     come from no files; ``label`` is empty where there is none.
 
     Raises:
-        UserError: the split has no image, or the backbone not that layer.
+        UserError: the split has no input, or the backbone not that layer.
     """
     import numpy as np
     import torch
@@ -136,7 +136,7 @@ def as_npz(table: "dict[str, np.ndarray]") -> bytes:
 
 
 def as_csv(table: "dict[str, np.ndarray]") -> bytes:
-    """Return a header and a row an image; the features are ``f0``, ``f1``, ..."""
+    """Return a header and a row an input; the features are ``f0``, ``f1``, ..."""
     *facts, features = table.values()
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)

@@ -167,7 +167,7 @@ the settings people change most
   head=linear                with a linear probe, fitted on the run's labels; default the method's own classifier
   out=DIR                    default RUN/export/TO; without to= FILE.safetensors
   push=USER/NAME             also upload the directory to the Hugging Face hub, as a private repository
-  dataset.root=DIR           where the run's own images are now (for head=linear)
+  dataset.root=DIR           where the run's own files are now (for head=linear)
   trusted_modules=[MODULE]   your own modules that the checkpoint may name
   (all of them, with values: ssl export --cfg job ckpt=RUN)
 

@@ -1,4 +1,4 @@
-"""``ssl pick``: the images to label next, as a list, as tasks of a labelling tool, and on a page."""
+"""``ssl pick``: the inputs to label next, as a list, as tasks of a labelling tool, and on a page."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,16 +26,16 @@ def main(args: Sequence[str]) -> int:
 
 
 def run(config: DictConfig) -> int:
-    """Write a list of images to label, and a page of them. Returns 0."""
+    """Write a list of inputs to label, and a page of them. Returns 0."""
     file = checkpoint_file(config.ckpt)
     check(config)
 
     from ssl_cli.pick.run import to_label
     from ssl_cli.pick.strategies import Pool
-    from ssl_cli.setup.restore import open_model, with_images
+    from ssl_cli.setup.restore import open_model, with_data
 
     rebuilt, device = open_model(file, config)
-    trained = with_images(file, rebuilt, device, config, list(HydraConfig.get().overrides.task))
+    trained = with_data(file, rebuilt, device, config, list(HydraConfig.get().overrides.task))
     if trained.note:
         print(trained.note)
     noun = trained.data.noun

@@ -1,4 +1,4 @@
-"""``ssl predict``: an answer for each image, with a probability that can be believed."""
+"""``ssl predict``: an answer for each input, with a probability that can be believed."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def run(config: DictConfig) -> int:
-    """Write one row an image. Returns 0."""
+    """Write one row an input. Returns 0."""
     typed = list(HydraConfig.get().overrides.task)
     file = checkpoint_file(config.ckpt)
     check(config, typed)
@@ -135,19 +135,19 @@ def score_file(out: Path) -> Path:
 
 
 def predictor_of(file: Path, rebuilt: Any, device: Any, config: DictConfig, trained: Any = None) -> tuple[Any, str]:
-    """Return what answers, and its name: as kept in the run, or fitted on the run's own images and then kept there.
+    """Return what answers, and its name: as kept in the run, or fitted on the run's own inputs and then kept there.
 
     Args:
         file: the checkpoint.
         rebuilt: its model.
         device: where that is.
         config: of the command.
-        trained: the model with the run's own images; None: they are read if they are needed.
+        trained: the model with the run's own inputs; None: they are read if they are needed.
     """
     from ssl_cli.predict import keep
     from ssl_cli.predict.fit import fit
     from ssl_cli.predict.predictor import OwnClassifier
-    from ssl_cli.setup.restore import with_images
+    from ssl_cli.setup.restore import with_data
 
     classifier, nodes = OwnClassifier(rebuilt.method, device), fitted_probes(rebuilt.config, config.probe)
     only_numbers = all(map(is_regression, nodes.values()))
@@ -163,7 +163,7 @@ def predictor_of(file: Path, rebuilt: Any, device: Any, config: DictConfig, trai
 
     probes = {name: instantiate(node) for name, node in nodes.items()}
     if trained is None:
-        trained = with_images(file, rebuilt, device, OmegaConf.merge(config, {"dataset": None}))
+        trained = with_data(file, rebuilt, device, OmegaConf.merge(config, {"dataset": None}))
         if trained.note:
             print(trained.note)
     predictor = fit(trained, probes, own, print)
@@ -198,13 +198,13 @@ def is_regression(node: Any) -> bool:
 
 
 def source_of(file: Path, rebuilt: Any, device: Any, config: DictConfig, typed: Sequence[str]) -> Any:
-    """Return the images that are asked about."""
+    """Return the inputs that are asked about."""
     from ssl_cli.data.dataset import check_kind, load_fitting
     from ssl_cli.predict.source import Files, Stored
-    from ssl_cli.setup.restore import with_images
+    from ssl_cli.setup.restore import with_data
 
     if config.dataset is None:
-        trained = with_images(file, rebuilt, device, config)
+        trained = with_data(file, rebuilt, device, config)
         return Stored(trained.data, str(config.split), trained.node.get("root"))
     node = OmegaConf.to_container(config.dataset, resolve=True)
     if not is_folder(config.dataset):

@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from ssl_cli.config.compose import run_app
-from ssl_cli.config.kinds import check_kinds
+from ssl_cli.config.kinds import check_kinds, check_second
 from ssl_cli.config.paths import composed_from
 from ssl_cli.config.words import command
 from ssl_cli.data.budget import parse_budget
@@ -40,16 +40,18 @@ def run(config: DictConfig) -> int:
     from ssl_cli.compare.verdict import verdict
     from ssl_cli.config.build import instantiate
     from ssl_cli.probes.measure import probe_trained
-    from ssl_cli.setup.restore import open_checkpoint
+    from ssl_cli.setup.restore import open_model, with_data
 
     given = any("run.dir=" in item or "MULTIRUN" in item for item in HydraConfig.get().overrides.hydra)
     chosen = Path(HydraConfig.get().runtime.output_dir) if given else None
     if chosen:
         RunDir.check_free(chosen)
-    probe = instantiate(config.probe)  # what is wrong with its settings should not wait for the images
-    trained = open_checkpoint(file, config, list(HydraConfig.get().overrides.task))
-    choices, kind = HydraConfig.get().runtime.choices, trained.info.kind
+    probe = instantiate(config.probe)  # what is wrong with its settings should not wait for the data
+    rebuilt, device = open_model(file, config)
+    choices, kind = HydraConfig.get().runtime.choices, rebuilt.info.kind
     check_kinds({"probe": config.probe}, kind, "this run was trained on", composed_from(), choices)
+    check_second({"probe": config.probe}, kind)
+    trained = with_data(file, rebuilt, device, config, list(HydraConfig.get().overrides.task))
     if trained.note:
         print(trained.note)
     name = f"{HydraConfig.get().runtime.choices.probe}-{trained.data.name}"
@@ -93,7 +95,7 @@ def training_command(run: Path, result: Path, own: str, budgets: Sequence[str]) 
     """Return what to type to train on human labels and those that a probe of the run has spread from them.
 
     Args:
-        run: the run, with whose own images it was probed.
+        run: the run, with whose own inputs it was probed.
         result: the probe's directory.
         own: the run's label budget.
         budgets: that labels were spread from: the run's own, or others that were drawn with seeds from 0.

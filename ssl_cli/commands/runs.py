@@ -23,7 +23,7 @@ run's process is gone (for one of another machine: the time since its last sign 
 began, and the order is that of the last lines of train.log: a run has written both, so a copy keeps its place.
 
 ckpt=last, init=last and resume=last mean the first in this list that has a checkpoint; ckpt=best and init=best the
-best.pt of the run with the highest kNN on val, among those on the same images, splits and labels as the latest.
+best.pt of the run with the highest kNN on val, among those on the same data, splits and labels as the latest.
 """
 
 

@@ -18,7 +18,7 @@ from ssl_cli.config.chosen import moved_root
 from ssl_cli.config.compose import run_app
 from ssl_cli.config.elsewhere import PLACES, is_address
 from ssl_cli.config.jobs import Done, searches, sweep_command
-from ssl_cli.config.kinds import check_kinds, kind_of
+from ssl_cli.config.kinds import check_kinds, check_second, kind_of
 from ssl_cli.config.paths import composed_from
 from ssl_cli.data.budget import parse_budget
 from ssl_cli.data.pseudo_labels import find_pseudo_labels
@@ -142,7 +142,8 @@ def check(config: DictConfig) -> None:
     conf_dirs, choices = composed_from(), HydraConfig.get().runtime.choices if config.resume is None else {}
     has = f"dataset={choices['dataset']} has" if choices and config.init is None else "its data set has"
     parts = {key: config[key] for key in ("method", "pretext", "backbone", "augment", "probes")}
-    check_kinds(parts, kind_of(config.dataset), has, conf_dirs, choices)
+    check_kinds(parts, kind := kind_of(config.dataset), has, conf_dirs, choices)
+    check_second({f"probes.{name}": node for name, node in config.probes.items()}, kind)
     check_fit(config, conf_dirs)
     parse_budget(str(config.dataset.labels))
     if config.trainer.batch_size % config.trainer.accumulate:

@@ -1,4 +1,4 @@
-"""``ssl views``: draw what a pretext makes of real images, before any training."""
+"""``ssl views``: draw what a pretext makes of real inputs, before any training."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -8,7 +8,7 @@ import numpy as np
 
 from ssl_cli.compare.cells import Cell, Column, Row, mean_and_std
 from ssl_cli.compare.entries import Entry
-from ssl_cli.compare.intervals import Interval, envelope, image_interval, r2_interval, t_interval, welch_interval
+from ssl_cli.compare.intervals import Interval, envelope, input_interval, r2_interval, t_interval, welch_interval
 from ssl_cli.probes.scores.protocol import BEFORE, RAW
 from ssl_cli.probes.scores.protocol import key as prediction_key
 
@@ -20,7 +20,7 @@ class Predictions:
     files: dict[Path, dict[str, np.ndarray]] = field(default_factory=dict)
 
     def of(self, entry: Entry, row: Row) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-        """Return what was predicted [draws, n], what is true [n], and which images they are [n]."""
+        """Return what was predicted [draws, n], what is true [n], and which inputs they are [n]."""
         if entry.path not in self.files:
             try:
                 with np.load(entry.path / "predictions.npz", allow_pickle=False) as file:
@@ -41,7 +41,7 @@ def difference(
     """Return the interval of mean(a) - mean(b), and what it covers.
 
     Over runs by Student's t (paired where both are of the same seeds), over draws of the labels by a paired t, over
-    test images by a paired bootstrap: each that the runs allow is made, and the interval reaches from the lowest end to
+    test inputs by a paired bootstrap: each that the runs allow is made, and the interval reaches from the lowest end to
     the highest, so that a difference is beyond noise only where it is beyond each of them.
     """
     found = {"runs": _over_runs(a, b, at, level)}
@@ -80,7 +80,7 @@ class _Scores:
 
 
 def _scores(cell: Cell, at: Column, predictions: Predictions) -> _Scores | None:
-    """Return how each test image was predicted, or None where that is not known of all runs or the metric has none."""
+    """Return how each test input was predicted, or None where that is not known of all runs or the metric has none."""
     read = [predictions.of(entry, row) for entry, row in cell.values()]
     if at[3] not in ("accuracy", "balanced_accuracy", "r2") or any(item is None for item in read):
         return None
@@ -94,15 +94,15 @@ def _scores(cell: Cell, at: Column, predictions: Predictions) -> _Scores | None:
 
 
 def _within(a: _Scores, b: _Scores, at: Column, level: float) -> dict[str, Interval | None]:
-    """Return the intervals over draws of the labels and over test images."""
+    """Return the intervals over draws of the labels and over test inputs."""
     if at[3] == "r2":
         total = max(float(((a.truth - a.truth.mean()) ** 2).sum()), 1e-12)
         per_draw = [1 - s.each.sum(1) / total for s in (a, b)]
-        images = r2_interval(a.each.mean(0), b.each.mean(0), a.truth, level)
+        inputs = r2_interval(a.each.mean(0), b.each.mean(0), a.truth, level)
     else:
         strata = a.truth if at[3] == "balanced_accuracy" else np.zeros_like(a.truth)
         classes = [strata == c for c in np.unique(strata)]
         per_draw = [np.mean([s.each[:, c].mean(1) for c in classes], axis=0) for s in (a, b)]
-        images = image_interval(a.each.mean(0), b.each.mean(0), strata, level)
+        inputs = input_interval(a.each.mean(0), b.each.mean(0), strata, level)
     same = len(per_draw[0]) == len(per_draw[1]) > 1
-    return {"draws": t_interval(*(d.tolist() for d in per_draw), True, level) if same else None, "images": images}
+    return {"draws": t_interval(*(d.tolist() for d in per_draw), True, level) if same else None, "images": inputs}

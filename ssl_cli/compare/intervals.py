@@ -1,4 +1,4 @@
-"""Intervals of the difference of two models: over runs or draws by Student's t, over test images by a bootstrap."""
+"""Intervals of the difference of two models: over runs or draws by Student's t, over test inputs by a bootstrap."""
 
 import math
 import statistics
@@ -21,7 +21,7 @@ def t_interval(a: Sequence[float], b: Sequence[float], paired: bool, level: floa
         level: in (0, 1).
 
     Returns:
-        (low, high); None for fewer than two runs, and where nothing varies: scores are counts of images, and three runs
+        (low, high); None for fewer than two runs, and where nothing varies: scores are counts of inputs, and three runs
         with the same count do not show that a fourth would have it.
     """
     if len(a) < 2 or len(b) < 2:
@@ -44,26 +44,26 @@ def welch_interval(a: tuple[float, float, int], b: tuple[float, float, int], lev
     return _around(mean_a - mean_b, math.sqrt(u + v), freedom, level)
 
 
-def image_interval(
+def input_interval(
     a: np.ndarray, b: np.ndarray, strata: np.ndarray | None = None, level: float = 0.95, seed: int = 0
 ) -> Interval:
-    """Return the percentile interval of mean(a) - mean(b) when the test images are drawn anew, the same for both.
+    """Return the percentile interval of mean(a) - mean(b) when the test inputs are drawn anew, the same for both.
 
-    Models near 100 % differ on few images, and a bootstrap that only redraws these is too sure: four images that one
-    model alone gets right never come out the other way round. So each resample also gets, on average, one image more
+    Models near 100 % differ on few inputs, and a bootstrap that only redraws these is too sure: four inputs that one
+    model alone gets right never come out the other way round. So each resample also gets, on average, one input more
     that a alone has right and one that b alone has right, as Bonett and Price (2012) do for the interval of paired
-    proportions; among thousands of images this is nothing.
+    proportions; among thousands of inputs this is nothing.
 
     Args:
-        a: [n] score of each test image in [0, 1]: right or wrong, or the mean of that over draws and runs.
-        b: [n] of the other model, on the same images.
-        strata: [n] the images' classes, for a mean over classes of their means (balanced accuracy); None: over images.
+        a: [n] score of each test input in [0, 1]: right or wrong, or the mean of that over draws and runs.
+        b: [n] of the other model, on the same inputs.
+        strata: [n] the inputs' classes, for a mean over classes of their means (balanced accuracy); None: over inputs.
         level: in (0, 1).
         seed: of the resampling.
     """
     d = np.asarray(a, float) - np.asarray(b, float)
     n, groups = len(d), np.zeros(len(d), int) if strata is None else np.unique(strata, return_inverse=True)[1]
-    # Images with the same class and the same difference are alike: to draw their counts is to draw images.
+    # Inputs with the same class and the same difference are alike: to draw their counts is to draw inputs.
     cells, counts = np.unique(np.stack([groups, d.round(9)]), axis=1, return_counts=True)
     generator = np.random.default_rng(seed)
     drawn = generator.multinomial(n, counts / n, size=RESAMPLES)
@@ -78,11 +78,11 @@ def image_interval(
 def r2_interval(
     a: np.ndarray, b: np.ndarray, targets: np.ndarray, level: float = 0.95, seed: int = 0, resamples: int = 1000
 ) -> Interval:
-    """Return the percentile interval of R2(a) - R2(b) when the test images are drawn anew, the same for both.
+    """Return the percentile interval of R2(a) - R2(b) when the test inputs are drawn anew, the same for both.
 
     Args:
-        a: [n] squared error of each test image, or its mean over draws and runs.
-        b: [n] of the other model, on the same images.
+        a: [n] squared error of each test input, or its mean over draws and runs.
+        b: [n] of the other model, on the same inputs.
         targets: [n] the true values.
         level: in (0, 1).
         seed: of the resampling.

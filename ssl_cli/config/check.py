@@ -38,7 +38,7 @@ def check(config: DictConfig, defaults: DictConfig, command: str) -> None:
         for key in GROUPS:
             if OmegaConf.is_missing(config, key) or not isinstance(config[key], DictConfig):
                 value = "???" if OmegaConf.is_missing(config, key) else config[key]
-                raise UserError(f"{key}={value} is not a group of settings; leave it away for the default")
+                raise UserError(f"{key}={value} is not a group of settings; leave it out for the default")
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
     reference = dict(_leaves(OmegaConf.to_container(defaults, resolve=True, throw_on_missing=False)))
     for key, default in reference.items():
@@ -82,7 +82,7 @@ def _check_keys(config: DictConfig, command: str) -> None:
     for key in known:
         if "." not in key and key not in added:
             raise UserError(
-                f"the config has no {key}; leave ~{key} away, and begin a config of your own with "
+                f"the config has no {key}; leave ~{key} out, and begin a config of your own with "
                 f"`defaults: [{command}, _self_]`"
             )
 
@@ -118,7 +118,7 @@ def check_fit(config: DictConfig, conf_dirs: list[Path]) -> None:
     }
     raise UserError(
         f"this method needs a pretext that gives {', '.join(sorted(needs))}; this one gives "
-        f"{', '.join(sorted(gives)) or 'nothing'}; write pretext={'|'.join(sorted(fitting))} (or leave pretext away)"
+        f"{', '.join(sorted(gives)) or 'nothing'}; write pretext={'|'.join(sorted(fitting))} (or leave pretext out)"
     )
 
 

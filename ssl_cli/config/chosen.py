@@ -53,7 +53,7 @@ def moved_along(node: Mapping[str, Any], root: str) -> dict[str, Any]:
     """Return a ``dataset`` node whose other files are as far from its root as they were from the one before.
 
     Args:
-        node: with its root where the images are now.
+        node: with its root where the inputs are now.
         root: where they were.
 
     Returns:

@@ -34,8 +34,8 @@ FLAGS = (
     *("--hydra-help", "--shell-completion", "-sc"),
 )
 ALONE = ("--resolve", "--run", "-r", "--multirun", "-m", "--hydra-help", "--shell-completion", "-sc")  # take no value
-# Commands that look at a run's own images where no data set is chosen.
-OWN_IMAGES = ("probe", "embed", "predict", "pick", "export", "audit")
+# Commands that look at a run's own inputs where no data set is chosen.
+OWN_INPUTS = ("probe", "embed", "predict", "pick", "export", "audit")
 NONE = ("launcher=null", "tracker=null")  # groups that need not be chosen; Hydra knows an empty list, but no null
 SHOWS = {
     **dict.fromkeys(("--cfg", "-c"), ("job", "hydra", "all")),
@@ -104,15 +104,15 @@ def check_groups(command: str, settings: Sequence[str]) -> None:
 
 
 def own_places(command: str, settings: Sequence[str]) -> list[str]:
-    """Let ``dataset.root=DIR`` without ``dataset=NAME`` say where a run's own images are, and likewise their table.
+    """Let ``dataset.root=DIR`` without ``dataset=NAME`` say where a run's own inputs are, and likewise their table.
 
-    For the commands of `OWN_IMAGES` that is ``root=DIR``. Beside ``resume=`` and ``init=`` the settings that say where
-    images are need not be those of the default data set.
+    For the commands of `OWN_INPUTS` that is ``root=DIR``. Beside ``resume=`` and ``init=`` the settings that say where
+    inputs are need not be those of the default data set.
     """
     keys = {item.lstrip("+").split("=")[0] for item in settings if not item.endswith("=null")}
     if "dataset" in keys:
         return list(settings)
-    if command in OWN_IMAGES:
+    if command in OWN_INPUTS:
         return [re.sub(r"^\+*dataset\.(root|test_root|labels_file|file)=", r"\1=", item) for item in settings]
     places = tuple(f"{key}=" for key in schema.PLACES)
     of_a_run = command == "train" and not keys.isdisjoint(("resume", "init"))
@@ -181,7 +181,7 @@ def _flags_and_settings(command: str, args: Sequence[str]) -> tuple[list[str], l
             flags.append(name)
             continue
         if not equals and name in ("--info", "-i") and rest[:1] not in [[shown] for shown in SHOWS[name]]:
-            value = "all"  # it may be left away
+            value = "all"  # it may be left out
         elif not equals:
             value = rest.pop(0) if rest else ""
         if name in SHOWS and value not in SHOWS[name]:
@@ -190,6 +190,6 @@ def _flags_and_settings(command: str, args: Sequence[str]) -> tuple[list[str], l
             raise UserError(f"the flag {name} needs a value; write {name}=VALUE")
         other = value.removesuffix(".yaml")
         if name in ("--config-name", "-cn") and other in schema.SCHEMAS and other != command:
-            raise UserError(f"{name} {value} is the config of another command; write ssl {other}, or leave {name} away")
+            raise UserError(f"{name} {value} is the config of another command; write ssl {other}, or leave {name} out")
         flags += [name, value]
     return flags, settings

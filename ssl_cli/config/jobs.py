@@ -99,7 +99,7 @@ class Jobs:
             if done.status == 0 and searches() and done.objective is None:
                 raise EndOfSweep(
                     "there is nothing to search by: a search looks at the kNN accuracy on val, and this run has none "
-                    "(no labels, or nothing was trained); to do each job, leave hydra/sweeper away"
+                    "(no labels, or nothing was trained); to do each job, leave hydra/sweeper out"
                 )
             return done.objective
         except (UserError, RunError) as error:
@@ -132,24 +132,24 @@ class Jobs:
         if launcher is not None and chosen.get("hydra/launcher") != "basic":
             raise EndOfSweep(
                 f"launcher={chosen.get('launcher')} and hydra/launcher={chosen['hydra/launcher']} would both start the "
-                "jobs; leave one of them away"
+                "jobs; leave one of them out"
             )
         if not searches():
             return
         if self.command != "train":
             raise EndOfSweep(
-                f"ssl {self.command} gives nothing to search by; leave hydra/sweeper away, or search over ssl train"
+                f"ssl {self.command} gives nothing to search by; leave hydra/sweeper out, or search over ssl train"
             )
         if launcher is not None:
             raise EndOfSweep(
                 "a search needs the results of jobs to choose the next ones, and launcher=NAME starts all at the end; "
-                "leave it away, or write hydra/launcher=joblib"
+                "leave it out, or write hydra/launcher=joblib"
             )
         direction = HydraConfig.get().sweeper.get("direction", "maximize")
         if str(getattr(direction, "name", direction)).lower() == "minimize":
             raise EndOfSweep(
                 "hydra.sweeper.direction=minimize would find the worst: a search looks at the kNN accuracy on val; "
-                "leave it away, or write hydra.sweeper.direction=maximize"
+                "leave it out, or write hydra.sweeper.direction=maximize"
             )
 
 

@@ -66,6 +66,24 @@ def check_kinds(
         raise UserError(f"{here} is for {_plural(kinds)}; {whose} {kind}s{others}")
 
 
+def check_second(probes: Mapping[str, Mapping[str, Any] | None], kind: str) -> None:
+    """Refuse a probe whose second data set, ``against``, has other inputs than the first.
+
+    Args:
+        probes: the settings of probes by where they stand in the config: ``probe``, ``probes.NAME``.
+        kind: of the first data set's inputs.
+
+    Raises:
+        UserError: with one line.
+    """
+    for key, node in probes.items():
+        second = None if node is None else node.get("against")
+        if isinstance(second, Mapping) and (other := kind_of(second)) != kind:
+            raise UserError(
+                f"{key} compares {kind}s with {other}s; write dataset@{key}.against=NAME for a data set of {kind}s"
+            )
+
+
 def files(conf_dirs: Sequence[Path], group: str) -> list[Path]:
     """Return the files of a group's options."""
     found = {file.stem: file for place in conf_dirs for file in (place / group).glob("[!_]*.yaml")}

@@ -110,8 +110,8 @@ class DeviceConfig:
 
 
 @dataclass
-class OnImages:
-    """What commands share that show a checkpoint images: those of its run where ``dataset`` is null."""
+class OnInputs:
+    """What commands share that show a checkpoint inputs: those of its run where ``dataset`` is null."""
 
     ckpt: str = setting(text=True)
     trusted_modules: list[str] = setting([])
@@ -126,7 +126,7 @@ class OnImages:
 
 
 @dataclass
-class ProbeConfig(OnImages):
+class ProbeConfig(OnInputs):
     """``ssl probe``. Values and meanings: ``conf/probe.yaml``."""
 
     probe: Any = MISSING
@@ -135,7 +135,7 @@ class ProbeConfig(OnImages):
 
 
 @dataclass
-class EmbedConfig(OnImages):
+class EmbedConfig(OnInputs):
     """``ssl embed``. Values and meanings: ``conf/embed.yaml``."""
 
     out: str | None = setting(None, text=True)
@@ -144,7 +144,7 @@ class EmbedConfig(OnImages):
 
 
 @dataclass
-class PredictConfig(OnImages):
+class PredictConfig(OnInputs):
     """``ssl predict``. Values and meanings: ``conf/predict.yaml``."""
 
     out: str | None = setting(None, text=True)
@@ -155,7 +155,7 @@ class PredictConfig(OnImages):
 
 
 @dataclass
-class PickConfig(OnImages):
+class PickConfig(OnInputs):
     """``ssl pick``. Values and meanings: ``conf/pick.yaml``."""
 
     n: int = setting(20, limit=">= 1")
@@ -169,7 +169,7 @@ class PickConfig(OnImages):
 
 
 @dataclass
-class AuditConfig(OnImages):
+class AuditConfig(OnInputs):
     """``ssl audit``. Values and meanings: ``conf/audit.yaml``."""
 
     ckpt: str | None = setting(None, text=True)
@@ -222,7 +222,7 @@ CHOICES = {
     name: f.metadata["choices"] for name, f in TrainerConfig.__dataclass_fields__.items() if f.metadata["choices"]
 }
 
-# Where a data set's images are and how they are kept: other values of these are the same images.
+# Where a data set's inputs are and how they are kept: other values of these are the same inputs.
 KEPT_IN = ("dataset.root", "dataset.test_root", "dataset.cache_dir", "dataset.storage_limit", "dataset.download")
 PLACES = (*KEPT_IN, "dataset.labels_file", "dataset.file")  # another table may be a copy, or have other labels
 

@@ -17,7 +17,7 @@ from ssl_cli.export.head import fitted_head
 from ssl_cli.export.load import model_of
 from ssl_cli.export.model import Model
 from ssl_cli.runs.catalog import read_json
-from ssl_cli.setup.restore import open_checkpoint, rebuild
+from ssl_cli.setup.restore import open_model, rebuild, with_data
 
 TOLERANCE = 1e-4  # that features may be apart, of the largest where that is above 1, and that probabilities may be
 
@@ -63,8 +63,10 @@ def subject(file: Path, config: DictConfig) -> Subject:
     """
     what = f"`ssl export to={config.to}`"
     if config.head == "linear":
-        opened = open_checkpoint(file, OmegaConf.create({**config, "dataset": None}))
-        check_image(opened.info, what)
+        own = OmegaConf.create({**config, "dataset": None})
+        rebuilt, device = open_model(file, own)
+        check_image(rebuilt.info, what)
+        opened = with_data(file, rebuilt, device, own)
         head, accuracy = fitted_head(opened)
         model = Model(opened.method.measured.cpu(), opened.info, head)
         run_config, step, origin = opened.config, opened.step, opened.method.backbone.origin

@@ -6,19 +6,19 @@ from collections.abc import Sequence
 
 from ssl_cli.errors import UserError, did_you_mean
 
-REFERENCE_BATCH = 256  # images per step at which `lr` is quoted (Goyal et al. 2017, arXiv:1706.02677)
+REFERENCE_BATCH = 256  # inputs per step at which `lr` is quoted (Goyal et al. 2017, arXiv:1706.02677)
 _SCALES = {"linear": lambda ratio: ratio, "sqrt": math.sqrt, "none": lambda ratio: 1.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(%|epochs?|steps?)")
 
 
 def effective_lr(lr: float, scale: str, batch_size: int) -> float:
-    """Return the learning rate for a global batch of ``batch_size`` images, from ``lr`` quoted for 256.
+    """Return the learning rate for a global batch of ``batch_size`` inputs, from ``lr`` quoted for 256.
 
     Args:
-        lr: learning rate at 256 images per step; > 0.
+        lr: learning rate at 256 inputs per step; > 0.
         scale: ``linear`` is lr B/256; ``sqrt`` is lr sqrt(B/256), kinder to small batches (SimCLR, appendix B.1);
             ``none`` is lr as it stands.
-        batch_size: images per optimizer step, over all processes.
+        batch_size: inputs per optimizer step, over all processes.
 
     Raises:
         UserError: ``scale`` is none of the three.

@@ -78,7 +78,7 @@ class Files:
             what = "is not a folder" if self.root.exists() else "does not exist"
             raise UserError(f"dataset.root={root} {what}; write dataset.root=DIR, the folder with your images")
         tree = Tree(self.root)
-        self.files = _Below(self.root, tree.images_below(""))
+        self.files = _Below(self.root, tree.files_below(""))
         self.name, self.count = as_text(self.root.resolve().name), len(self.files)
         self.notes = tree.notes()
         if not self.count:

@@ -1,4 +1,4 @@
-"""Does the representation notice images of another kind? Distance to the training images, against a second data set."""
+"""Does the representation notice inputs of another kind? Distance to the training inputs, against a second data set."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_cli.config.kinds import kind_of
+from ssl_cli.config.kinds import check_second
 from ssl_cli.data.base import Data, split_fingerprint
 from ssl_cli.data.dataset import load_fitting
 from ssl_cli.errors import UserError
@@ -121,9 +121,5 @@ class OOD(Probe):
 
     def _load(self, source: FrozenModel) -> Data:
         """Return the second data set, stored and shown to the network like the first."""
-        if (kind := kind_of(self.against)) != source.info.kind:
-            raise UserError(
-                f"the ood probe compares {source.info.noun}s with {kind}s; write dataset@probe.against=NAME for a data "
-                f"set of {source.info.noun}s"
-            )
+        check_second({"probe": {"against": self.against}}, source.info.kind)
         return load_fitting(self.against, source.info)[0]

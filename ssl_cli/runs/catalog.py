@@ -38,7 +38,7 @@ def find_run(reference: str, setting: str = "ckpt") -> Path:
     """Return the directory or file that a setting means; for ``last`` and ``best`` print the run it chose.
 
     ``last`` is the run below ``outputs/`` with the latest sign of life (the last line of its log) that has a
-    checkpoint. ``best`` is the one with the highest kNN accuracy on val, among those on the same images, splits and
+    checkpoint. ``best`` is the one with the highest kNN accuracy on val, among those on the same data, splits and
     labels as the latest run that has any.
 
     Raises:
@@ -68,7 +68,7 @@ def find_run(reference: str, setting: str = "ckpt") -> Path:
     best = max(rivals, key=lambda record: record["val_knn"])
     print(
         f"{setting}=best: {best['run']} ({_title(best)}; val kNN {100 * best['val_knn']:.1f}, the highest of "
-        f"{len(rivals)} run{'s' * (len(rivals) > 1)} on these images and labels), checkpoints/best.pt"
+        f"{len(rivals)} run{'s' * (len(rivals) > 1)} on the same data and labels), checkpoints/best.pt"
     )
     return Path(best["run"])
 

@@ -20,7 +20,7 @@ from ssl_cli.setup.restore import read_checkpoint, rebuild
 def initialised(config: DictConfig, typed: Sequence[str], chosen: Sequence[str]) -> DictConfig:
     """Complete a config whose ``init`` names a run: its backbone, and unless chosen its data set and recipe.
 
-    Its images, and any that a frozen backbone sees, are normalised as that run's were. ``init`` becomes the path of the
+    Its inputs, and any that a frozen backbone sees, are normalised as that run's were. ``init`` becomes the path of the
     checkpoint file.
 
     Args:
@@ -84,7 +84,7 @@ def initial_weights(config: DictConfig, info: DataInfo) -> Start:
     The whole model of that run is rebuilt and loaded strictly first, so nothing is silently left out.
 
     Raises:
-        UserError: the checkpoint does not fit, or its weights do not take these images.
+        UserError: the checkpoint does not fit, or its weights do not take these inputs.
     """
     rebuilt = rebuild(Path(config.init), config.trusted_modules)
     info.check_fits_weights_of(rebuilt.info, f"init={config.init}")

@@ -17,7 +17,7 @@ from ssl_cli.pretext.base import Pretext
 
 
 def labelled_per_batch(batch_size: int, parts: int, mu: int, noun: str = "image") -> int:
-    """Return how many images of a batch are labelled where ``mu`` times as many are not.
+    """Return how many inputs of a batch are labelled where ``mu`` times as many are not.
 
     Raises:
         UserError: each of the ``parts`` of a batch cannot hold them in this ratio.
@@ -63,7 +63,7 @@ def build_method(config: DictConfig, info: DataInfo, start: Start | None = None,
 
     Args:
         config: of the run.
-        info: what it knows of its images.
+        info: what it knows of its inputs.
         start: weights for the backbone.
         pretrained: whether the backbone takes the weights that its settings name; False where all weights come from a
             checkpoint, which needs no other file.

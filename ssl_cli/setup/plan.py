@@ -59,12 +59,12 @@ def what_there_is(e: Experiment) -> str:
 
 
 def how_it_is_stored(e: Experiment) -> str:
-    """Return how the images are stored, what that takes, and what views are cut from where that is not obvious."""
+    """Return how the inputs are stored, what that takes, and what views are cut from where that is not obvious."""
     return e.data.storage + e.data.how_views_are_cut(e.pretext.cuts_photos)
 
 
 def what_belongs_together(e: Experiment) -> str:
-    """Return how many groups of images each split has; "" where there are none."""
+    """Return how many groups of inputs each split has; "" where there are none."""
     if e.data.groups is None:
         return ""
     counts = {name: e.data.groups[at] for name, at in e.data.splits.items()}
@@ -72,13 +72,13 @@ def what_belongs_together(e: Experiment) -> str:
 
 
 def what_can_be_predicted(e: Experiment) -> str:
-    """Return the numeric targets of the images, with how many are not known; "" where there are none."""
+    """Return the numeric targets of the inputs, with how many are not known; "" where there are none."""
     unknown = {name: int(values.isnan().sum()) for name, values in e.data.factors.items()}
     return few(f"{name} ({count:,} unknown)" if count else name for name, count in unknown.items())
 
 
 def what_is_learned_from(e: Experiment) -> str:
-    """Return how many images the method gets, and with which labels."""
+    """Return how many inputs the method gets, and with which labels."""
     learns, known, more, noun = len(e.loader.positions), len(e.labelled), "", e.data.noun
     if e.propagated is not None:
         sure = f"of a confidence of {e.propagated.min_confidence:g} or more, from {e.propagated.file}"
@@ -102,16 +102,16 @@ def where_it_starts(e: Experiment) -> str:
 
 
 def what_an_epoch_is(e: Experiment) -> str:
-    """Return how many images an epoch has, and which part of the train split it leaves out or repeats."""
-    batch, images = e.config.trainer.batch_size, e.steps_per_epoch * e.config.trainer.batch_size
+    """Return how many inputs an epoch has, and which part of the train split it leaves out or repeats."""
+    batch, inputs = e.config.trainer.batch_size, e.steps_per_epoch * e.config.trainer.batch_size
     if e.method.learns_from == "labels":
-        return f"{images:,}: each labelled {e.data.noun} about {images / max(1, len(e.loader.positions)):.1f} times"
+        return f"{inputs:,}: each labelled {e.data.noun} about {inputs / max(1, len(e.loader.positions)):.1f} times"
     if e.method.learns_from == "mixed":
         known = e.loader.labelled_per_batch
-        hidden = f"{images - e.steps_per_epoch * known:,} unlabelled"
+        hidden = f"{inputs - e.steps_per_epoch * known:,} unlabelled"
         return f"{e.steps_per_epoch * known:,} labelled and {hidden}, in each batch {known} and {batch - known}"
-    dropped = len(e.data.splits["train"]) - images
-    return f"{images:,}" + (f", {dropped} left out, others in each epoch" if dropped else "")
+    dropped = len(e.data.splits["train"]) - inputs
+    return f"{inputs:,}" + (f", {dropped} left out, others in each epoch" if dropped else "")
 
 
 def learning_rate(e: Experiment) -> str:

@@ -39,7 +39,7 @@ class Experiment:
     config: DictConfig
     data: Data
     info: DataInfo
-    labelled: Tensor  # [n] positions of the train images whose label may be used
+    labelled: Tensor  # [n] positions of the train inputs whose label may be used
     propagated: Propagated | None  # labels of further ones, which only training uses
     device: torch.device
     precision: torch.dtype

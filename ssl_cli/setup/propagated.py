@@ -1,4 +1,4 @@
-"""Labels that a probe has spread to train images, as training learns from them beside the human ones."""
+"""Labels that a probe has spread to train inputs, as training learns from them beside the human ones."""
 
 import io
 import zipfile
@@ -21,7 +21,7 @@ from ssl_cli.system.atomic import replace
 
 @dataclass
 class Propagated:
-    """Train images without a human label that are learned from with a propagated one."""
+    """Train inputs without a human label that are learned from with a propagated one."""
 
     file: str  # where the labels are from
     min_confidence: float
@@ -47,12 +47,12 @@ class Propagated:
 
 
 def write_labels(file: Path, budgets: Mapping[str, Mapping[str, Tensor]], positions: Tensor) -> None:
-    """Write the labels [draws, n] and confidences of train images at ``positions`` [n], for each label budget.
+    """Write the labels [draws, n] and confidences of train inputs at ``positions`` [n], for each label budget.
 
     Args:
         file: ``pseudo_labels.npz``.
         budgets: name -> ``{"labelled": [draws, m] positions that had a label, "labels", "confidence"}``.
-        positions: of the train images.
+        positions: of the train inputs.
     """
     arrays = {"positions": positions.numpy()}
     for budget, parts in budgets.items():
@@ -67,12 +67,12 @@ def propagated(node: DictConfig, data: Data, labelled: Tensor, kept: Any = None)
 
     Args:
         node: the data set's settings.
-        data: the images.
-        labelled: [m] positions of the images whose human label may be used.
+        data: the inputs.
+        labelled: [m] positions of the inputs whose human label may be used.
         kept: what `Propagated.record` returned when the run began; None: it begins now.
 
     Raises:
-        UserError: the labels are of other images, splits or label budget, are damaged, or none is sure enough.
+        UserError: the labels are of other inputs, splits or label budget, are damaged, or none is sure enough.
     """
     if not node.get("pseudo_labels"):
         return None

@@ -1,4 +1,4 @@
-"""A checkpoint becomes a frozen model and the images that it is shown: its run's own, or another data set's."""
+"""A checkpoint becomes a frozen model and the inputs that it is shown: its run's own, or another data set's."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from ssl_cli.data.kinds import info_from
 from ssl_cli.errors import UserError
 from ssl_cli.methods.base import Method
 from ssl_cli.runs import checkpoint
-from ssl_cli.setup.own_images import own_images, stored_node, without_trained
+from ssl_cli.setup.own_inputs import own_inputs, stored_node, without_trained
 from ssl_cli.setup.parts import build_method
 from ssl_cli.system.device import choose_device, set_threads
 from ssl_cli.system.memory import keep_freed_memory
@@ -37,18 +37,18 @@ class OpenedCheckpoint:
     file: Path  # the checkpoint
     step: int  # of training that it was saved at
     config: DictConfig  # of the run
-    info: DataInfo  # what the run knew of its data; its normalisation is used for any images
+    info: DataInfo  # what the run knew of its data; its normalisation is used for any inputs
     method: Method  # with its weights, which need no gradient
     node: DictConfig  # settings of the data set that is looked at
     data: Data
-    labelled: Tensor  # [n] positions of its train images whose label may be used
+    labelled: Tensor  # [n] positions of its train inputs whose label may be used
     device: torch.device
-    note: str  # one line where images had to be made to fit, else ""
+    note: str  # one line where inputs had to be made to fit, else ""
 
 
 @dataclass
 class Rebuilt:
-    """The model of a checkpoint, without any image."""
+    """The model of a checkpoint, without any input."""
 
     state: dict[str, Any]  # what the checkpoint holds
     config: DictConfig  # of the run
@@ -145,26 +145,26 @@ def open_model(file: Path, config: DictConfig) -> tuple[Rebuilt, torch.device]:
 
 
 def open_checkpoint(file: Path, config: DictConfig, typed: Sequence[str] = ()) -> OpenedCheckpoint:
-    """Rebuild the model of a checkpoint, strictly, and load the images; ``ssl probe`` and ``ssl embed`` begin so.
+    """Rebuild the model of a checkpoint, strictly, and load the inputs; ``ssl probe`` and ``ssl embed`` begin so.
 
-    Images of another data set are stored as the run's were.
+    Inputs of another data set are stored as the run's were.
 
     Args:
         file: the checkpoint.
         config: has ``dataset`` (None: the run's own), ``root`` (where that is now), ``trainer`` (device, threads),
             ``trusted_modules``.
-        typed: overrides of the command line: what the user has set of the images is not changed.
+        typed: overrides of the command line: what the user has set of the inputs is not changed.
 
     Raises:
-        UserError: the checkpoint cannot be read, names foreign code, or does not fit the images.
+        UserError: the checkpoint cannot be read, names foreign code, or does not fit the inputs.
     """
-    return with_images(file, *open_model(file, config), config, typed)
+    return with_data(file, *open_model(file, config), config, typed)
 
 
-def with_images(
+def with_data(
     file: Path, rebuilt: Rebuilt, device: torch.device, config: DictConfig, typed: Sequence[str] = ()
 ) -> OpenedCheckpoint:
-    """Load the images that a model from `open_model` is shown; see `open_checkpoint`."""
+    """Load the inputs that a model from `open_model` is shown; see `open_checkpoint`."""
     run_config, info, method = rebuilt.config, rebuilt.info, rebuilt.method
     run, stored = file.parent.parent, OmegaConf.to_container(run_config.dataset, resolve=True)
     other = config.dataset is not None
@@ -178,7 +178,7 @@ def with_images(
         note += f"\n{left_out}" if left_out else ""
     else:
         with blaming_config(file):
-            data, note = own_images(OmegaConf.to_container(node), info, run)
+            data, note = own_inputs(OmegaConf.to_container(node), info, run)
         if data.shape != info.shape:
             raise UserError(
                 f"{file} was trained on {info.noun}s of {info.shape}, but its config gives {data.shape}: it is not "

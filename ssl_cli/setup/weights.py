@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig, OmegaConf
 
-from ssl_cli.backbones.foreign.belongings import of_images
+from ssl_cli.backbones.foreign.belongings import of_inputs
 from ssl_cli.backbones.foreign.named import file_named
 from ssl_cli.backbones.foreign.origin import Origin
 from ssl_cli.config.build import target_of, without_annotations
@@ -28,8 +28,8 @@ def with_belongings(config: DictConfig, typed: Sequence[str], by_experiment: boo
     if (path := file_named(str(config.backbone.weights))) is not None:
         config.backbone.weights = str(path.absolute())  # a run may be gone on with from another directory
     keys = {item.lstrip("+~").split("=")[0] for item in typed}
-    images = of_images(origin, OmegaConf.to_container(config.dataset), by_experiment)
-    for group, settings in (("backbone", origin.settings), ("dataset", images)):
+    inputs = of_inputs(origin, OmegaConf.to_container(config.dataset), by_experiment)
+    for group, settings in (("backbone", origin.settings), ("dataset", inputs)):
         for key, value in settings.items():
             if key in config[group] and f"{group}.{key}" not in keys:
                 OmegaConf.update(config, f"{group}.{key}", value)

@@ -25,7 +25,7 @@ from ssl_cli.training.metrics import Metrics, SinceLastRow, files
 from ssl_cli.training.monitor import evaluate, monitor_knn
 from ssl_cli.training.saver import Saver, restore
 from ssl_cli.training.state import Due, TrainingState
-from ssl_cli.training.stopwatch import Stopwatch
+from ssl_cli.training.stopwatch import Stopwatch, processor_seconds
 from ssl_cli.training.worth import fell, starts_trained
 
 SPIKE = "warning: the loss jumped to {1:.4g} at step {0}, far above what it was before"
@@ -78,7 +78,7 @@ def fit(
         if resumed is None and (not e.total_steps or starts_trained(e.config)):
             look_at_start(t)
         while t.state.step < e.total_steps:
-            train_step(t)
+            t.state.processor_seconds += processor_seconds(train_step, t)
             due = due_after_step(t, stop)
             if due.row:  # reading a value waits for the device: only every few steps, and before weights are saved
                 write_row(t, due)
@@ -236,7 +236,7 @@ def write_row(t: Training, due: Due) -> None:
 
 
 def evaluate_now(t: Training, due: Due) -> None:
-    """Look at the method on images of val; save it as the best where it is."""
+    """Look at the method on inputs of val; save it as the best where it is."""
     began = time.perf_counter()
     knn, warning = evaluate(t.e, t.run, t.state, t.metrics, due.finished)
     if warning:

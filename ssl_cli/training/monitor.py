@@ -18,10 +18,10 @@ from ssl_cli.training.metrics import Metrics
 from ssl_cli.training.pictures import save_grid
 from ssl_cli.training.state import TrainingState
 
-BANK = 10_000  # at most so many train images, evenly spaced: it is a trend that is wanted, often
-GUESSED = 4096  # images whose guessed label is compared to the hidden one
+BANK = 10_000  # at most so many train inputs, evenly spaced: it is a trend that is wanted, often
+GUESSED = 4096  # inputs whose guessed label is compared to the hidden one
 SHOWN = 8  # images in a picture
-WATCHED = 1024  # images that are looked at for collapse
+WATCHED = 1024  # inputs that are looked at for collapse
 COLLAPSE = (
     "the embedding has collapsed at step {step} (deviation {embedding_std:.2f}, healthy about 1; effective "
     "rank {embedding_rank:.1f}): different {noun}s look alike to the method, and the representation will be poor"
@@ -35,7 +35,7 @@ SAME = (
 def evaluate(
     e: Experiment, run: RunDir, state: TrainingState, metrics: Metrics, finished: bool
 ) -> tuple[float | None, str | None]:
-    """Look at the method as it is, on images of val.
+    """Look at the method as it is, on inputs of val.
 
     Args:
         e: the experiment.
@@ -64,7 +64,7 @@ def evaluate(
 
 
 def monitor_knn(e: Experiment) -> float | None:
-    """Return the accuracy in [0, 1] of val images by their nearest labelled train images, or None without labels."""
+    """Return the accuracy in [0, 1] of val inputs by their nearest labelled train inputs, or None without labels."""
     val = e.data.splits["val"]
     val = val[e.data.labels[val] >= 0]
     if len(e.labelled) == 0 or len(val) == 0:
@@ -78,9 +78,9 @@ def monitor_knn(e: Experiment) -> float | None:
 
 
 def monitor_collapse(e: Experiment) -> dict[str, Any]:
-    """Return deviation, effective rank, alignment and uniformity of features and embedding on images of val.
+    """Return deviation, effective rank, alignment and uniformity of features and embedding on inputs of val.
 
-    Without a val split (no labels) train images are looked at. The two views of alignment come from the run's recipe,
+    Without a val split (no labels) train inputs are looked at. The two views of alignment come from the run's recipe,
     with the same draws at every call.
 
     Returns:
@@ -115,9 +115,9 @@ def drops(network: nn.Module) -> bool:
 
 
 def monitor_pseudo_labels(e: Experiment) -> dict[str, float]:
-    """Return what a method guesses of train images whose label it may not see, as shares in [0, 1].
+    """Return what a method guesses of train inputs whose label it may not see, as shares in [0, 1].
 
-    The images are unchanged and the networks in evaluation mode. Only here are the hidden labels looked at, where the
+    The inputs are unchanged and the networks in evaluation mode. Only here are the hidden labels looked at, where the
     data set has them: the method never gets them.
 
     Returns:

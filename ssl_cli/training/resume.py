@@ -48,7 +48,7 @@ def resumed_config(run_dir: RunDir, config: DictConfig) -> DictConfig:
     if refused:
         raise UserError(
             f"resume={run_dir.path} goes on with what the run was, and the result would be neither: "
-            f"{listed(dict.fromkeys(refused))}; leave that away, or start a new run without resume "
+            f"{listed(dict.fromkeys(refused))}; leave that out, or start a new run without resume "
             f"(what may change: {', '.join(RESUMABLE)})"
         )
     trackers = (OmegaConf.to_container(node.tracker) if node.get("tracker") else None for node in (saved, config))

@@ -35,7 +35,7 @@ def execute(job: Job, created: Callable[[Path], None] = lambda path: None) -> in
         keep_freed_memory()
     from ssl_cli.backbones.foreign.origin import Origin
     from ssl_cli.distributed.group import first_alone, rank, world_size
-    from ssl_cli.setup.own_images import check_same_files, files_by_split, kept_splits
+    from ssl_cli.setup.own_inputs import check_same_files, files_by_split, kept_splits
     from ssl_cli.setup.plan import plan
     from ssl_cli.setup.prepare import prepare  # torch comes in here
 
@@ -200,6 +200,7 @@ def how_it_went(experiment: Any, state: Any) -> dict[str, Any]:
     images = state.step * experiment.config.trainer.batch_size
     return {
         "seconds": round(state.seconds, 3),
+        "processor_seconds": round(state.processor_seconds, 3),
         "images_per_second": round(images / max(state.seconds, 1e-9), 1),
         "steps": state.step,
         "images_seen": images,
@@ -272,7 +273,7 @@ def propagated_line(labels: dict[str, Any], human: int) -> str:
 
 
 def budget_record(experiment: Any) -> dict[str, Any]:
-    """Return which train images' labels were known, so that every method compared can see the same."""
+    """Return which train inputs' labels were known, so that every method compared can see the same."""
     from ssl_cli.data.labels import fingerprint
 
     node, labelled = experiment.config.dataset, experiment.labelled

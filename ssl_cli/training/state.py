@@ -9,6 +9,7 @@ class TrainingState:
 
     step: int = 0  # optimizer steps done
     seconds: float = 0.0  # of training and evaluation, all parts of a resumed run together
+    processor_seconds: float = 0.0  # of training steps, of all threads of this process; likewise
     best_knn: float = -1.0  # best val kNN accuracy so far; -1: none yet
     last_knn: float = -1.0  # of the latest evaluation
     start_knn: float = -1.0  # of weights that were trained before, at step 0

@@ -2,12 +2,20 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
 TRACED = 5  # steps in the trace, after as many to warm up
+
+
+def processor_seconds(function: Callable[..., Any], *arguments: Any) -> float:
+    """Call a function; return the processor time that all threads of this process spent meanwhile."""
+    began = time.process_time()
+    function(*arguments)
+    return time.process_time() - began
 
 
 class Stopwatch:

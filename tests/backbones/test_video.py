@@ -28,6 +28,7 @@ def clips(n: int = 2, data: ClipInfo | None = None) -> torch.Tensor:
 NETS = {
     "convnet_video": ["backbone.widths=[8,16]"],
     "convnet_video_group": ["backbone.widths=[8,16]"],
+    "convnet_video_motion": ["backbone.widths=[8,16]"],
     "frames": ["backbone.of.widths=[8,16]"],
     "r2plus1d_18": ["backbone.arch=mc3_18"],  # a third of the weights
 }
@@ -96,6 +97,17 @@ def test_the_order_of_frames_is_seen_by_all_but_the_mean_over_frames():
             assert torch.allclose(net(x), net(x.flip(1)), atol=1e-5) != sees, (name, overrides)
 
 
+def test_differences_are_all_that_a_network_for_motion_sees():
+    net, plain = (build(name, *NETS[name]) for name in ("convnet_video_motion", "convnet_video"))
+    plain.load_state_dict(net.state_dict())
+    x = clips(2)
+    with torch.no_grad():
+        torch.testing.assert_close(net(x), plain(x[:, 1:] - x[:, :-1]))
+        torch.testing.assert_close(net(x + torch.randn(2, 1, *x.shape[2:])), net(x), atol=1e-5, rtol=1e-4)
+    with pytest.raises(UserError, match=r"needs 2 frames or more, tiny shows it 1; write dataset.view_frames=2"):
+        info(frames=1).check_backbone(net)
+
+
 def test_frames_are_what_the_network_for_images_makes_of_each():
     net = build("frames", *NETS["frames"])
     x = clips(2)
@@ -137,6 +149,7 @@ def test_weights_of_a_video_network_come_with_what_belongs_to_them(tmp_path):
     [
         ("convnet", [], "takes single frames, and tiny has clips; write backbone=convnet_video, or backbone=frames"),
         ("convnet_video", ["backbone.widths=[4,4,4,4,4]"], "needs frames of at least 32 pixels, tiny has 16"),
+        ("convnet_video", ["backbone.sees=difference"], "sees=difference is not.*did you mean 'differences'"),
         ("frames", ["backbone.over_time=max"], "backbone.over_time=max is unknown.*; write mean or convolution"),
         ("r2plus1d_18", ["backbone.arch=r2plus1d"], r"backbone.arch=r2plus1d is unknown.*did you mean 'r2plus1d_18'"),
     ],
@@ -155,5 +168,5 @@ def test_a_network_that_needs_more_frames_is_refused():
 
 def test_moving_shapes_bring_their_net():
     config = composed("train", ["dataset=moving_shapes"])
-    assert config.backbone._target_.endswith("VideoConvNet") and config.augment.flip == 0
+    assert config.backbone.sees == "differences" and config.augment.flip == 0
     assert composed("train", ["dataset=moving_shapes", "backbone=frames"]).backbone._target_.endswith("PerFrame")

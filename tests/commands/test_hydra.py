@@ -128,7 +128,7 @@ def test_a_primary_config_of_the_users_own(here, tmp_path):
         (["train", "--config-dir", "mine", "-cn", "my_trian"], "(the configs are train, alone, my_train)"),
         (["train", "--config-dir", "mine", "-cn", "alone"], "`defaults: [train, _self_]`"),
         (["train", "--config-path", "mine"], "write --config-dir DIR"),
-        (["train", "~seed"], "leave ~seed away"),
+        (["train", "~seed"], "leave ~seed out"),
     ],
 )
 def test_a_config_that_is_not_there_or_not_the_commands(here, tmp_path, args, said):

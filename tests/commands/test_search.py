@@ -64,7 +64,7 @@ def test_upwards_is_the_default_and_a_trial_that_fails_is_left_out(search, monke
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["hydra.sweeper.direction=minimize"], "leave it away, or write hydra.sweeper.direction=maximize"),
+        (["hydra.sweeper.direction=minimize"], "leave it out, or write hydra.sweeper.direction=maximize"),
         (["launcher=local"], "write hydra/launcher=joblib"),
         (["trainer.dry_run=true", *QUICK], "there is nothing to search by"),
     ],

@@ -86,6 +86,7 @@ def test_views_are_shown_as_text(run, ssl):
         (["method=mae"], "method=mae is for images; dataset=docstrings has texts; methods for texts: "),
         (["method=predict"], "pretext=rotation is for images; dataset=docstrings has texts; pretexts for texts: "),
         (["backbone=resnet18"], "backbones for texts: sentence_encoder, text_small"),
+        (["+probe@probes.ood=ood"], "probes.ood compares texts with images; write dataset@probes.ood.against=NAME for"),
         (["augment=simclr"], "recipes for texts: text, text_none"),
         (["backbone=sentence_encoder"], "backbone.weights is not set; write backbone.weights="),
         (["backbone=sentence_encoder", "backbone.weights=nowhere"], "backbone.weights=nowhere does not exist"),
@@ -126,3 +127,5 @@ def test_what_is_for_images_is_refused_before_the_texts_are_read(run, tmp_path, 
         assert main(args) == 2
         error = capsys.readouterr().err
         assert what in error and "is for images" in error and "this run was trained on texts" in error, error
+    assert main(["probe", "ckpt=run", "probe=ood"]) == 2
+    assert "probe compares texts with images; write dataset@probe.against=NAME" in capsys.readouterr().err

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ssl_cli.compare.intervals import envelope, image_interval, r2_interval, t_interval, welch_interval
+from ssl_cli.compare.intervals import envelope, input_interval, r2_interval, t_interval, welch_interval
 
 A, B = [0.91, 0.93, 0.96, 0.94], [0.90, 0.90, 0.95, 0.91]
 
@@ -43,7 +43,7 @@ def test_the_bootstrap_covers_the_true_difference_as_often_as_it_says(n, right, 
     generator = np.random.default_rng(1)
     trials, held = 300, 0
     for trial in range(trials):
-        low, high = image_interval(*simulated(generator, n, right, only_a, only_b), seed=trial)
+        low, high = input_interval(*simulated(generator, n, right, only_a, only_b), seed=trial)
         held += low <= only_a - only_b <= high
     # 95 % of 300 is 285 with deviation 3.8; near 100 % accuracy it may be too often, never too seldom.
     assert held >= 285 - 3 * 3.8
@@ -55,7 +55,7 @@ def test_the_bootstrap_covers_a_balanced_difference():
     for trial in range(trials):
         rare, common = simulated(generator, 60, 0.5, 0.3, 0.1), simulated(generator, 300, 0.9, 0.02, 0.05)
         a, b = (np.concatenate(pair) for pair in zip(rare, common, strict=True))
-        low, high = image_interval(a, b, strata=np.repeat([3, 7], [60, 300]), seed=trial)
+        low, high = input_interval(a, b, strata=np.repeat([3, 7], [60, 300]), seed=trial)
         held += low <= (0.2 - 0.03) / 2 <= high
     assert 190 - 3 * 3.1 <= held <= 190 + 3 * 3.1
 
@@ -64,7 +64,7 @@ def test_it_judges_few_images_as_the_exact_test_does():
     for wins, sure in ((0, False), (4, False), (5, False), (6, True), (20, True)):
         a, b = np.ones(400), np.ones(400)
         b[:wins] = 0
-        low, high = image_interval(a, b)
+        low, high = input_interval(a, b)
         assert (low > 0) == sure == (stats.binomtest(wins, max(wins, 1)).pvalue < 0.05)
         assert low <= wins / 400 <= high
 
@@ -72,14 +72,14 @@ def test_it_judges_few_images_as_the_exact_test_does():
 def test_equal_models_differ_by_nothing_and_paired_is_tighter_than_not():
     generator = np.random.default_rng(3)
     a = (generator.random(1000) < 0.7).astype(float)
-    low, high = image_interval(a, a)
+    low, high = input_interval(a, a)
     assert low < 0 < high and high - low < 0.01
     b = a.copy()
     b[generator.choice(1000, 30, replace=False)] = 0  # a little worse on the same images
-    low, high = image_interval(a, b)
-    apart = image_interval(a, generator.permutation(b))
+    low, high = input_interval(a, b)
+    apart = input_interval(a, generator.permutation(b))
     assert low > 0 and high - low < 0.5 * (apart[1] - apart[0])
-    assert image_interval(a, b) == (low, high)  # seeded
+    assert input_interval(a, b) == (low, high)  # seeded
 
 
 def test_the_interval_of_r2_covers_the_true_difference():

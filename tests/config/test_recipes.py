@@ -75,7 +75,7 @@ def test_each_recipe_names_its_source_and_only_such_a_figure(name):
     else:
         assert entries["Source"].startswith(("none: ", "ours"))
         figure = re.search(r"\d %", entries["Expected"])
-        assert not figure or name in SWEEPS and "docs/results.md" in entries["Expected"]
+        assert not figure or name in SWEEPS and "docs/results-digits.md" in entries["Expected"]
 
 
 def test_each_recipe_has_a_row_in_the_table_of_sources_that_says_the_same():

@@ -41,6 +41,17 @@ def test_of_a_folder_the_empty_files_are_left_out_and_counted(tmp_path):
     assert data.note == "3 files, 1 of them read as Windows-1252; 1 without text left out"
 
 
+def test_a_file_that_is_not_in_utf_8_says_so(tmp_path):
+    for name, content, how in (
+        ("a.txt", "zwei \xfc\n", "a text a line"),
+        ("a.jsonl", '{"text": "\xfc"}', "in column text"),
+    ):
+        for encoding, said in (("cp1252", f"{how}, read as Windows-1252"), ("utf-8", how)):
+            (tmp_path / name).write_bytes(content.encode(encoding))
+            data = load(file=str(tmp_path / name))
+            assert data.note.endswith(said) and data.texts[0].endswith("\xfc")
+
+
 def test_a_folder_is_read_as_a_folder_of_images_is(tmp_path):
     root, one, other = tmp_path / "root", "\u00e4", "a\u0308"  # one letter, which Unicode writes in two ways
     for name in (f"train/{one}/1", "train/unlabelled/2", f"test/{other}/3", "train/.git/4", "read me", "../b/5"):

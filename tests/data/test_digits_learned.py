@@ -7,7 +7,7 @@ from experiments import CONF
 from omegaconf import OmegaConf
 
 METHODS = sorted(file.stem for file in (CONF / "method").glob("*.yaml") if not file.stem.startswith("_"))
-# Predicting pixels or patches and modelling densities teach little of what a digit is in a minute (docs/results.md).
+# Predicting pixels or patches and modelling densities teach little of what a digit is (docs/results-digits.md).
 WEAK = ("mae", "simmim", "cpc", "ebm", "jem")
 FEATURE_STD, FEATURE_RANK = 0.2, 15.0  # floors of the deviation and the effective rank of the features on val
 

@@ -22,6 +22,7 @@ from written_texts import sentences
 
 from ssl_cli.batch import Batch, Task
 from ssl_cli.config.kinds import kind_of
+from ssl_cli.data.clips.info import ClipInfo
 from ssl_cli.data.images.info import ImageInfo
 from ssl_cli.data.loader import Loader
 from ssl_cli.data.texts import vocabulary
@@ -39,8 +40,9 @@ pytestmark = pytest.mark.long
 FEW = ["swav", "moco", "fixmatch"]  # for four ranks, which take their time
 BATCH = 32
 INFO = ImageInfo("noise", 1, 16, tuple("0123456789"), 1024, 1024, 512, (0.5,), (0.25,))
-TEXTS = "texts: "  # before the name of a method that learns from texts
-ON_TEXTS = [f"{TEXTS}{method}" for method in ("simclr", "predict", "fixmatch")]
+CLIPS = ClipInfo("noise", 1, 4, 8, 8.0, 16, tuple("0123456789"), 2 * BATCH, 2 * BATCH, BATCH, (0.5,), (0.25,))
+OTHERS = [f"text: {method}" for method in ("simclr", "predict", "fixmatch")]  # kinds of input other than images
+OTHERS += [f"clip: {method}" for method in ("simclr", "predict", "cpc")]
 
 
 @functools.cache
@@ -53,18 +55,24 @@ def texts() -> tuple[torch.Tensor, TextInfo]:
 
 
 def info_of(config):
-    return texts()[1] if kind_of(config.dataset) == "text" else INFO
+    return {"image": lambda: INFO, "clip": lambda: CLIPS, "text": lambda: texts()[1]}[kind_of(config.dataset)]()
+
+
+def inputs_of(config, indices: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    kind = kind_of(config.dataset)
+    if kind == "text":
+        return texts()[0][indices]
+    shape = (BATCH, 1, 16, 16) if kind == "image" else (BATCH, 8, 1, 16, 16)
+    return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
 
 
 def global_task(config, pretext, round_: int) -> Task:
     generator = torch.Generator().manual_seed(round_)
-    images = torch.randint(0, 256, (BATCH, 1, 16, 16), generator=generator, dtype=torch.uint8)
     indices = torch.arange(BATCH) + BATCH * round_
-    images = texts()[0][indices] if kind_of(config.dataset) == "text" else images
     labels = indices % 10
     if "mu" in config.method:  # labelled images first, as the loader has them
         labels[BATCH // (1 + config.method.mu) :] = -1
-    batch = Batch(images, labels, indices)
+    batch = Batch(inputs_of(config, indices, generator), labels, indices)
     return pretext(batch, generator)
 
 
@@ -144,11 +152,15 @@ def loop(path: Path) -> dict[str, torch.Tensor]:
 
 def config_of(name: str):
     """Return the config of a method, with few enough clusters that k-means has enough images in the second round."""
-    if name.startswith(TEXTS):  # without dropout, which is drawn on each rank
-        method = name.removeprefix(TEXTS)
+    kind, _, method = name.rpartition(": ")
+    if kind == "text":  # without dropout, which is drawn on each rank
         network = ["backbone.dim=16", "backbone.depth=1", "backbone.heads=2", "backbone.dropout=0.0"]
         pretext = ["pretext=masked_tokens"] if method == "predict" else []
         return composed("train", [f"method={method}", "dataset=texts", "dataset.file=t.csv", *network, *pretext])
+    if kind == "clip":
+        net = "backbone=convnet_video_group" if method == "cpc" else "backbone=convnet_video_motion"
+        pretext = {"simclr": ["pretext=two_clips"], "predict": ["pretext=pace"], "cpc": ["method.piece=1"]}[method]
+        return composed("train", [f"method={method}", "dataset=moving_shapes", net, "backbone.widths=[4,8]", *pretext])
     return composed("train", [*small(name, widths="[4,8]"), *(["method.clusters=10"] if name == "deepcluster" else [])])
 
 
@@ -165,7 +177,7 @@ def train(world: int, names: list[str], path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def two_ranks(made_once):
-    path = made_once("two_ranks", partial(train, 2, [*METHODS, *ON_TEXTS]))
+    path = made_once("two_ranks", partial(train, 2, [*METHODS, *OTHERS]))
     return [torch.load(path / f"{rank}.pt") for rank in range(2)]
 
 
@@ -175,7 +187,7 @@ def four_ranks(made_once):
     return [torch.load(path / f"{rank}.pt") for rank in range(4)]
 
 
-@pytest.mark.parametrize("name", [*METHODS, *ON_TEXTS])
+@pytest.mark.parametrize("name", [*METHODS, *OTHERS])
 def test_two_ranks_give_the_gradients_and_state_of_one(two_ranks, name):
     assert_as_one(name, two_ranks)
 

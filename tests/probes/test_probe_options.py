@@ -158,7 +158,7 @@ def test_budgets_are_nested_and_the_draws_are_stored(run):
         (["probe=retrieval", "probe.ks=[1.5]"], ["probe.ks=[1.5]", "whole numbers from 1"]),
         (["probe=finetune", "probe.blocks=99"], ["probe.blocks=99", "blocks"]),
         (["probe=finetune", "layer=1"], ["leave layer out"]),
-        (["probe=knn", "layer=99"], ["layer=99", "leave layer away"]),
+        (["probe=knn", "layer=99"], ["layer=99", "leave layer out"]),
         (["probe=propagate", "probe.alphas=[1]"], ["probe.alphas=[1]", "numbers between 0 and 1"]),
         (
             ["probe=propagate", "probe.labels=[all]"],

@@ -89,7 +89,7 @@ def test_best_is_by_knn_on_val_among_runs_of_the_same_images_and_labels(outputs,
     put(outputs / "a/unmeasured", 3, best_val_knn=None, splits="s", labels="all")
     assert checkpoint_file("best") == outputs.relative_to(outputs.parent) / "a/good/checkpoints/best.pt"
     said = capsys.readouterr().out
-    assert "a/good" in said and "val kNN 90.0, the highest of 2 runs on these images and labels" in said
+    assert "a/good" in said and "val kNN 90.0, the highest of 2 runs on the same data and labels" in said
 
 
 def test_what_is_not_there_is_one_line_that_names_the_setting(outputs):

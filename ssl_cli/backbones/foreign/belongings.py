@@ -8,7 +8,7 @@ from ssl_cli.backbones.foreign.origin import Origin
 FOUND_OUT = (None, "auto")  # values that say nothing
 
 
-def of_images(origin: Origin, node: Mapping[str, Any], by_experiment: bool = False) -> dict[str, Any]:
+def of_inputs(origin: Origin, node: Mapping[str, Any], by_experiment: bool = False) -> dict[str, Any]:
     """Return the settings of a data set that weights bring with them.
 
     Args:

@@ -70,7 +70,7 @@ def fit(
         what: the file as it was typed, ``backbone.weights=FILE``.
         convert: turns the names (and positions) of those who published it into the network's; may fail on others.
         first: names of the first convolutions' weights: to a network of one channel comes their sum over three.
-        heads: further names that are left away, with all below them.
+        heads: further names that are left out, with all below them.
         hint: what to do where they are of another network.
 
     Raises:

@@ -53,7 +53,7 @@ class Origin:
         """
         left = sorted({name.split(".")[0] for name in self.left})
         taken = f"{self.tensors} tensors of {self.weights}" + (f", behind {self.part}" if self.part else "")
-        taken += f"; left away: {', '.join(left)}" if left else ""
+        taken += f"; left out: {', '.join(left)}" if left else ""
         licence = self.licence or "not stated; ask whoever published them"
         licence += f", that of the network's published weights{_ASSUMED}" if self.assumed and self.licence else ""
         licence += ": NOT for commercial use, and neither is what is trained from them" if self.non_commercial else ""

@@ -7,6 +7,9 @@ from torch import Tensor, nn
 
 from ssl_cli.backbones.base import Backbone
 from ssl_cli.backbones.norms import batch_norm, check_norm
+from ssl_cli.errors import UserError, did_you_mean
+
+SEES = "frames", "differences"
 
 
 class SpaceTime(nn.Module):
@@ -41,25 +44,32 @@ class VideoConvNet(Backbone):
 
     Args:
         in_channels: colour channels of the frames.
+        sees: ``frames``, or ``differences``: what changes from each frame to the next (Wang et al. 2016,
+            arXiv:1608.00859, call it RGB difference), so that what stands still does not show.
         widths: channels of each block; the last is the feature width. The default has 0.16 million parameters.
         norm: after each convolution: ``batch``, or ``group`` (Wu and He 2018, 8 channels a group) for methods to which
             other clips of the batch must not show.
         norm_momentum: share of BatchNorm's running statistics that a batch replaces, in (0, 1].
         split_norms: parts of a batch that BatchNorm normalises each by itself; 1: it is one.
+
+    Raises:
+        UserError: ``sees`` or ``norm`` is none of the words above.
     """
 
     told = ("in_channels",)
-    min_frames = 1
 
     def __init__(
         self,
         in_channels: int,
         widths: Sequence[int] = (16, 32, 64, 128),
+        sees: str = "frames",
         norm: str = "batch",
         norm_momentum: float = 0.1,
         split_norms: int = 1,
     ):
         super().__init__()
+        if sees not in SEES:
+            raise UserError(f"backbone.sees={sees} is not one of {', '.join(SEES)}{did_you_mean(sees, SEES)}")
         check_norm(norm, ("batch", "group"), norm_momentum, split_norms)
 
         def make(channels: int) -> nn.Module:
@@ -67,12 +77,15 @@ class VideoConvNet(Backbone):
                 return nn.GroupNorm(max(1, channels // 8), channels)
             return batch_norm(channels, norm_momentum, split_norms)
 
+        self.sees, self.min_frames = sees, 1 + (sees == "differences")
         self.in_channels, self.dim, self.min_size = in_channels, widths[-1], 2 ** len(widths)
         sizes = zip([in_channels, *widths], widths, strict=False)
         self.stages = nn.Sequential(*(SpaceTime(before, after, make) for before, after in sizes))
 
     def forward(self, clips: Tensor) -> Tensor:
-        """Return features [B, dim] of normalised clips [B, T, in_channels, H, W], T 1 or more."""
+        """Return features [B, dim] of normalised clips [B, T, in_channels, H, W], T ``min_frames`` or more."""
+        if self.sees == "differences":
+            clips = clips.diff(dim=1)
         return self.stages(clips).mean((1, 3, 4))
 
     def example(self) -> Tensor:

@@ -117,7 +117,7 @@ class ClipInfo(PixelInfo):
         here, there = (data.channels, data.image_size), (self.channels, self.image_size)
         if here != there:
             keys = [f"{key}.{name}" for name in ("storage_size", "channels") if name in typed]
-            advice = f"leave {' and '.join(keys)} away" if keys else f"write {key}.storage_size={self.image_size}"
+            advice = f"leave {' and '.join(keys)} out" if keys else f"write {key}.storage_size={self.image_size}"
             raise UserError(
                 f"the checkpoint's backbone was trained on frames of {there[0]}x{there[1]}x{there[1]} ({self.name}), "
                 f"{data.name} has {here[0]}x{here[1]}x{here[1]}; {advice}"

@@ -16,6 +16,9 @@ from ssl_cli.data.images.files.table import read_table
 from ssl_cli.data.images.files.tree import Entry, Listing, Tree
 from ssl_cli.errors import UserError
 
+NOUN = "video"
+OF_TABLES = "correct the table, or write dataset.split_column=none: then splits are carved, by class"
+
 
 def list_videos(root: Path, layout: str) -> Listing:
     """List the files of video below a folder.
@@ -30,11 +33,11 @@ def list_videos(root: Path, layout: str) -> Listing:
         UserError: a folder cannot be read, there is no file, ``auto`` finds more than one meaning, ``splits`` finds no
             train/, or a class of val or test is not in train.
     """
-    tree = Tree(root, endings=ENDINGS)
+    tree = Tree(root, endings=ENDINGS, noun=NOUN)
     beside = []
     layout = guessed(tree, "") if layout == "auto" else layout
     if layout == "flat":
-        entries, how = [(file, None, "train") for file in tree.images_below("")], "files without labels"
+        entries, how = [(file, None, "train") for file in tree.files_below("")], "files without labels"
     elif layout == "classes":
         entries, how = _by_class(tree, "", "train"), "one folder per class"
     else:
@@ -46,12 +49,12 @@ def list_videos(root: Path, layout: str) -> Listing:
             )
         entries = [entry for folder, split in splits.items() for entry in _by_class(tree, folder, split)]
         unlabelled = [folder for folder in folders if meaning(last(folder)) == "unlabelled"]
-        entries += [(file, None, "train") for folder in unlabelled for file in tree.images_below(folder)]
-        beside = [*(folder for folder in folders if meaning(last(folder)) is None), *tree.images_in("")]
+        entries += [(file, None, "train") for folder in unlabelled for file in tree.files_below(folder)]
+        beside = [*(folder for folder in folders if meaning(last(folder)) is None), *tree.files_in("")]
         how = f"split folders ({', '.join(map(as_text, splits))})"
     if not entries:
         raise UserError(f"dataset.root={shown(root)} has no file of video in it ({'; '.join(tree.notes()) or 'empty'})")
-    entries, notes = checked_classes(entries)
+    entries, notes = checked_classes(entries, NOUN)
     notes += [f"left out beside them: {few(map(as_text, beside))}"] if beside else []
     return Listing(entries, "; ".join([f"read as {how}", *notes, *tree.notes()]))
 
@@ -65,15 +68,15 @@ def annotated(root: Path, file: Path, columns: dict[str, str | None]) -> Listing
         columns: ``file``, ``label``, ``split`` and ``group``: their names; None: by a usual name.
 
     Raises:
-        UserError: the table cannot be read, a row is of no file, two of one differ, a split is none, or a group lies in
-            several.
+        UserError: the table cannot be read, a row is of no file, two of one differ, a split is none, a group lies in
+            several, or a class of val or test is not in train.
     """
     table = read_table(file, "dataset.labels_file", "file,label", "file")
     used = {"label": column(table, "label", columns["label"], needed=True)}
     for kind in ("split", "group"):
         used[kind] = column(table, kind, columns[kind], needed=False, taken=list(used.values()))
-    tree = Tree(root, endings=ENDINGS)
-    names = tree.images_below("")
+    tree = Tree(root, endings=ENDINGS, noun=NOUN)
+    names = tree.files_below("")
     if not names:
         raise UserError(f"dataset.root={shown(root)} has no file of video in it ({'; '.join(tree.notes()) or 'empty'})")
     base = os.fspath(root.absolute())
@@ -98,18 +101,18 @@ def annotated(root: Path, file: Path, columns: dict[str, str | None]) -> Listing
         if group := next((says["group"][line] for line in at if says["group"].get(line)), None):
             groups[name] = group
     _check_groups(entries, groups, file)
-    entries, notes = checked_classes(entries)
+    entries, notes = checked_classes(entries, NOUN, OF_TABLES)
     what = ", ".join(f"{kind}s in column {name}" for kind, name in {"file": by, **used}.items() if name is not None)
     return Listing(entries, "; ".join([f"labels of {shown(file.name)}: {what}", *notes]), groups)
 
 
 def _by_class(tree: Tree, folder: str, split: str) -> list[Entry]:
     """Each first-level folder is a class, with all that is below it; files beside them have none."""
-    entries: list[Entry] = [(file, None, split) for file in tree.images_in(folder)]
+    entries: list[Entry] = [(file, None, split) for file in tree.files_in(folder)]
     for inner in tree.folders(folder):
         label = composed(as_text(last(inner)))
         unlabelled = meaning(label) == "unlabelled"
-        entries += [(file, None if unlabelled else label, split) for file in tree.images_below(inner)]
+        entries += [(file, None if unlabelled else label, split) for file in tree.files_below(inner)]
     return entries
 
 

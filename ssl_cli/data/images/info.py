@@ -118,7 +118,7 @@ class ImageInfo(PixelInfo):
             raise UserError(
                 f"the checkpoint's backbone was trained on {self.channels}x{side}x{side} images "
                 f"({self.name}), {data.name} has {data.channels}x{data.stored_size}x{data.stored_size}; leave "
-                f"{' and '.join(f'{key}.{name}' for name in refused)} away: the images are stored as the run's were"
+                f"{' and '.join(f'{key}.{name}' for name in refused)} out: the images are stored as the run's were"
             )
         if (data.channels, data.stored_size) != (self.channels, side):  # it could not do so itself
             data = data.restored(self.channels, side).seen_at(self.image_size)

@@ -21,6 +21,7 @@ from ssl_cli.errors import UserError, did_you_mean
 
 TABLES, LINES, JSON = (".csv", ".tsv", ".tab"), (".txt", ".text"), (".jsonl", ".ndjson")
 EXAMPLE = "text,label"
+CONVERTED = ", read as Windows-1252"  # in a note: the file is not in UTF-8
 
 
 def load(
@@ -73,12 +74,17 @@ def _of_file(
         named = {"text": text_column, "label": label_column, "split": split_column, "group": group_column}
         if given := [f"dataset.{kind}_column" for kind, name in named.items() if name is not None]:
             raise UserError(f"dataset.file={shown(path)} has a text a line and no columns; leave {few(given)} out")
-        texts = [line.strip() for line in _lines(path)]
-        return _assembled(path.stem, [text for text in texts if text], note="a text a line")
+        content, other = _content(path)
+        texts = [line.strip() for line in _lines(content)]
+        return _assembled(path.stem, [text for text in texts if text], note="a text a line" + CONVERTED * other)
     if ending not in TABLES + JSON:
         hint = ", ".join(TABLES + JSON + LINES)
         raise UserError(f"dataset.file={shown(path)} is none of {hint}; save it as one of these")
-    table, nested = _json_lines(path) if ending in JSON else (read_table(path, "dataset.file", EXAMPLE, "text", 1), {})
+    if ending in JSON:
+        content, other = _content(path)
+        table, nested = _json_lines(path, content)
+    else:
+        table, nested, other = read_table(path, "dataset.file", EXAMPLE, "text", 1), {}, False
     used = {"text": column(table, "text", text_column, needed=True)}
     for kind, name in (("label", label_column), ("split", split_column), ("group", group_column)):
         used[kind] = column(table, kind, name, needed=False, taken=list(used.values()))
@@ -103,7 +109,7 @@ def _of_file(
         [None if line in unlabelled else cells["label"].get(line) or None for line in lines],
         [splits.get(line, "train") for line in lines] if used["split"] else [],
         [cells["group"].get(line) or None for line in lines] if used["group"] else [],
-        note=f"{len(table.rows):,} rows, {said}{without}{hint}",
+        note=f"{len(table.rows):,} rows, {said}{CONVERTED * other}{without}{hint}",
         where=[f"line {line}" for line in lines],
     )
 
@@ -111,8 +117,8 @@ def _of_file(
 def _of_folder(root: Path) -> TextData:
     if not root.is_dir():
         raise UserError(f"dataset.root={shown(root)} is not a folder; write dataset.root=DIR")
-    tree = Tree(root, endings={".txt"})
-    files = sorted(tree.images_below(""), key=natural)
+    tree = Tree(root, endings={".txt"}, noun="text")
+    files = sorted(tree.files_below(""), key=natural)
     if not files:
         raise UserError(f"dataset.root={shown(root)} has no .txt file; write dataset.root=DIR with folders of them")
     tops = tree.inside("")
@@ -137,7 +143,7 @@ def _of_folder(root: Path) -> TextData:
     empty = len(files) - len(kept)
     note = f"{len(files):,} files" + (f", {converted} of them read as Windows-1252" if converted else "")
     note += f"; {empty:,} without text left out" if empty else ""
-    loose = tree.images_in("") if tops else []
+    loose = tree.files_in("") if tops else []
     beside = [f"without a label, beside the folders: {few(map(as_text, loose))}"] if loose else []
     note = "; ".join([note, *beside, *tree.notes()])
     return _assembled(
@@ -196,10 +202,10 @@ def _assembled(
     )
 
 
-def _json_lines(path: Path) -> tuple[Table, dict[str, int]]:
-    """Return the rows, and of each key with a list or an object as its value the first line that has one."""
+def _json_lines(path: Path, content: str) -> tuple[Table, dict[str, int]]:
+    """Return the rows of a file, and of each key with a list or an object as its value the first line that has one."""
     rows, nested = {}, {}
-    for number, line in enumerate(_lines(path), 1):
+    for number, line in enumerate(_lines(content), 1):
         if not line.strip():
             continue
         try:
@@ -223,9 +229,9 @@ def _whole(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _lines(path: Path) -> list[str]:
-    r"""Return the lines of a file by ``\n``, ``\r\n`` or ``\r``: a text may hold what Unicode calls a line end, too."""
-    return io.StringIO(_content(path)[0], newline=None).read().split("\n")
+def _lines(content: str) -> list[str]:
+    r"""Return the lines by ``\n``, ``\r\n`` or ``\r``: a text may hold what Unicode calls a line end, too."""
+    return io.StringIO(content, newline=None).read().split("\n")
 
 
 def _content(path: Path) -> tuple[str, bool]:

@@ -24,9 +24,7 @@ class Layer(nn.Module):
         super().__init__()
         blocks = backbone.blocks()
         if not 1 <= layer <= len(blocks):
-            raise UserError(
-                f"layer={layer}: the backbone's blocks are 1 to {len(blocks)}; leave layer away for its end"
-            )
+            raise UserError(f"layer={layer}: the backbone's blocks are 1 to {len(blocks)}; leave layer out for its end")
         self.backbone, self.layer = backbone, layer
         block = blocks[layer - 1]
         self.block = block[-1] if isinstance(block, nn.ModuleList) else block  # a list is never called itself

@@ -1,4 +1,4 @@
-"""What a run's backbone makes of images: its model and data brought back, its features, its neighbours."""
+"""What a run's backbone makes of inputs: its model and data brought back, its features, its neighbours."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ from ssl_cli.data.dataset import load
 from ssl_cli.errors import UserError
 from ssl_cli.pretext.base import Pretext
 from ssl_cli.probes.frozen.features import extract
-from ssl_cli.setup.own_images import stored_node
+from ssl_cli.setup.own_inputs import stored_node
 from ssl_cli.setup.parts import build_pretext
 from ssl_cli.setup.restore import rebuild_newest
 from ssl_cli.system.device import choose_device
 from ssl_cli.system.memory import keep_freed_memory
 
-SHOWN = 500  # images on the plane
-BANK = 5000  # train images among which neighbours are searched
+SHOWN = 500  # inputs on the plane
+BANK = 5000  # train inputs among which neighbours are searched
 QUERIES, NEIGHBOURS = 8, 5
 
 
 @dataclass
 class Neighbours:
-    """Random queries and the images most like them, by the cosine of their features."""
+    """Random queries and the inputs most like them, by the cosine of their features."""
 
     queries: Tensor  # [q] positions in the data set
     found: Tensor  # [q, k] positions, the nearest first
@@ -39,12 +39,12 @@ class Inspection:
 
     data: Data
     pretext: Pretext
-    split: str  # of the images shown
-    at: Tensor  # [n] positions of the images shown
+    split: str  # of the inputs shown
+    at: Tensor  # [n] positions of the inputs shown
     features: Tensor  # [n, d]
     neighbours: Neighbours
     step: int  # of the checkpoint
-    root: str | None  # where the images are, if they are in files
+    root: str | None  # where the inputs are, if they are in files
 
     @property
     def labels(self) -> Tensor:
@@ -53,16 +53,16 @@ class Inspection:
 
 
 def inspect_run(run: Path, root: str | None, trusted: list[str], tell: Callable[[str], None]) -> Inspection:
-    """Rebuild a run's model and data, and return the features of some of its images.
+    """Rebuild a run's model and data, and return the features of some of its inputs.
 
     Args:
         run: its directory.
-        root: where the images are now; None: where they were.
+        root: where the inputs are now; None: where they were.
         trusted: modules outside ssl_cli that the checkpoint's config may name.
         tell: is given a line for each thing that takes a while.
 
     Raises:
-        UserError: one line about why not: no checkpoint, images gone or changed, foreign code.
+        UserError: one line about why not: no checkpoint, inputs gone or changed, foreign code.
     """
     keep_freed_memory()
     rebuilt = rebuild_newest(run, trusted)
@@ -77,7 +77,7 @@ def inspect_run(run: Path, root: str | None, trusted: list[str], tell: Callable[
     device = choose_device("auto")
     backbone = rebuilt.method.to(device).measured.requires_grad_(False)
 
-    split, at = shown_images(data)
+    split, at = shown_inputs(data)
     bank = sample(data.splits["train"], BANK, seed=1)
     tell(f"features of {len(at)} {split} and {len(bank)} train {info.noun}s")
     features, keys = (extract(backbone, data.inputs, p, info, device) for p in (at, bank))
@@ -86,7 +86,7 @@ def inspect_run(run: Path, root: str | None, trusted: list[str], tell: Callable[
     return Inspection(data, pretext, split, at, features, neighbours, step, root)
 
 
-def shown_images(data: Data) -> tuple[str, Tensor]:
+def shown_inputs(data: Data) -> tuple[str, Tensor]:
     """Return the split that is shown and positions [n] in it: of test, else val, else train; labelled ones if any."""
     split = next((s for s in ("test", "val") if len(data.splits[s])), "train")
     positions = data.splits[split]
@@ -101,7 +101,7 @@ def sample(positions: Tensor, count: int, seed: int) -> Tensor:
 
 
 def nearest(queries: Tensor, features: Tensor, bank: Tensor, keys: Tensor, k: int) -> Neighbours:
-    """Return for each query the ``k`` images of the bank whose features have the largest cosine, itself left out.
+    """Return for each query the ``k`` inputs of the bank whose features have the largest cosine, itself left out.
 
     Args:
         queries: [q] positions.
@@ -112,6 +112,6 @@ def nearest(queries: Tensor, features: Tensor, bank: Tensor, keys: Tensor, k: in
     """
     unit = torch.nn.functional.normalize
     similarity = unit(features, dim=1) @ unit(keys, dim=1).T
-    similarity[queries[:, None] == bank] = -torch.inf  # without a test split the queries are train images
+    similarity[queries[:, None] == bank] = -torch.inf  # without a test split the queries are train inputs
     k = min(k, len(bank) - 1)
     return Neighbours(queries, bank[similarity.topk(k, dim=1).indices])

@@ -99,7 +99,7 @@ def annotated(
     entries = entries if audited else _in_one_split(entries, groups, slips)
     left_out = slips.settle(on_error)
     labelled = sum(label is not None for _, label, _ in entries)
-    entries, checked = checked_classes(entries, audited)
+    entries, checked = checked_classes(entries, "image", audited=audited)
     notes = [
         f"labels of {shown(file.name)}: {len(table.rows):,} rows, "
         + ", ".join(f"{kind}s in column {name}" for kind, name in {"file": "", **used}.items() if name is not None),

@@ -15,9 +15,9 @@ _REASONS = {
     "dcm dicom mha mhd nii nrrd": "medical images: export them as PNG or TIFF",
     "h5 hdf5 lmdb mat npy npz parquet tfrecord": "arrays: save each image as a file",
     "avi m4v mkv mov mp4 mpeg mpg webm wmv": "videos: write dataset=clips",
-    "7z bz2 gz rar tar tgz xz zip": "archives: unpack them",
 }
-WHY_NOT = {f".{ending}": reason for endings, reason in _REASONS.items() for ending in endings.split()}
+ARCHIVES = dict.fromkeys((".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip"), "archives: unpack them")
+WHY_NOT = {f".{ending}": why for endings, why in _REASONS.items() for ending in endings.split()} | ARCHIVES
 
 
 @functools.cache

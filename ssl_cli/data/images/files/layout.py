@@ -11,6 +11,7 @@ from ssl_cli.data.images.files.split_names import assigned, is_split, meaning
 from ssl_cli.data.images.files.tree import Entry, Listing, Tree
 from ssl_cli.errors import UserError
 
+OF_FOLDERS = "rename it, or use no labels: dataset.layout=flat"
 Reader = Callable[[Tree, str, str], tuple[list[Entry], list[str]]]  # reads a split's folder: entries and notes
 
 
@@ -45,7 +46,7 @@ def list_images(root: Path, layout: str, reading: int, test_root: Path | None = 
         held_out, more = _held_out(test_root, entries, _in_one if layout == "flat" else _by_class)
         entries, found = entries + held_out, found + more
     if layout != "flat":
-        entries, checked = checked_classes(entries, audited)
+        entries, checked = checked_classes(entries, "image", audited=audited)
         found += checked
     return Listing(entries, "; ".join([*notes, *found, *tree.notes()]))
 
@@ -99,13 +100,13 @@ def _held_out(test_root: Path, entries: list[Entry], read: Reader) -> tuple[list
 
 def _in_one(tree: Tree, folder: str, split: str) -> tuple[list[Entry], list[str]]:
     """All images below the folder, without a class."""
-    return [(file, None, split) for file in tree.images_below(folder)], []
+    return [(file, None, split) for file in tree.files_below(folder)], []
 
 
 def _top(tree: Tree, layout: str) -> tuple[str, list[str]]:
     """Return the folder to read (the root, or the only folder in it with images) and a note on this."""
     inside = tree.inside("")
-    if layout == "flat" or tree.images_in("") or len(inside) != 1 or meaning(last(inside[0])):
+    if layout == "flat" or tree.files_in("") or len(inside) != 1 or meaning(last(inside[0])):
         return "", []
     return inside[0], [f"looked through the outer folder {as_text(inside[0])}"]
 
@@ -130,21 +131,21 @@ def _by_split(tree: Tree, top: str, read: Reader) -> tuple[list[Entry], list[str
         )
     for folder in folders:
         if meaning(last(folder)) == "unlabelled":
-            entries += [(file, None, "train") for file in tree.images_below(folder)]
+            entries += [(file, None, "train") for file in tree.files_below(folder)]
     names = (as_text(f) if last(f) == split else f"{as_text(f)} as {split}" for f, split in splits.items())
     notes = [f"read as split folders ({', '.join(names)})", *notes]
     others = [folder for folder in tree.inside(top) if meaning(last(folder)) is None]
-    if others or tree.images_in(top):
-        notes.append(f"left out beside them: {tree.counted(others, tree.images_in(top))}")
+    if others or tree.files_in(top):
+        notes.append(f"left out beside them: {tree.counted(others, tree.files_in(top))}")
     return entries, notes
 
 
 def _by_class(tree: Tree, folder: str, split: str) -> tuple[list[Entry], list[str]]:
     """Each first-level folder is a class, with all images below it; images beside the folders have no class."""
-    loose, names, empty = tree.images_in(folder), {}, []
+    loose, names, empty = tree.files_in(folder), {}, []
     entries: list[Entry] = [(file, None, split) for file in loose]
     for inner in tree.folders(folder):
-        label, files = composed(as_text(last(inner))), tree.images_below(inner)
+        label, files = composed(as_text(last(inner))), tree.files_below(inner)
         if label in names:
             raise UserError(
                 f"two folders in {as_text(tree.root / folder)} have one name, which Unicode writes in two ways: "
@@ -159,10 +160,19 @@ def _by_class(tree: Tree, folder: str, split: str) -> tuple[list[Entry], list[st
     return entries, notes
 
 
-def checked_classes(entries: list[Entry], audited: bool = False) -> tuple[list[Entry], list[str]]:
+def checked_classes(
+    entries: list[Entry], noun: str, remedy: str = OF_FOLDERS, audited: bool = False
+) -> tuple[list[Entry], list[str]]:
     """Make the classes of the splits agree; return the entries to use and notes on the others.
 
-    ``audited``: also use images of val and test without a class.
+    Args:
+        entries: all there are.
+        noun: what one of them is called, for the notes.
+        remedy: what to do about a class of val or test that train lacks.
+        audited: also use those of val and test without a class.
+
+    Raises:
+        UserError: there is such a class.
     """
     notes = []
     known = {label for _, label, split in entries if split == "train" and label is not None}
@@ -170,15 +180,15 @@ def checked_classes(entries: list[Entry], audited: bool = False) -> tuple[list[E
         if label is not None and label not in known:
             raise UserError(
                 f"class '{label}' of {split} ({as_text(file)}) is not in train, which has "
-                f"{few(sorted(known)) or 'no class folders'}; rename it, or use no labels: dataset.layout=flat"
+                f"{few(sorted(known)) or 'no classes'}; {remedy}"
             )
     if len(known) < 2:
         if known:
-            notes.append(f"a single class ({known.pop()}) is no label: read as images without labels")
+            notes.append(f"a single class ({known.pop()}) is no label: read as {noun}s without labels")
         entries = [(file, None, split) for file, _, split in entries]
     used = [entry for entry in entries if entry[1] is not None or entry[2] == "train" or audited]
     if len(used) < len(entries):
-        notes.append(f"{len(entries) - len(used)} images without a class in val or test left out")
+        notes.append(f"{len(entries) - len(used)} {noun}s without a class in val or test left out")
     if {split for _, _, split in used} == {"train", "val"}:
         notes.append("val is used as the test split, and a new val is carved from train")
         used = [(file, label, "test" if split == "val" else split) for file, label, split in used]

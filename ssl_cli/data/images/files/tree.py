@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ssl_cli.data.images.files.decode import suffixes
-from ssl_cli.data.images.files.formats import WHY_NOT, register_plug_ins
+from ssl_cli.data.images.files.formats import ARCHIVES, WHY_NOT, register_plug_ins
 from ssl_cli.data.images.files.names import as_text, few
 from ssl_cli.errors import UserError
 
@@ -21,13 +21,13 @@ _OF_SYSTEMS = {
     "of the file system": ("lost+found",),
     "of Python": ("__pycache__",),
 }
-_OTHER = "~"  # they are just not images; sorts last
+_OTHER = "~"  # they are just of no such kind; sorts last
 NEVER = {name: reason for reason, names in _OF_SYSTEMS.items() for name in names}
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The images of a folder, and a line for the user on how it was read."""
+    """The files of a folder, and a line for the user on how it was read."""
 
     entries: list[Entry]
     note: str
@@ -35,20 +35,24 @@ class Listing:
 
 
 class Tree:
-    """The visible folders and images below a root; paths are relative to it, "" is the root itself.
+    """The visible folders and files of one kind below a root; paths are relative to it, "" is the root itself.
 
     Args:
         root: the folder.
         without: a folder in it to leave out; None: none.
         endings: of the files to list, in small letters; None: endings of images.
+        noun: what one of these files is called, in messages.
 
     Raises:
         UserError: from every method, if a folder cannot be read.
     """
 
-    def __init__(self, root: Path, without: Path | None = None, endings: Collection[str] | None = None):
+    def __init__(
+        self, root: Path, without: Path | None = None, endings: Collection[str] | None = None, noun: str = "image"
+    ):
         register_plug_ins()
-        self.root, self.suffixes = root, suffixes() if endings is None else endings
+        self.root, self.suffixes, self.noun = root, suffixes() if endings is None else endings, noun
+        self.why_not = WHY_NOT if endings is None else ARCHIVES
         self.without = None if without is None else os.path.realpath(without)
         self.left_out: dict[str, dict[str, str]] = {}  # reason -> path -> name or ending
         self._listed = functools.cache(self._list)
@@ -58,26 +62,26 @@ class Tree:
         """Return the paths of the folders in a folder."""
         return self._listed(folder)[0]
 
-    def images_in(self, folder: str) -> list[str]:
-        """Return the images in a folder itself."""
+    def files_in(self, folder: str) -> list[str]:
+        """Return the files in a folder itself."""
         return self._listed(folder)[1]
 
-    def images_below(self, folder: str) -> list[str]:
-        """Return the images in a folder and all folders below; a folder that several links lead to counts once."""
+    def files_below(self, folder: str) -> list[str]:
+        """Return the files in a folder and all folders below; a folder that several links lead to counts once."""
         return self._below(folder)
 
     def inside(self, folder: str) -> list[str]:
-        """Return the paths of the folders in a folder that hold an image at any depth."""
-        return [inner for inner in self.folders(folder) if self.images_below(inner)]
+        """Return the paths of the folders in a folder that hold a file at any depth."""
+        return [inner for inner in self.folders(folder) if self.files_below(inner)]
 
-    def counted(self, folders: Sequence[str], images: Sequence[str]) -> str:
+    def counted(self, folders: Sequence[str], files: Sequence[str]) -> str:
         """Return for example ``cats, dogs (12 images)``, ``2 images (a.png, b.png)``, or both joined by `and`."""
         parts = []
         if folders:
-            total = sum(len(self.images_below(folder)) for folder in folders)
-            parts.append(f"{few(map(as_text, folders))} ({total} image{'s' * (total != 1)})")
-        if images:
-            parts.append(f"{len(images)} image{'s' * (len(images) != 1)} ({few(map(as_text, images))})")
+            total = sum(len(self.files_below(folder)) for folder in folders)
+            parts.append(f"{few(map(as_text, folders))} ({total} {self.noun}{'s' * (total != 1)})")
+        if files:
+            parts.append(f"{len(files)} {self.noun}{'s' * (len(files) != 1)} ({few(map(as_text, files))})")
         return " and ".join(parts)
 
     def notes(self) -> list[str]:
@@ -98,11 +102,11 @@ class Tree:
             real = os.path.realpath(self.root / folder)  # links may make loops
             if real not in seen:
                 seen.add(real)
-                yield from self.images_in(folder)
+                yield from self.files_in(folder)
                 pending += reversed(self.folders(folder))
 
     def _list(self, folder: str) -> tuple[list[str], list[str]]:
-        folders, images = [], []
+        folders, files = [], []
         try:
             with os.scandir(self.root / folder) as found:
                 entries = sorted((entry.name, _is_folder(entry)) for entry in found)
@@ -115,12 +119,14 @@ class Tree:
             if self.without is not None and is_folder and os.path.realpath(self.root / path) == self.without:
                 continue
             if reason is None and (is_folder or ending in self.suffixes):
-                (folders if is_folder else images).append(path)
+                (folders if is_folder else files).append(path)
             elif reason is None:
-                self.left_out.setdefault(WHY_NOT.get(ending, _OTHER), {})[path] = as_text(ending) or "without ending"
+                self.left_out.setdefault(self.why_not.get(ending, _OTHER), {})[path] = (
+                    as_text(ending) or "without ending"
+                )
             else:
                 self.left_out.setdefault(reason, {})[path] = as_text(name)
-        return folders, images
+        return folders, files
 
 
 def _is_folder(entry: os.DirEntry) -> bool:

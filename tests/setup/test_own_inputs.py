@@ -1,4 +1,4 @@
-"""A run's own images are known again where they have moved; nothing that it was trained on is tested on."""
+"""A run's own inputs are known again where they have moved; nothing that it was trained on is tested on."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from PIL import Image as Picture
 from ssl_cli.data.dataset import load
 from ssl_cli.data.describe import describe
 from ssl_cli.errors import UserError
-from ssl_cli.setup.own_images import FILE, files_by_split, own_images, stored_node, without_trained
+from ssl_cli.setup.own_inputs import FILE, files_by_split, own_inputs, stored_node, without_trained
 
 
 def names(data, split):
@@ -34,7 +34,7 @@ def seen(image_folder, tmp_path):
 def test_moved_and_renamed_it_has_its_splits(seen, image_folder, tmp_path):
     node, info, before, run = seen
     shutil.move(image_folder, tmp_path / "new, place=1")
-    after, note = own_images(stored_node(node, run, str(tmp_path / "new, place=1")), info, run)
+    after, note = own_inputs(stored_node(node, run, str(tmp_path / "new, place=1")), info, run)
     assert note == "" and all(names(after, split) == names(before, split) for split in before.splits)
 
 
@@ -42,7 +42,7 @@ def test_where_some_are_gone_and_some_are_new_the_rest_has_its_splits(seen, imag
     node, info, before, run = seen
     (image_folder / "ant/3.png").unlink()
     shutil.copy(image_folder / "ant/1.png", image_folder / "ant/new.png")
-    after, note = own_images(node, info, run)
+    after, note = own_inputs(node, info, run)
     assert "1 of its 36 images are gone, and 1 new ones are left out" in note
     for split in before.splits:
         assert names(after, split) == names(before, split) - {"3.pngant"}
@@ -52,7 +52,7 @@ def test_other_images_of_the_same_names_are_not_its_own(seen, image_folder):
     node, info, _, run = seen
     shutil.copy(image_folder / "bee/3.png", image_folder / "ant/3.png")
     with pytest.raises(UserError, match="1 of the 36 images .* another content .ant/3.png"):
-        own_images(node, info, run)
+        own_inputs(node, info, run)
 
 
 def test_of_an_older_run_the_seed_says_which_they_are(seen, image_folder, tmp_path):
@@ -60,11 +60,11 @@ def test_of_an_older_run_the_seed_says_which_they_are(seen, image_folder, tmp_pa
     (run / FILE).unlink()
     (run / "env.json").write_text(json.dumps({"directory": str(tmp_path)}))
     relative = stored_node({**node, "root": "images"}, run, None)
-    after, note = own_images(relative, info, run)
+    after, note = own_inputs(relative, info, run)
     assert note == "" and names(after, "test") == names(before, "test")
     (image_folder / "ant/3.png").unlink()
     with pytest.raises(UserError, match="ssl probe ckpt=.*run dataset=folder dataset.root="):
-        own_images(relative, info, run)
+        own_inputs(relative, info, run)
 
 
 @pytest.mark.parametrize("older", [False, True])
@@ -131,7 +131,7 @@ def test_a_table_and_test_images_that_moved_along_are_found(of_table, tmp_path):
     shutil.move(tmp_path / "data", tmp_path / "new")
     found = stored_node(node, run, str(tmp_path / "new/photos"))
     assert {key: found[key] for key in PLACES} == {key: f"{tmp_path}/new/{name}" for key, name in PLACES.items()}
-    after, note = own_images(found, info, run)
+    after, note = own_inputs(found, info, run)
     assert note == "" and all(names(after, split) == names(before, split) for split in before.splits)
 
 
@@ -139,9 +139,9 @@ def test_a_table_that_moved_elsewhere_is_named(of_table, tmp_path):
     node, info, before, run = of_table
     shutil.move(tmp_path / "data/t.csv", tmp_path / "u.csv")
     with pytest.raises(UserError, match=r"cannot read dataset.labels_file=.*write dataset.labels_file=FILE.csv"):
-        own_images(stored_node(node, run, None), info, run)
+        own_inputs(stored_node(node, run, None), info, run)
     found = stored_node(node, run, None, labels_file=str(tmp_path / "u.csv"))
-    assert own_images(found, info, run)[1] == ""
+    assert own_inputs(found, info, run)[1] == ""
     with pytest.raises(UserError, match="data set has no labels_file; leave dataset.labels_file out"):
         stored_node({**node, "labels_file": None}, run, None, labels_file="u.csv")
 
@@ -150,11 +150,11 @@ def test_where_images_of_a_table_are_gone_and_labels_have_changed_the_rest_has_i
     node, info, before, run = of_table
     file = tmp_path / "data/t.csv"
     file.write_text(file.read_text().replace("photos/7.png,ant", "photos/7.png,bee"))
-    after, note = own_images(node, info, run)
+    after, note = own_inputs(node, info, run)
     assert "the run's own splits by file name: not all labels are as they were" in note
     assert all(names(after, split) == names(before, split) for split in before.splits)
     (tmp_path / "data/photos/9.png").unlink()
-    after, note = own_images(node, info, run)
+    after, note = own_inputs(node, info, run)
     assert "1 of its 30 images are gone, and 0 new ones are left out" in note
     assert names(after, "test") == names(before, "test")
 

@@ -1,4 +1,4 @@
-"""The images that a run was trained on, wherever they are now: known again by file name and content."""
+"""The inputs that a run was trained on, wherever they are now: known again by file name and content."""
 
 import hashlib
 import os
@@ -20,7 +20,7 @@ from ssl_cli.runs.catalog import read_json
 FILE = "splits.json"  # {"train": {"ant/1.png": "734-1f3a...", ...}, "val": ..., "test": ...}: below the root, `content`
 TEST_ROOT = "dataset.test_root"  # begins the names of files that are below it
 PIECE = 4096  # bytes that are read at the beginning, the middle and the end of a file
-COMPARED = 1000  # files whose pieces are compared before a run's images are used again; of the others only the size
+COMPARED = 1000  # files whose pieces are compared before a run's inputs are used again; of the others only the size
 Splits = Mapping[str, Mapping[str, str]]
 
 
@@ -58,16 +58,16 @@ def check_same_files(data: Data, root: str, kept: Splits | None, test_root: str 
         )
 
 
-def own_images(node: dict[str, Any], info: DataInfo, run: Path) -> tuple[Data, str]:
-    """Load a run's own images with its own splits, also where they have moved, or some of them are gone.
+def own_inputs(node: dict[str, Any], info: DataInfo, run: Path) -> tuple[Data, str]:
+    """Load a run's own inputs with its own splits, also where they have moved, or some of them are gone.
 
     Args:
-        node: the run's settings of the data set; ``root`` is where the images are now.
+        node: the run's settings of the data set; ``root`` is where the inputs are now.
         info: what the run knew of them.
         run: its directory.
 
     Returns:
-        The images, and a line that says what is not as it was, or ``""``.
+        The inputs, and a line that says what is not as it was, or ``""``.
 
     Raises:
         UserError: they are others, and which of them the run was trained on is not known.
@@ -110,13 +110,13 @@ def without_trained(data: Data, own: dict[str, Any], info: DataInfo, run: Path) 
     """Leave out of the test split what the run was trained on, whatever it is called there.
 
     Args:
-        data: images of a data set that was named beside the run.
+        data: inputs of a data set that was named beside the run.
         own: the run's settings of its own data set, with ``root`` set to that of ``data`` where it has one.
-        info: what the run knew of its images.
+        info: what the run knew of its inputs.
         run: its directory.
 
     Returns:
-        The images, and a line that says how many were left out, or ``""``.
+        The inputs, and a line that says how many were left out, or ``""``.
 
     Raises:
         UserError: nothing is left to test on.
@@ -138,7 +138,7 @@ def without_trained(data: Data, own: dict[str, Any], info: DataInfo, run: Path) 
 
 
 def _trained(own: dict[str, Any], info: DataInfo, run: Path) -> set[str]:
-    """Return the `content` of the files that a run was trained on; of an older run, if these images are its own."""
+    """Return the `content` of the files that a run was trained on; of an older run, if these inputs are its own."""
     if (kept := kept_splits(run)) is not None:
         return set(kept["train"].values())
     if own.get("root") is None or "layout" not in own:
@@ -152,7 +152,7 @@ def _trained(own: dict[str, Any], info: DataInfo, run: Path) -> set[str]:
 
 
 def stored_node(node: dict[str, Any], run: Path, root: str | None, **others: str | None) -> dict[str, Any]:
-    """Return a run's settings of its data set with ``root`` where the images are now.
+    """Return a run's settings of its data set with ``root`` where the inputs are now.
 
     What is not where it was and not named is looked for beside or below the new root, as it was with the old one.
 

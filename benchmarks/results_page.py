@@ -1,0 +1,144 @@
+"""The page of `benchmarks.results`: the tables that `ssl compare` makes, the commands, and what each row cost."""
+
+import json
+import shlex
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.page import describe
+from benchmarks.results_rows import COMMON, FEW, ROWS, Row
+
+NAMES = {"cifar10": "CIFAR-10 (JPEG)", "fashion_mnist": "Fashion-MNIST"}
+HEAD = """\
+# Results: {dataset}, {minutes:g} minutes of one core
+
+Made by `python -m benchmarks results --data DIR{options} --out docs/results.md`. {images}
+
+Every method trains for {minutes:g} minutes of processor time on one thread, with the network, the views, the batch and
+the optimizer of `experiment=cpu_small`. Nothing was chosen for this page on any split, and `test` was scored once per
+run, at its end. {minutes:g} minutes are {passes} passes over the images, where papers have hundreds: the order of the
+methods at such a budget is not their order at a long one. {seeds}
+
+{machine}
+"""
+FREE = """
+## Without labels, and what all labels are worth
+
+`supervised` and `supcon` learn from all labels, the other rows from none. `frozen_imagenet` was trained by others, on
+other images, and is not trained here.
+
+```sh
+ssl compare {place}/all --sort --to md
+```
+
+"""
+SOME = """
+## With {few} labels
+
+The column of the own classifier is what each method is for. All rows have the same {few} labels: the draw of
+`dataset.label_seed=0`. Compare them with the same column of linear in the table above, the mean over ten draws.
+
+```sh
+ssl compare {place}/few --against none --sort --to md
+```
+
+"""
+COSTS = """
+## Commands, and what they cost
+
+The steps of a row are the minutes divided by the processor time of a step, which was timed before, on the same thread
+and at all sizes of its views. The minutes in the table are what the training then took; evaluation and the closing
+measurement are not in them. `seconds` in the tables above is wall time, with other work on the machine.
+
+```sh
+common="{common}"
+{commands}
+```
+
+| row | steps | images seen | milliseconds a step | processor minutes | not as the others, because |
+|---|---:|---:|---:|---:|---|
+"""
+
+
+def render(place: Path, options: Namespace) -> str:
+    """Return the page of all rows that stand below ``place``.
+
+    Args:
+        place: the directory of the runs.
+        options: of the command: ``dataset``, ``minutes``, ``seeds``.
+
+    Raises:
+        UserError: nothing stands.
+    """
+    from ssl_cli.compare.comparison import compare
+    from ssl_cli.compare.formats.markdown import to_markdown
+    from ssl_cli.compare.options import Options
+
+    stand = {name: found for name, row in ROWS.items() if (found := finished(place, name, row))}
+    tables = ""
+    for part, text, asked in (("all", FREE, Options(sort=True)), ("few", SOME, Options(sort=True, against="none"))):
+        if any(row.few == (part == "few") for name, row in ROWS.items() if name in stand):
+            tables += text.format(place=place, few=FEW.replace("/", " a "))
+            tables += to_markdown(compare([place / part], asked))
+    missing = [f"`{name}`" for name in ROWS if name not in stand]
+    costs = COSTS.format(common=" ".join([*COMMON, *images(options)]), commands=commands(place, stand))
+    costs += "".join(cost(name, summaries, options) for name, summaries in stand.items())
+    return head(place, stand, options) + tables + costs + (f"\nNot trained: {', '.join(missing)}.\n" if missing else "")
+
+
+def finished(place: Path, name: str, row: Row) -> list[dict[str, Any]]:
+    """Return the summaries of a row's finished runs."""
+    files = sorted((place / ("few" if row.few else "all")).glob(f"{name}-[0-9]*/summary.json"))
+    return [summary for file in files if (summary := json.loads(file.read_text()))["state"] == "finished"]
+
+
+def head(place: Path, stand: dict[str, list[dict[str, Any]]], options: Namespace) -> str:
+    """Return the page until the first table."""
+    epochs = [s["epochs"] for name, found in stand.items() if ROWS[name].trains and not ROWS[name].few for s in found]
+    machines = {describe(json.loads(file.read_text())["machine"]) for file in place.glob("paces/*.json")}
+    cifar = options.dataset == "cifar10"
+    given = ("" if cifar else f" --dataset {options.dataset}") + f" --minutes {options.minutes:g}"
+    lossy = "The images are JPEG files, so accuracies are a little under those on the lossless original."
+    seeds = max(map(len, stand.values()), default=0)
+    return HEAD.format(
+        dataset=NAMES[options.dataset],
+        minutes=options.minutes,
+        options=given + (f" --seeds {seeds}" if seeds > 1 else ""),
+        images=lossy if cifar else "The files are the published ones, read by torchvision.",
+        passes=f"{min(epochs):.1f} to {max(epochs):.1f}" if epochs else "few",
+        seeds="There is one seed each." if seeds == 1 else f"There are {seeds} seeds each.",
+        machine=f"Measured on {'; '.join(sorted(machines))}.",
+    )
+
+
+def images(options: Namespace) -> list[str]:
+    """Return the settings of the data set, as somebody else types them."""
+    from benchmarks.results import images
+
+    return images(options.dataset, "DIR")
+
+
+def commands(place: Path, stand: dict[str, list[dict[str, Any]]]) -> str:
+    """Return a line for each row."""
+    lines = []
+    for name, (summary, *_) in stand.items():
+        row = ROWS[name]
+        own = (
+            [*row.settings, f"trainer.max_steps={summary['steps']}"]
+            if row.trains
+            else [*row.settings, "backbone.weights=FILE"]
+        )
+        seeds = f"seed={','.join(str(s['seed']) for s in stand[name])}" if len(stand[name]) > 1 else ""
+        lines.append(f"ssl train {'-m ' if seeds else ''}$common {shlex.join(own)} {seeds}".rstrip())
+    return "\n".join(lines)
+
+
+def cost(name: str, summaries: list[dict[str, Any]], options: Namespace) -> str:
+    """Return a row's line in the table of costs."""
+    row, mean = ROWS[name], lambda key: sum(s[key] for s in summaries) / len(summaries)
+    if not row.trains:
+        return f"| {name} |  |  |  | 0 | {row.why} |\n"
+    minutes, steps = mean("processor_seconds") / 60, mean("steps")
+    pace = 1e3 * mean("processor_seconds") / steps
+    return f"| {name} | {steps:,.0f} | {mean('images_seen'):,.0f} | {pace:,.0f} | {minutes:.2f} | {row.why} |\n"

@@ -1,0 +1,76 @@
+"""The rows of `docs/results.md`: what is trained, and where a method cannot take the settings that all others have."""
+
+from dataclasses import dataclass
+
+from benchmarks.weights import NAME
+
+EXPERIMENT = "experiment=cpu_small"
+BUDGETS = ("all", "40/class", "10/class", "4/class", "1/class")  # of the linear probe
+FEW = "40/class"  # labels of the methods that train with few
+# Of every run. Steps are counted on one thread; only the end is looked at, and propagation is a page of its own.
+COMMON = (
+    EXPERIMENT,
+    "trainer.threads=1",
+    "trainer.eval_every=1000",
+    f"probes.linear.labels=[{','.join(BUDGETS)}]",
+    "probes.propagate=null",
+)
+FULL_SIZE = "trainer.progressive=null"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: what is typed for it beside `COMMON`, and why it is not as all others."""
+
+    settings: tuple[str, ...]
+    why: str = ""
+    few: bool = False  # trains with `FEW` labels, so its probes know no more
+    trains: bool = True
+
+
+def _plain(*methods: str) -> dict[str, Row]:
+    return {name: Row((f"method={name}",)) for name in methods}
+
+
+def _predict(pretext: str, *settings: str, why: str = "") -> Row:
+    return Row(("method=predict", f"pretext={pretext}", f"name={pretext}", *settings), why)
+
+
+def _few(method: str) -> Row:
+    return Row((f"method={method}", f"dataset.labels={FEW}"), few=True)
+
+
+ONE_SIZE = "its task has images of one size"
+ENLARGED = "its patches are enlarged to what the network can see"
+TOO_LONG = "its prototypes would stay random for {} epochs: longer than the whole training"
+# In the order of training: those that are looked for first come first.
+ROWS: dict[str, Row] = {
+    **_plain("simclr", "byol", "vicreg", "moco", "barlow_twins", "simsiam", "supervised"),
+    "supervised_few": _few("supervised"),
+    "fixmatch": _few("fixmatch"),
+    "rotation": _predict("rotation", FULL_SIZE, why=ONE_SIZE),
+    "frozen": Row(
+        (
+            *("method=frozen", "backbone=timm", f"backbone.name={NAME}", "name=frozen_imagenet"),
+            *("pretext.size=64", FULL_SIZE),
+        ),
+        "EfficientNet-Lite0, trained on ImageNet by others and not trained here; its images are enlarged to 64 pixels",
+        trains=False,
+    ),
+    **_plain("nnclr", "moco_v3", "siamese", "triplet", "deepcluster"),
+    "swav": Row(("method=swav", "method.freeze_epochs=0"), TOO_LONG.format(10)),
+    "dino": Row(("method=dino", "method.freeze_epochs=0"), TOO_LONG.format(60)),
+    **{name: _few(name) for name in ("flexmatch", "mean_teacher", "pseudo_label")},
+    **{name: _predict(name, FULL_SIZE, "pretext.at_least=16", why=ENLARGED) for name in ("jigsaw", "relative_patch")},
+    **{name: _predict(name, FULL_SIZE, why=ONE_SIZE) for name in ("colorization", "inpainting")},
+    "simmim": Row(("method=simmim", FULL_SIZE), ONE_SIZE),
+    "mae": Row(
+        ("method=mae", "backbone=vit_small_images", FULL_SIZE),
+        "it leaves patches out of a transformer's input, which a convolutional net cannot",
+    ),
+    "cpc": Row(
+        ("method=cpc", "backbone.norm=group", "method.patch_size=16", "method.stride=8", FULL_SIZE),
+        "BatchNorm would let it see what it is to predict; the network cannot see smaller patches",
+    ),
+    **_plain("supcon"),
+}

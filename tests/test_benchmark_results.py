@@ -1,0 +1,126 @@
+"""The table of all methods at one budget: which rows there are, what is typed for them, what is trained again."""
+
+import json
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from written_runs import put
+
+from benchmarks import results, results_page
+from benchmarks.results_rows import COMMON, ROWS
+from ssl_cli.config.paths import conf_dir
+
+# Energies sample images for most of a step; what is there: nothing is trained by `frozen` elsewhere than in its row.
+NO_ROW = {"ebm", "jem"}
+OPTIONS = Namespace(data="photos", dataset="cifar10", minutes=2.0, seeds=1, methods=["simclr"], hours=None)
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """Nothing is trained: `called` collects what would be, and leaves a finished run."""
+    monkeypatch.setattr(results, "KEPT", tmp_path)
+    called = []
+
+    def call(arguments, log):
+        called.append(arguments)
+        return 0, 1.0
+
+    monkeypatch.setattr(results, "call", call)
+    file = results.place(OPTIONS) / "paces/simclr.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"seconds_per_step": 0.4, "steps": 300, "machine": MACHINE}))
+    return called
+
+
+MACHINE = {"cpu": "a processor", "cores": 2, "threads": 1, "instructions": "AVX2", "bf16": False, "gpu": None}
+MACHINE |= {"python": "3.11", "torch": "2.9"}
+
+
+def test_every_method_has_a_row_or_a_reason_to_have_none():
+    methods = {
+        setting.partition("=")[2] for row in ROWS.values() for setting in row.settings if setting[:7] == "method="
+    }
+    assert methods | NO_ROW == {file.stem for file in (conf_dir() / "method").glob("*.yaml")}
+    assert not methods & NO_ROW
+
+
+def test_a_row_that_differs_from_the_others_says_why():
+    for name, row in ROWS.items():
+        chosen = [s for s in row.settings if s.split("=")[0] not in ("method", "pretext", "name", "dataset.labels")]
+        assert bool(row.why) == bool(chosen), name
+        assert row.few == any(s.startswith("dataset.labels=") for s in row.settings), name
+
+
+@pytest.mark.parametrize("name", ["mae", "cpc", "frozen", "supervised_few"])
+def test_what_is_typed_is_what_the_run_has(name):
+    from benchmarks.harness import compose_run
+
+    settings = [s for s in [*COMMON, *ROWS[name].settings] if not s.startswith("name=")]
+    config = compose_run(*settings, *results.images("cifar10", "DIR"))
+    assert config.trainer.batch_size == 128 and config.trainer.threads == 1 and config.probes.propagate is None
+    assert config.backbone._target_.rsplit(".")[-1] == {"mae": "ViT", "frozen": "Timm"}.get(name, "ConvNet")
+    assert config.dataset.labels == ("40/class" if ROWS[name].few else "all")
+    assert (config.trainer.progressive is None) == (name != "supervised_few")
+
+
+def test_a_row_is_trained_once_goes_on_where_it_was_cut_off_and_is_left_to_whoever_has_it(kept, monkeypatch):
+    run = results.run_of("simclr", 0, OPTIONS)
+    with FileLock(results.place(OPTIONS) / "simclr-0.lock"):
+        assert results.main(["--data", "photos", "--minutes", "2", "--methods", "simclr"]) == 0
+    assert not kept
+    results.made("simclr", 0, OPTIONS, None)
+    assert kept[-1][0] == "train" and {"trainer.max_steps=300", "seed=0", f"hydra.run.dir={run}"} <= set(kept[-1])
+    assert f"dataset.root={Path.cwd() / 'photos'}" in kept[-1]
+    run.mkdir(parents=True)
+    (run / "config.yaml").touch()
+    (run / "summary.json").write_text('{"state": "interrupted"}')
+    assert results.made("simclr", 0, OPTIONS, None) is False  # it says that it ended well, and does not stand
+    assert kept[-1] == ["train", f"resume={run}"]
+    (run / "summary.json").write_text('{"state": "finished"}')
+    assert results.made("simclr", 0, OPTIONS, None) is True and len(kept) == 2
+
+
+def test_the_steps_are_the_minutes_by_the_pace_which_is_measured_once(kept, monkeypatch):
+    rounds = {"byol": [{"seconds": seconds} for seconds in (0.5, 0.2, 0.25)]}
+    monkeypatch.setattr(results, "take_turns", lambda variants, count, threads: {n: rounds.pop(n) for n in variants})
+    monkeypatch.setattr(results, "machine", lambda threads: MACHINE)
+    assert results.steps("byol", ROWS["byol"], OPTIONS) == 480 == results.steps("byol", ROWS["byol"], OPTIONS)
+
+
+def test_the_pace_is_of_all_sizes_of_views_each_at_its_share(monkeypatch):
+    from ssl_cli.training import loop
+
+    sizes, step = [], loop.train_step
+
+    def seen(t):
+        step(t)
+        sizes.append(t.e.pretext.view_size)
+
+    monkeypatch.setattr(loop, "train_step", seen)
+    small = [
+        "trainer.batch_size=8",
+        "backbone.widths=[4,4,4]",
+        "trainer.progressive=[16 until 50%,20 until 80%]",
+        "pretext.size=24",
+    ]
+    once = results.pace(["dataset=digits", *COMMON, "method=moco", "method.queue_size=32", *small])
+    assert sizes == [16, 20, 24]
+    assert once()["seconds"] > 0
+    assert sizes[3:] == [16] * 5 + [20] * 3 + [24] * 2
+
+
+def test_the_page_has_the_tables_of_compare_the_commands_and_what_they_cost(kept):
+    place, trained = results.place(OPTIONS), {"steps": 300, "epochs": 0.85, "processor_seconds": 126.0}
+    put(place / "all/simclr-0", "simclr", columns=(("linear", "10/class"),), **trained)
+    put(place / "few/fixmatch-0", "fixmatch", columns=(("classifier", "40/class"),), config={"name": "b"}, **trained)
+    put(place / "all/byol-0", "byol", columns=(("linear", "10/class"),), **{**trained, "state": "running"})
+    text = results_page.render(place, OPTIONS)
+    lines = text.splitlines()
+    assert "# Results: CIFAR-10 (JPEG), 2 minutes of one core" in lines and "Measured on a processor, 2 cores" in text
+    assert "| raw pixels | 80.0 ± 0.0 |" in text
+    assert "ssl train $common method=simclr trainer.max_steps=300" in lines
+    assert "ssl train $common method=fixmatch dataset.labels=40/class trainer.max_steps=300" in lines
+    assert "| simclr | 300 | 1,000 | 420 | 2.10 |  |" in lines
+    assert "own classifier, 40 labels per class" in text and "Not trained: `byol`, `vicreg`" in text
