@@ -16,7 +16,8 @@ ROOT = Path(__file__).parent.parent
 
 
 def run(*args, **kwargs):
-    done = subprocess.run([str(arg) for arg in args], capture_output=True, text=True, timeout=300, **kwargs)
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}  # where this checkout may stand
+    done = subprocess.run([str(arg) for arg in args], capture_output=True, text=True, timeout=300, env=env, **kwargs)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
