@@ -59,7 +59,8 @@ def run(config: DictConfig) -> int:
     if enters:
         directory = (chosen or result_dir(file, name)).absolute()
         os.chdir(directory)
-    measured, result = probe_trained(trained, probe, print, config.layer, config.keep_features)
+    keep = config.keep_features, config.keep_baselines
+    measured, result = probe_trained(trained, probe, print, config.layer, *keep)
     if not result["results"]:
         if enters and not chosen:
             with contextlib.suppress(OSError):

@@ -169,7 +169,8 @@ def _split(override: str) -> tuple[str, str]:
 def identity(entry: Entry, without: Iterable[str] = ()) -> dict[str, Any]:
     """Return what makes the model this one and no other: its settings without housekeeping and ``without``."""
     left = (*NOT_THE_MODEL, *without)
-    kept = {k: v for k, v in entry.config.items() if not any(k == key or k.startswith(f"{key}.") for key in left)}
+    inside = tuple(f"{key}." for key in left)
+    kept = {k: v for k, v in entry.config.items() if k not in left and not k.startswith(inside)}
     for key, above in (("init", 1), ("dataset.pseudo_labels", 2)):  # how far below its run a checkpoint or a file is
         if kept.get(key) is not None:  # a run of the same kind by another seed is the same beginning
             files = (base / str(kept[key]) for base in (Path(), *entry.path.absolute().parents))

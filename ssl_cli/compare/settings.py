@@ -14,7 +14,8 @@ def full_key(entries: Sequence[Entry], name: str) -> str:
     Raises:
         UserError: no run has such a setting, or several settings end with the name.
     """
-    keys = {key for e in entries for key in (*e.config, *e.typed) if not is_any_of(key, NOT_THE_MODEL)}
+    every: set[str] = set().union(*(e.config.keys() | e.typed.keys() for e in entries))
+    keys = {key for key in every if not is_any_of(key, NOT_THE_MODEL)}
     known = {*keys, *(key.rsplit(".", n)[0] for key in keys for n in range(1, key.count(".") + 1)), "method", *OVER}
     if name in known:
         return name

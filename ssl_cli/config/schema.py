@@ -87,6 +87,7 @@ class TrainConfig:
     name: str = setting(identifies=False, text=True)
     resume: str | None = setting(None, identifies=False, text=True)
     init: str | None = setting(None, text=True)
+    keep_baselines: bool = setting(True, resumable=True, identifies=False)
     trusted_modules: list[str] = setting([], identifies=False)
     dataset: Any = setting()
     augment: Any = setting()
@@ -132,6 +133,7 @@ class ProbeConfig(OnInputs):
     probe: Any = MISSING
     layer: int | None = setting(None, limit=">= 1")
     keep_features: bool = True
+    keep_baselines: bool = True
 
 
 @dataclass

@@ -108,6 +108,9 @@ class Probe(ABC):
     # under the run's budget; "images": nothing in train, where no label is looked at, and a label in test; "mixed":
     # likewise, but labels that may be used are there, and are -1 for all other train images.
     needs: ClassVar[Literal["labels", "targets", "images", "mixed"]] = "labels"
+    # Whether the results follow from features, labels and targets, without a look at the inputs (`Features.source`):
+    # those of the baselines are then kept between commands.
+    features_alone: ClassVar[bool] = False
     slow: ClassVar[bool] = False  # runs the network many times: the log names each model before its turn
     notices: Sequence[str] = ()  # one line for each thing that the last run left out
 

@@ -47,6 +47,7 @@ class Cluster(Probe):
 
     name = "cluster"
     needs = "images"
+    features_alone = True
 
     def __init__(self, seeds: int = 5, restarts: int = 3, normalise: bool = True):
         self.seeds, self.restarts, self.normalise = seeds, restarts, normalise

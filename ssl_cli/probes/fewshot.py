@@ -69,6 +69,7 @@ class FewShot(Probe):
 
     name = "fewshot"
     needs = "images"
+    features_alone = True
 
     def __init__(
         self,

@@ -110,6 +110,7 @@ class KNN(Probe):
     """
 
     name = "knn"
+    features_alone = True
 
     def __init__(
         self,

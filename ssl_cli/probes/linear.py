@@ -9,6 +9,7 @@ from torch import Tensor
 from ssl_cli.probes.base import Features, Probe, Result, Split, check_budgets, check_penalties, fewer_draws
 from ssl_cli.probes.heads import LinearHead
 from ssl_cli.probes.solvers.logistic import MANY, fit_logistic
+from ssl_cli.probes.solvers.rows import standardised
 
 WORK = 200_000_000  # most images times classes in all evaluations for one penalty, with many classes
 FEWEST = 12  # evaluations for a penalty, for any number of images and classes
@@ -36,6 +37,7 @@ class Linear(Probe):
     """
 
     name = "linear"
+    features_alone = True
 
     def __init__(
         self,
@@ -103,7 +105,7 @@ class Linear(Probe):
         x, y = train.features[drawn], train.labels[drawn]  # [G, n, d], [G, n]
         # From all training features, not from the few drawn: the scale needs no label, and ten inputs are too few.
         mean, std = features.scale()
-        x = (x - mean).div_(std)
+        x = standardised(x, mean, std)
         penalties, max_iter = self._bounded(features.classes, y.shape[1])
         weight, bias = fit_logistic(x, y, features.classes, torch.tensor(penalties), max_iter, self.tol)
         # The model contains the standardisation, so the features of the other splits need none.

@@ -20,6 +20,7 @@ from ssl_cli.probes.frozen.cache import FeatureCache
 from ssl_cli.probes.frozen.features import extract, fingerprint
 from ssl_cli.probes.frozen.networks import Layer
 from ssl_cli.probes.frozen.subject import FrozenModel
+from ssl_cli.probes.kept import KeptScores
 from ssl_cli.probes.measurement import Measurement
 from ssl_cli.probes.runner import run_probes
 from ssl_cli.probes.scores.metrics import classification, confusion
@@ -51,8 +52,9 @@ def measure(e: Experiment, log: Callable[[str], None], run: Path | None = None) 
         run: its directory, which may hold the network as it was before training.
     """
     start = run and before_training(run, e.device, e.config.trusted_modules, log)
-    measurement = measure_with_baselines(e, e.probes, log, start=start)
-    if measurement.rows and (own := own_classifier(e)) is not None:
+    keep = e.config.get("keep_baselines", True)
+    measurement = measure_with_baselines(e, e.probes, log, start=start, keep=keep)
+    if measurement.rows and (own := own_classifier(e, measurement.features)) is not None:
         measurement.add(e.config.name, own, at=measurement.test[e.data.labels[measurement.test] >= 0])
     return measurement
 
@@ -64,6 +66,7 @@ def measure_with_baselines(
     layer: int | None = None,
     cache: FeatureCache | None = None,
     start: Backbone | None = None,
+    keep: bool = False,
 ) -> Measurement:
     """Run the probes on raw features and on the backbone: as the seed made it, before training, and as it is.
 
@@ -74,6 +77,7 @@ def measure_with_baselines(
         layer: of the backbones, see `Layer`; None: their end.
         cache: keeps features for the next probe.
         start: the backbone before training, on ``device``; None: it was random, or training did not change it.
+        keep: keep the baselines' scores in the user's cache directory, and take those that are there.
 
     Returns:
         Rows as `Probe.run` documents them; none if there is nothing to measure with.
@@ -96,7 +100,12 @@ def measure_with_baselines(
     before = fingerprint(method.measured)
     where = device if device.type == "cuda" else "cpu"
     budget = str(t.node.labels) if t.data.labelled else "all"
-    measurement = run_probes(models, t.data, t.labelled, probes, log, where, budget, t.node.label_seed, layer)
+    kept = None
+    if keep:
+        kept = KeptScores(t.data, info, t.labelled, (device.type, budget, t.node.label_seed, layer), node)
+    measurement = run_probes(models, t.data, t.labelled, probes, log, where, budget, t.node.label_seed, layer, kept)
+    if kept is not None and (line := kept.told()):
+        log(line)
     if fingerprint(method.measured) != before:
         raise RunError("the backbone changed while it was probed, so the numbers would not be of the frozen model")
     own = models[t.config.name]
@@ -104,11 +113,19 @@ def measure_with_baselines(
     return measurement
 
 
-def own_classifier(e: Experiment) -> Result | None:
-    """Score the method's own classifier on the test split; None if it has none."""
+def own_classifier(e: Experiment, features_of: Callable[[Tensor], Tensor] | None = None) -> Result | None:
+    """Score the method's own classifier on the test split; None if it has none.
+
+    Args:
+        e: the experiment, trained.
+        features_of: the backbone's features of inputs at positions [n]; None: they are computed.
+    """
     test = e.data.splits["test"]
     test = test[e.data.labels[test] >= 0]
-    features = extract(e.method.measured, e.data.inputs, test, e.info, e.device)
+    if features_of is None:
+        features = extract(e.method.measured, e.data.inputs, test, e.info, e.device)
+    else:
+        features = features_of(test)
     with evaluating(e.method), torch.inference_mode():
         logits = e.method.predict(features.to(e.device))
     if logits is None:
@@ -131,7 +148,12 @@ def backbone_name(config: DictConfig) -> str:
 
 
 def probe_trained(
-    trained: OpenedCheckpoint, probe: Probe, log: Callable[[str], None], layer: int | None = None, keep: bool = True
+    trained: OpenedCheckpoint,
+    probe: Probe,
+    log: Callable[[str], None],
+    layer: int | None = None,
+    keep: bool = True,
+    keep_baselines: bool = False,
 ) -> tuple[Measurement, dict[str, Any]]:
     """Probe a trained model, frozen, beside its baselines.
 
@@ -141,6 +163,7 @@ def probe_trained(
         log: gets a line for each notice.
         layer: see `measure_with_baselines`.
         keep: keep the features in the checkpoint's run, for the next probe.
+        keep_baselines: see `measure_with_baselines`.
 
     Returns:
         The measurement, and the content of ``result.json``.
@@ -157,7 +180,7 @@ def probe_trained(
     start = None
     if in_run and t.file.stem != START:
         start = before_training(run, t.device, t.config.trusted_modules, log)
-    measurement = measure_with_baselines(t, {probe.name: probe}, log, layer, cache, start)
+    measurement = measure_with_baselines(t, {probe.name: probe}, log, layer, cache, start, keep_baselines)
     if cache is not None and (line := cache.told()):
         log(line)
     return measurement, {

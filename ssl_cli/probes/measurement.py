@@ -1,6 +1,7 @@
 """The results of a measurement: rows, the predictions for each test image, and the fitted heads."""
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +31,7 @@ class Measurement:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)  # the content of ``predictions.npz``
     heads: dict[str, LinearHead | RidgeHead] = field(default_factory=dict)  # the names are those of ``arrays``
     images_per_second: float | None = None  # of the trained model's features; None: all came from the cache
+    features: Callable[[Tensor], Tensor] | None = None  # of inputs at positions, by the model that was measured last
     spread: dict[str, Spread] = field(default_factory=dict)  # label budget -> labels that the model gives train images
 
     def add(
@@ -38,7 +40,7 @@ class Measurement:
         result: Result,
         layer: int | None = None,
         at: Tensor | None = None,
-        again: Result | None = None,
+        again: dict | None = None,
     ) -> None:
         """Add a row and its predictions for the test images at positions ``at``.
 
@@ -47,7 +49,7 @@ class Measurement:
             result: of a probe.
             layer: the features are its output; None: the last.
             at: positions of the predicted test images; None: all of them.
-            again: the result without images that are in train, if predicted classes do not give it.
+            again: its metrics without images that are in train, if predicted classes do not give them.
         """
         result.settings = {"layer": "last" if layer is None else layer, **result.settings}
         row = {"model": model, **result.row}
@@ -67,14 +69,14 @@ class Measurement:
                 predicted = whole
             self.arrays[key(row)] = smallest(predicted)
 
-    def _without_copies(self, result: Result, at: Tensor, again: Result | None) -> dict | None:
+    def _without_copies(self, result: Result, at: Tensor, again: dict | None) -> dict | None:
         """Return the headline on the test images that are not in train; None if there are no copies."""
         copies = torch.isin(at, self.copied)
         if not copies.any():
             return None
         headline, scores = next(iter(result.metrics)), {}
         if again is not None:
-            scores = again.metrics.get(headline, {})
+            scores = again.get(headline, {})
         elif are_classes(result) and not copies.all():
             truth = torch.as_tensor(self.arrays["labels"], dtype=torch.int64)[torch.isin(self.test, at)][~copies]
             predicted = result.predicted.cpu()[:, ~copies]

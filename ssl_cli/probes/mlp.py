@@ -28,6 +28,7 @@ class MLP(Probe):
     """
 
     name = "mlp"
+    features_alone = True
 
     def __init__(
         self,

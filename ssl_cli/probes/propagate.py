@@ -47,6 +47,7 @@ class Propagate(Probe):
 
     name = "propagate"
     needs = "mixed"
+    features_alone = True
 
     def __init__(
         self,

@@ -35,6 +35,7 @@ class Regression(Probe):
 
     name = "regression"
     needs = "targets"
+    features_alone = True
 
     def __init__(
         self,

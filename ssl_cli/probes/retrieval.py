@@ -98,6 +98,7 @@ class Retrieval(Probe):
 
     name = "retrieval"
     needs = "images"
+    features_alone = True
 
     def __init__(self, ks: Sequence[int] = (1, 5, 10), queries: int = 10_000):
         self.ks, self.queries = check_counts("ks", ks), queries

@@ -11,12 +11,14 @@ from torch import Tensor
 from ssl_cli.data.base import Data, split_fingerprint
 from ssl_cli.data.copies import copied
 from ssl_cli.errors import UserError
-from ssl_cli.probes.base import Features, Probe, Result, Split
+from ssl_cli.probes.base import Features, Probe, Split
 from ssl_cli.probes.frozen.once import FeaturesOnce
 from ssl_cli.probes.frozen.subject import FrozenModel
+from ssl_cli.probes.kept import Found, KeptScores
 from ssl_cli.probes.measurement import Measurement, are_classes, smallest
 from ssl_cli.probes.progress import measuring
 from ssl_cli.probes.scores.metrics import imbalanced
+from ssl_cli.probes.scores.protocol import BASELINES
 
 LARGE = 5000  # labelled images from which each probe takes so long that the log names it
 
@@ -31,6 +33,7 @@ def run_probes(
     budget: str = "all",
     label_seed: int | None = None,
     layer: int | None = None,
+    kept: KeptScores | None = None,
 ) -> Measurement:
     """Run every probe on the features of every model.
 
@@ -45,6 +48,7 @@ def run_probes(
         budget: the label budget of ``labelled``; it names the rows with all of these labels.
         label_seed: the seed that drew them.
         layer: the features are its output; None: the last.
+        kept: has results of the baselines, and gets those that it lacks.
 
     Returns:
         The rows that `Probe.run` documents; none of a probe without images in train or test.
@@ -64,49 +68,54 @@ def run_probes(
     classes, notices = data.num_classes if len(truth) else 0, []
     common = {"classes": classes, "budget": budget, "label_seed": label_seed, "dataset": data.name, "noun": data.noun}
     mixtures = {name: _mixture(probe, data, labelled, common) for name, (probe, _) in usable.items()}
+    large = any(probe.slow or len(positions["train"]) >= LARGE for probe, positions in usable.values())
     for number, (model, network) in enumerate(models.items(), 1):
-        features_of = FeaturesOnce(network, len(data.labels), device)
+        features_of, announced = FeaturesOnce(network, len(data.labels), device), not large
         what = f"measuring {model} ({number} of {len(models)})"
-        if any(probe.slow or len(positions["train"]) >= LARGE for probe, positions in usable.values()):
-            log(f"{what}: {', '.join(usable)}")
+        source = network if isinstance(network, FrozenModel) else None
         for name, (probe, positions) in usable.items():
-            mixture, splits = mixtures[name], {}
-            for split, at in positions.items():
-                labels = data.labels
-                if mixture and split == "train":
-                    at, labels = mixture.wanted, mixture.labels
-                with measuring(f"{what}, features"):
-                    found = features_of(at)
-                values = {name: target[at].to(device) for name, target in targets.items()}
-                splits[split] = Split(found, labels[at].to(device), at, values)
-            source = network if isinstance(network, FrozenModel) else None
-            more = {"labelled": mixture.labelled, "rest": mixture.rest} if mixture else {}
-            features = Features(**splits, **common, **more, source=source)
-            with measuring(f"{what}, {probe.name}"):
-                results = probe.run(features)
-                notices += probe.notices
-                again = _again(probe, features, results, measurement)
-            for result in results:
-                measurement.add(model, result, layer, positions["test"], again.get((result.labels, result.target)))
+            file = kept.key(source, probe) if kept and source and model in BASELINES else None
+            results = kept.get(model, file) if file else None
+            if results is None:
+                if not announced:
+                    log(f"{what}: {', '.join(usable)}")
+                    announced = True
+                mixture, splits = mixtures[name], {}
+                for split, at in positions.items():
+                    labels = data.labels
+                    if mixture and split == "train":
+                        at, labels = mixture.wanted, mixture.labels
+                    with measuring(f"{what}, features"):
+                        found = features_of(at)
+                    values = {name: target[at].to(device) for name, target in targets.items()}
+                    splits[split] = Split(found, labels[at].to(device), at, values)
+                more = {"labelled": mixture.labelled, "rest": mixture.rest} if mixture else {}
+                features = Features(**splits, **common, **more, source=source)
+                with measuring(f"{what}, {probe.name}"):
+                    results = _with_new_ones(probe, features, measurement, notices)
+                if file:
+                    kept.put(file, results)
+            for result, again in results:
+                measurement.add(model, result, layer, positions["test"], again)
+        measurement.features = features_of
     for notice in dict.fromkeys(notices):  # each model brings the same
         log(notice)
     return measurement
 
 
-def _again(
-    probe: Probe, features: Features, results: list[Result], measurement: Measurement
-) -> dict[tuple[str, str | None], Result]:
-    """Return by budget and target the results without test images in train, if predictions do not give them."""
-    test = features.test
+def _with_new_ones(probe: Probe, features: Features, measurement: Measurement, notices: list[str]) -> Found:
+    """Return each result of a probe, with its metrics without test images in train if predictions do not give them."""
+    results = probe.run(features)
+    notices += probe.notices
+    test, again = features.test, {}
     new = ~torch.isin(test.positions, measurement.copied)
-    if new.all() or not new.any() or all(map(are_classes, results)):
-        return {}
-    at = new.to(test.labels.device)
-    targets = {name: values[at] for name, values in test.targets.items()}
-    kept = replace(features, test=Split(test.features[at], test.labels[at], test.positions[new], targets))
-    with contextlib.suppress(UserError):  # too few are left
-        return {(result.labels, result.target): result for result in probe.run(kept)}
-    return {}
+    if not new.all() and new.any() and not all(map(are_classes, results)):
+        at = new.to(test.labels.device)
+        targets = {name: values[at] for name, values in test.targets.items()}
+        kept = replace(features, test=Split(test.features[at], test.labels[at], test.positions[new], targets))
+        with contextlib.suppress(UserError):  # too few are left
+            again = {(result.labels, result.target): result.metrics for result in probe.run(kept)}
+    return [(result, again.get((result.labels, result.target))) for result in results]
 
 
 @dataclass

@@ -9,6 +9,7 @@ from ssl_cli.errors import UserError
 from ssl_cli.probes.base import Features, Split
 from ssl_cli.probes.linear import Linear
 from ssl_cli.probes.solvers import logistic
+from ssl_cli.probes.solvers import rows as rows_of
 from ssl_cli.probes.solvers.logistic import CHUNK_BYTES, fit_logistic
 
 
@@ -74,6 +75,34 @@ def test_fit_beyond_what_is_decomposed(monkeypatch):
     expected = fit_logistic(*args)
     monkeypatch.setattr("ssl_cli.probes.solvers.logistic.EIGEN_LIMIT", 5)
     torch.testing.assert_close(fit_logistic(*args)[0], expected[0], atol=1e-5, rtol=1e-5)
+
+
+def sparse(n, dim=60):
+    """Counts of words: of each row few are not zero."""
+    g = torch.Generator().manual_seed(0)
+    labels = torch.arange(n) % 3
+    often = 0.02 + 0.1 * (torch.arange(dim) % 3 == labels[:, None])
+    return torch.rand(n, dim, generator=g).double() * (torch.rand(n, dim, generator=g) < often), labels
+
+
+@pytest.mark.parametrize("chunk", [CHUNK_BYTES, 1000])
+def test_sparse_rows_give_the_same_fit(monkeypatch, chunk):
+    monkeypatch.setattr("ssl_cli.probes.solvers.logistic.CHUNK_BYTES", chunk)
+    x, y = sparse(150)
+    mean, std = x.mean(0), 0.1 + x.std(0)
+    args = (y[None], 3, torch.tensor([1e-3, 1e-1]), 500, 1e-8)
+    expected = fit_logistic((x[None] - mean) / std, *args)
+    monkeypatch.setattr("ssl_cli.probes.solvers.rows.WIDE", 50)
+    monkeypatch.setattr("ssl_cli.probes.solvers.rows.MANY", 100)
+    monkeypatch.setattr("ssl_cli.probes.solvers.rows.SPARSE", 0.2)
+    found = rows_of.standardised(x[None].clone(), mean, std)
+    assert isinstance(found, rows_of.SparseRows)
+    for classes in (256, 2):  # beyond so many, one penalty after the other
+        monkeypatch.setattr("ssl_cli.probes.solvers.logistic.MANY", classes)
+        weight, bias = fit_logistic(found, *args)
+        torch.testing.assert_close(weight, expected[0], atol=1e-5, rtol=1e-4)
+        centred = [b - b.mean(2, keepdim=True) for b in (bias, expected[1])]  # a constant more is the same model
+        torch.testing.assert_close(*centred, atol=1e-5, rtol=1e-4)
 
 
 def test_fit_is_a_stationary_point_by_autograd():

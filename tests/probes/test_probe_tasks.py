@@ -210,7 +210,7 @@ def test_kept_features_stay_below_their_limit_the_oldest_go(tmp_path, monkeypatc
     cache = FeatureCache(tmp_path / "features")
     for key in "abc":
         cache.get(key, lambda: torch.zeros(300))
-    assert cache.size() <= 3000 and (tmp_path / "features/c.npz").is_file()
+    assert cache.shelf.size() <= 3000 and (tmp_path / "features/c.npz").is_file()
     cache.get("large", lambda: torch.zeros(3000))
     assert not (tmp_path / "features/large.npz").exists()
 

@@ -91,6 +91,16 @@ class TextData(Data):
         """Return the bytes of each text; space between words does not count."""
         return Contents(self.texts)
 
+    def digest(self) -> str:
+        """Return the sha256 of all texts, space and all, and of their tokenizer."""
+        digest = hashlib.sha256(
+            json.dumps([self.shape, self.vocabulary.tokenizer, self.vocabulary.max_tokens]).encode()
+        )
+        for text in self.texts:
+            content = text.encode("utf-8", "surrogatepass")
+            digest.update(f"{len(content)}\n".encode() + content)
+        return digest.hexdigest()
+
     def shown(self, at: Tensor) -> list[str]:
         """Return the texts themselves."""
         return [self.texts[i] for i in at.tolist()]

@@ -1,6 +1,7 @@
 """TF-IDF as features: the baseline that any representation of texts has to beat."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -32,18 +33,26 @@ class TfIdf(Raw):
 
     def __init__(self, texts: Sequence[str], vocabulary: Vocabulary, count: int):
         super().__init__()
+        self.texts, self.vocabulary, self.count = texts, vocabulary, count
+
+    @cached_property
+    def words(self) -> Any:
+        """The fitted vectorizer; it takes seconds, and scores may be known already."""
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        most = max(LEAST, min(MOST, NUMBERS // max(1, count)))
+        most = max(LEAST, min(MOST, NUMBERS // max(1, self.count)))
         settings = {"ngram_range": (1, 2), "max_features": most, "sublinear_tf": True, "dtype": np.float32}
-        settings |= {"min_df": 2 if len(texts) >= 50 else 1, "token_pattern": r"(?u)\b\w+\b"}
-        fitted_on = [*texts, "a"]  # no word at all would be an error
-        self.vocabulary = vocabulary
+        settings |= {"min_df": 2 if len(self.texts) >= 50 else 1, "token_pattern": r"(?u)\b\w+\b"}
+        fitted_on = [*self.texts, "a"]  # no word at all would be an error
         try:
-            self.words = TfidfVectorizer(**settings).fit(fitted_on)
+            return TfidfVectorizer(**settings).fit(fitted_on)
         except ValueError:  # no word is in two texts
-            self.words = TfidfVectorizer(**{**settings, "min_df": 1}).fit(fitted_on)
-        self.dim = len(self.words.vocabulary_)
+            return TfidfVectorizer(**{**settings, "min_df": 1}).fit(fitted_on)
+
+    @property
+    def dim(self) -> int:
+        """Words and pairs of words that count."""
+        return len(self.words.vocabulary_)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return features [B, dim] of tokens [B, L]."""

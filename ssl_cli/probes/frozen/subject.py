@@ -39,6 +39,12 @@ class FrozenModel:
         """Return the features [n, dim] of unchanged inputs, float32 on the CPU."""
         return self.of(self.inputs, positions)
 
+    @property
+    def weights(self) -> str:
+        """The `fingerprint` of the network, which must not change."""
+        self._weights = self._weights or fingerprint(self.network)
+        return self._weights
+
     def augmented(self, augment: Any, positions: Tensor, generator: torch.Generator) -> Tensor:
         """Return a changed view of inputs, on the device."""
         stored = self.inputs if self.stored is None else self.stored
@@ -66,10 +72,9 @@ class FrozenModel:
 
     def _key(self, inputs: Any, positions: Tensor) -> str:
         """Name all that features depend on: the weights, the inputs, what is made of them, the code."""
-        self._weights = self._weights or fingerprint(self.network)
         inner = self.network.backbone if isinstance(self.network, Layer) else self.network
         layer = self.network.layer if isinstance(self.network, Layer) else None
-        facts = (__version__, VERSION, torch.__version__, self.device.type, self._weights, layer, *self.info.made_by)
+        facts = (__version__, VERSION, torch.__version__, self.device.type, self.weights, layer, *self.info.made_by)
         digest = hashlib.sha256(repr((facts, inputs.shape[1:], type(inner).__qualname__)).encode())
         with contextlib.suppress(OSError, TypeError):
             digest.update(Path(inspect.getfile(type(inner))).read_bytes())

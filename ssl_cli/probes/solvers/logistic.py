@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ssl_cli.probes.progress import tracked
+from ssl_cli.probes.solvers.rows import SparseRows
 
 EIGEN_LIMIT = 4096  # features (or images, if fewer): up to here a decomposition costs less than it saves
 SAMPLE = 4096  # images, and at least four a feature, to estimate the curvature of the objective
@@ -40,18 +41,20 @@ def fit_logistic(
     Returns:
         W [G, P, d, C] and b [G, P, C].
     """
-    ridge = penalties.to(x).view(-1, 1, 1).repeat(1, 1, x.shape[2] + 1)  # [P, 1, d + 1]
+    penalties = penalties.to(x.device, x.dtype)
+    ridge = penalties.view(-1, 1, 1).repeat(1, 1, x.shape[2] + 1)  # [P, 1, d + 1]
     ridge[..., -1] = 0.0
-    theta = x.new_zeros(len(x), len(penalties), classes, x.shape[2] + 1)  # the last column is the intercept
+    theta = ridge.new_zeros(len(x), len(penalties), classes, x.shape[2] + 1)  # the last column is the intercept
     if classes <= MANY:
         theta = _solve(x, y, ridge, theta, max_iter, tol)
     else:
         largest_first = penalties.argsort(descending=True).tolist()
         for draw in tracked(range(len(x))):
             at, start = slice(draw, draw + 1), torch.zeros_like(theta[:1, :1])
-            space = _Space.of(x[at])
+            x_at = x if len(x) == 1 else x[at]
+            space = _Space.of(x_at)
             for p in tracked(largest_first):
-                start = theta[at, p : p + 1] = _solve(x[at], y[at], ridge[p : p + 1], start, max_iter, tol, space)
+                start = theta[at, p : p + 1] = _solve(x_at, y[at], ridge[p : p + 1], start, max_iter, tol, space)
     return theta[..., :-1].mT, theta[..., -1]
 
 
@@ -75,7 +78,7 @@ def _objective(theta: Tensor, x: Tensor, y: Tensor, ridge: Tensor) -> tuple[Tens
     groups, n, _ = x.shape
     loss = 0.5 * (ridge * theta.square()).sum((2, 3))
     grad = ridge * theta
-    rows = max(1, CHUNK_BYTES // (x.element_size() * groups * theta[0, ..., 0].numel()))
+    rows = max(1, CHUNK_BYTES // (x.itemsize * groups * theta[0, ..., 0].numel()))
     for x_rows, y_rows in zip(x.split(rows, dim=1), y.split(rows, dim=1), strict=True):
         target = y_rows[:, :, None, None].expand(-1, -1, theta.shape[1], 1)
         log_p = _logits(theta, x_rows).log_softmax(-1)
@@ -104,8 +107,10 @@ class _Space:
     squares: Tensor  # [G, m, r] of their coordinates
 
     @classmethod
-    def of(cls, x: Tensor) -> "_Space":
+    def of(cls, x: Tensor | SparseRows) -> "_Space":
         n, d = x.shape[1:]
+        if isinstance(x, SparseRows):
+            return cls(None, x, x.square())
         rows = x[:, :: max(1, n // max(SAMPLE, 4 * d))]
         if min(n, d) > EIGEN_LIMIT:
             return cls(None, rows, rows.square())
@@ -120,7 +125,7 @@ class _Space:
         """Return the second derivatives [G, P, C, r + 1] along each direction, those of the intercepts last."""
         p = _logits(theta, self.rows).softmax(-1)
         weight = (p * (1 - p)).flatten(2).mT / len(p[0])  # [G, P C, m]
-        ones = torch.ones_like(self.squares[..., :1])
+        ones = weight.new_ones(len(weight), weight.shape[2], 1)
         bends = torch.cat([weight @ self.squares, weight @ ones], dim=-1).unflatten(1, theta.shape[1:3])
         bends[..., :-1] += ridge[..., :1]
         return bends.clamp_min(1e-6 * bends.amax((2, 3), keepdim=True))  # below that, rounding

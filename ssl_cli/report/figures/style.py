@@ -105,8 +105,10 @@ def save(figure: Any, directory: Path, name: str, title: str, caption: str, poin
         points: ``(axes, [n, 2])``: places in data coordinates that the page wants to find again.
     """
     svg, png = io.StringIO(), io.BytesIO()
+    if (layout := figure.get_layout_engine()) is not None:  # once for both, and not by drawing all of it twice more
+        layout.execute(figure)
+        figure.set_layout_engine(None)
     figure.savefig(svg, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-    figure.set_layout_engine("none")  # it would lay out the PNG anew, a little differently
     figure.savefig(png, format="png", dpi=200, facecolor="white")
     text = svg.getvalue()
     replace(directory / f"{name}.png", png.getvalue())
