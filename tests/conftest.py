@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import tempfile
 from pathlib import Path
 
 import composition  # noqa: F401
@@ -21,6 +22,13 @@ def threads(workers: str) -> str:
 
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # before torch
     os.environ["OMP_NUM_THREADS"] = threads(workers)
+
+if "PYTEST_XDIST_WORKER" not in os.environ:  # what earlier commands of yours have kept is not looked at, nor added to
+    os.environ.setdefault(
+        "MPLCONFIGDIR", str(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "matplotlib")
+    )
+    kept = tempfile.TemporaryDirectory(prefix="ssl-tests-cache-")
+    os.environ["XDG_CACHE_HOME"] = kept.name
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where pytest is a background job of a shell
 
