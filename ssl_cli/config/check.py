@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
@@ -49,13 +50,14 @@ def check(config: DictConfig, defaults: DictConfig, command: str) -> None:
         names = plain[group].get(key, []) if isinstance(plain.get(group), Mapping) else []
         if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
             raise UserError(f"{group}.{key}={names} is not a list of names of what a pretext gives; write [views], say")
-    texts = dict(_annotated_texts(plain))
+    texts, nullable = dict(_annotated_texts(plain)), _nullable(command)
     for key, value in _leaves(plain):
         if key in texts:
             _check_text(key, value, texts[key])
         if value == MISSING or value == "":
             raise UserError(f"{key} is not set; write {key}={MEANT.get(key, 'VALUE')}")
-        _check_type(key, value, reference.get(key))
+        if value is not None or key not in nullable:
+            _check_type(key, value, reference.get(key))
     _check_limits(plain, schema)
     for key, allowed in CHOICES.items():
         if plain.get("trainer", {}).get(key, allowed[0]) not in allowed:
@@ -63,11 +65,19 @@ def check(config: DictConfig, defaults: DictConfig, command: str) -> None:
             raise UserError(f"trainer.{key}={plain['trainer'][key]} is not one of {words}")
 
 
-def known_settings(command: str) -> list[str]:
-    """Return the dotted names that a command itself reads; those of plug-ins are their constructors' to know."""
-    parts = SCHEMAS[command].__dataclass_fields__
-    nested = {name: f.default_factory for name, f in parts.items() if is_dataclass(f.default_factory)}
-    return [*parts, *(f"{part}.{name}" for part in nested for name in nested[part].__dataclass_fields__)]
+def known_settings(command: str) -> dict[str, Any]:
+    """Return the types of what a command itself reads, by dotted names; plug-ins' are their constructors' to know."""
+    schema = SCHEMAS[command]
+    nested = {
+        name: f.default_factory for name, f in schema.__dataclass_fields__.items() if is_dataclass(f.default_factory)
+    }
+    inner = {f"{part}.{name}": kind for part, of in nested.items() for name, kind in get_type_hints(of).items()}
+    return get_type_hints(schema) | inner
+
+
+def _nullable(command: str) -> set[str]:
+    """Return the settings that may be null, also where an experiment sets them."""
+    return {key for key, kind in known_settings(command).items() if NoneType in get_args(kind)}
 
 
 def _check_keys(config: DictConfig, command: str) -> None:

@@ -52,6 +52,16 @@ def test_composes_and_passes_its_own_checks(group, option):
             check_fit(config, [CONF])
 
 
+def test_what_may_be_null_may_be_so_beside_an_experiment_that_sets_it():
+    chosen = composed("train", ["experiment=cpu_small"])
+    assert chosen.trainer.progressive
+    check(composed("train", ["experiment=cpu_small", "trainer.progressive=null"]), chosen, "train")
+    config = composed("train", ["experiment=cpu_small"])
+    config.optimizer.lr = None
+    with pytest.raises(UserError, match="optimizer.lr=null is not a number"):
+        check(config, chosen, "train")
+
+
 @pytest.mark.parametrize("group, option", OPTIONS, scope="module")
 def test_the_defaults_are_plain_documented_and_known_to_be_ours(group, option):
     text = (CONF / group / f"{option}.yaml").read_text()
