@@ -65,9 +65,9 @@ class KeptScores:
             return None
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
-    def get(self, model: str, key: str | None) -> Found | None:
+    def get(self, model: str, key: str) -> Found | None:
         """Return what was kept under a name of ``key``; None if nothing was."""
-        arrays = key and self._shelf.get(key)
+        arrays = self._shelf.get(key)
         if not arrays:
             return None
         found: Found = []
@@ -79,10 +79,8 @@ class KeptScores:
             return found
         return None
 
-    def put(self, key: str | None, found: Found) -> None:
+    def put(self, key: str, found: Found) -> None:
         """Keep results, without what only the trained model's are asked for: heads and labels of the train split."""
-        if key is None:
-            return
         names = ("probe", "labels", "metrics", "settings", "n", "chosen", "target")
         plain = [[{name: getattr(result, name) for name in names}, again] for result, again in found]
         arrays = {str(i): r.predicted.cpu().numpy() for i, (r, _) in enumerate(found) if r.predicted is not None}

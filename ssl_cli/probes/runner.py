@@ -74,8 +74,8 @@ def run_probes(
         what = f"measuring {model} ({number} of {len(models)})"
         source = network if isinstance(network, FrozenModel) else None
         for name, (probe, positions) in usable.items():
-            file = kept.key(source, probe) if kept and source and model in BASELINES else None
-            results = kept.get(model, file) if file else None
+            named = kept.key(source, probe) if kept and source and model in BASELINES else None
+            results = kept.get(model, named) if named else None
             if results is None:
                 if not announced:
                     log(f"{what}: {', '.join(usable)}")
@@ -93,8 +93,8 @@ def run_probes(
                 features = Features(**splits, **common, **more, source=source)
                 with measuring(f"{what}, {probe.name}"):
                     results = _with_new_ones(probe, features, measurement, notices)
-                if file:
-                    kept.put(file, results)
+                if named:
+                    kept.put(named, results)
             for result, again in results:
                 measurement.add(model, result, layer, positions["test"], again)
         measurement.features = features_of
