@@ -34,9 +34,9 @@ ssl compare {place}/all --sort --to md
 
 """
 SOME = """
-## With {few} labels
+## With {few}
 
-The column of the own classifier is what each method is for. All rows have the same {few} labels: the draw of
+The column of the own classifier is what each method is for. All rows have the same {few}: the draw of
 `dataset.label_seed=0`. Compare them with the same column of linear in the table above, the mean over ten draws.
 
 ```sh
@@ -79,7 +79,7 @@ def render(place: Path, options: Namespace) -> str:
     tables = ""
     for part, text, asked in (("all", FREE, Options(sort=True)), ("few", SOME, Options(sort=True, against="none"))):
         if any(row.few == (part == "few") for name, row in ROWS.items() if name in stand):
-            tables += text.format(place=place, few=FEW.replace("/", " a "))
+            tables += text.format(place=place, few=FEW.replace("/", " labels a "))
             tables += to_markdown(compare([place / part], asked))
     missing = [f"`{name}`" for name in ROWS if name not in stand]
     costs = COSTS.format(common=" ".join([*COMMON, *images(options)]), commands=commands(place, stand))

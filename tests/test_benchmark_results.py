@@ -10,6 +10,7 @@ from written_runs import put
 
 from benchmarks import results, results_page
 from benchmarks.results_rows import COMMON, ROWS
+from ssl_cli.config.check import check
 from ssl_cli.config.paths import conf_dir
 
 # Energies sample images for most of a step; what is there: nothing is trained by `frozen` elsewhere than in its row.
@@ -54,11 +55,14 @@ def test_a_row_that_differs_from_the_others_says_why():
 
 
 @pytest.mark.parametrize("name", ["mae", "cpc", "frozen", "supervised_few"])
-def test_what_is_typed_is_what_the_run_has(name):
+def test_what_is_typed_is_taken_and_what_the_run_has(name):
     from benchmarks.harness import compose_run
 
+    weights = [] if ROWS[name].trains else ["backbone.weights=FILE"]
     settings = [s for s in [*COMMON, *ROWS[name].settings] if not s.startswith("name=")]
-    config = compose_run(*settings, *results.images("cifar10", "DIR"))
+    config = compose_run(*settings, *results.images("cifar10", "DIR"), *weights)
+    groups = [s for s in settings if s.split("=")[0] in ("experiment", "method", "backbone")]
+    check(config, compose_run(*groups, "dataset=folder", "probes.propagate=null"), "train")
     assert config.trainer.batch_size == 128 and config.trainer.threads == 1 and config.probes.propagate is None
     assert config.backbone._target_.rsplit(".")[-1] == {"mae": "ViT", "frozen": "Timm"}.get(name, "ConvNet")
     assert config.dataset.labels == ("40/class" if ROWS[name].few else "all")
