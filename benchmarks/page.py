@@ -46,9 +46,10 @@ def describe(machine: dict[str, Any]) -> str:
     """Return the machine in a line."""
     gpu = machine["gpu"] or "no GPU"
     bf16 = "bf16" if machine["bf16"] else "no bf16"
+    threads = f"{machine['threads']} thread{'s' * (machine['threads'] > 1)}"
     return (
-        f"{machine['cpu']}, {machine['cores']} cores ({machine['instructions']}, {bf16}), {gpu}, {machine['threads']} "
-        f"threads; Python {machine['python']}, torch {machine['torch']}"
+        f"{machine['cpu']}, {machine['cores']} cores ({machine['instructions']}, {bf16}), {gpu}, {threads}; "
+        f"Python {machine['python']}, torch {machine['torch']}"
     )
 
 

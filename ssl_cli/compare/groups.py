@@ -18,7 +18,8 @@ APART = "dataset.labels"  # is in the column already: runs that differ in nothin
 # Settings of a backbone that random weights do not depend on, and those that nothing before training depends on.
 OF_TRAINING = ("backbone.norm_momentum", "backbone.split_norms", "backbone.freeze_patches")
 NOT_RANDOM = ("backbone.weights", "backbone.adapt", "backbone.lora")
-SEEN = ("dataset.mean", "dataset.std", "dataset.storage_size", "pretext.size")  # how a network of others sees images
+SIZES = ("dataset.storage_size", "pretext.size")
+SEEN = ("dataset.mean", "dataset.std", *SIZES)  # how a network of others sees images
 
 
 @dataclass
@@ -126,7 +127,7 @@ def _check_alike(bucket: Sequence[Entry], options: Options) -> None:
 def _baselines(entries: Sequence[Entry], options: Options) -> list[Group]:
     """Return the raw inputs, and the random weights of each backbone: measured with every run, the same each time."""
     over, metric = options.over, options.metric
-    raw = [Group(words, list(entries), True, cells_of(entries, over, metric, name)) for name, words in RAW.items()]
+    raw = [group for name, words in RAW.items() for group in _raw(entries, over, metric, name, words)]
     over = [*over, *(["seed"] if "seed" not in over else [])]
     given = [e for e in entries if any(row["model"] == BEFORE for row in e.rows)]
     random = _of_backbones(entries, over, metric, "random", _backbone, "random weights")
@@ -137,6 +138,15 @@ def _baselines(entries: Sequence[Entry], options: Options) -> list[Group]:
                 for key in list(cell)[1:]:
                     del cell[key]
     return [group for group in (*raw, *random, *before) if group.cells]
+
+
+def _raw(entries: Sequence[Entry], over: Sequence[str], metric: str | None, name: str, words: str) -> list[Group]:
+    """Return the raw inputs of each size that they are seen at."""
+    parts = _split_by(entries, lambda e: str([e.config.get(key) for key in SIZES]))
+    apart = [key for key in SIZES if len({str(part[0].config.get(key)) for part in parts}) > 1]
+    given = [[assignment(part[0], key) for key in apart if part[0].config.get(key) is not None] for part in parts]
+    names = [", ".join([words, *its]) for its in given]
+    return [Group(n, part, True, cells_of(part, over, metric, name)) for n, part in zip(names, parts, strict=True)]
 
 
 def _of_backbones(

@@ -36,6 +36,14 @@ def test_random_weights_of_runs_before_and_after_a_setting_of_training_are_one_l
     assert names[-1] == "simclr" and len(names) == (4 if zero else 3), names
 
 
+def test_raw_inputs_of_another_size_are_a_line_of_their_own(tmp_path):
+    for name, size in (("a", None), ("b", 64)):
+        put(tmp_path / name, "simclr", config={"pretext": {"size": size}})
+    lines = lines_of(compare([tmp_path / "a", tmp_path / "b"]))
+    assert list(lines)[:2] == ["raw pixels", "raw pixels, size=64"]
+    assert lines["raw pixels"].scores[KNN].n == lines["raw pixels, size=64"].scores[KNN].n == 1
+
+
 def test_a_known_difference_is_seen_and_a_small_one_is_within_noise(sweep):
     c = compare([sweep])
     byol, simclr = (lines_of(c)[name].scores[KNN] for name in ("byol", "simclr"))
