@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.page import describe
-from benchmarks.results_rows import COMMON, FEW, ROWS, Row
+from benchmarks.results_picture import budgets, draw
+from benchmarks.results_rows import COMMON, FEW, ROWS, finished
 
 NAMES = {"cifar10": "CIFAR-10 (JPEG)", "fashion_mnist": "Fashion-MNIST"}
 HEAD = """\
@@ -43,6 +44,15 @@ The column of the own classifier is what each method is for. All rows have the s
 ssl compare {place}/few --against none --sort --to md
 ```
 
+"""
+MORE = """
+## What more minutes bring
+
+![Test accuracy against minutes of training]({file})
+
+The linear probe, with all labels and with {few}. Rows that train with few labels count with their own classifier.
+The frozen network was trained by others for longer than any of this, and not here. For each point: the command above
+with its `--minutes`, of which this page knows {budgets}.
 """
 COSTS = """
 ## Commands, and what they cost
@@ -84,13 +94,21 @@ def render(place: Path, options: Namespace) -> str:
     missing = [f"`{name}`" for name in ROWS if name not in stand]
     costs = COSTS.format(common=" ".join([*COMMON, *images(options)]), commands=commands(place, stand))
     costs += "".join(cost(name, summaries, options) for name, summaries in stand.items())
-    return head(place, stand, options) + tables + costs + (f"\nNot trained: {', '.join(missing)}.\n" if missing else "")
+    return (
+        head(place, stand, options)
+        + tables
+        + more(place, options)
+        + costs
+        + (f"\nNot trained: {', '.join(missing)}.\n" if missing else "")
+    )
 
 
-def finished(place: Path, name: str, row: Row) -> list[dict[str, Any]]:
-    """Return the summaries of a row's finished runs."""
-    files = sorted((place / ("few" if row.few else "all")).glob(f"{name}-[0-9]*/summary.json"))
-    return [summary for file in files if (summary := json.loads(file.read_text()))["state"] == "finished"]
+def more(place: Path, options: Namespace) -> str:
+    """Draw accuracy against minutes beside the page, and return what is said of it; nothing if this is all there is."""
+    file, known = options.out.with_suffix(".svg"), [f"{minutes:g}" for minutes, _ in budgets(place)]
+    if len(known) < 2 or not draw(place, file):
+        return ""
+    return MORE.format(file=file.name, few=FEW.replace("/", " labels a "), budgets=" and ".join(known))
 
 
 def head(place: Path, stand: dict[str, list[dict[str, Any]]], options: Namespace) -> str:

@@ -1,6 +1,9 @@
 """The rows of `docs/results.md`: what is trained, and where a method cannot take the settings that all others have."""
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from benchmarks.weights import NAME
 
@@ -74,3 +77,9 @@ ROWS: dict[str, Row] = {
     ),
     **_plain("supcon"),
 }
+
+
+def finished(place: Path, name: str, row: Row) -> list[dict[str, Any]]:
+    """Return the summaries of a row's finished runs."""
+    files = sorted((place / ("few" if row.few else "all")).glob(f"{name}-[0-9]*/summary.json"))
+    return [summary for file in files if (summary := json.loads(file.read_text()))["state"] == "finished"]

@@ -8,7 +8,7 @@ import pytest
 from filelock import FileLock
 from written_runs import put
 
-from benchmarks import results, results_page
+from benchmarks import results, results_page, results_picture
 from benchmarks.results_rows import COMMON, ROWS
 from ssl_cli.config.check import check
 from ssl_cli.config.paths import conf_dir
@@ -115,12 +115,33 @@ def test_the_pace_is_of_all_sizes_of_views_each_at_its_share(monkeypatch):
     assert sizes[3:] == [16] * 5 + [20] * 3 + [24] * 2
 
 
-def test_the_page_has_the_tables_of_compare_the_commands_and_what_they_cost(kept):
+def test_the_picture_has_the_rows_that_stand_at_two_budgets_and_what_no_training_changes(kept, tmp_path):
+    columns, place = (("linear", "all"), ("linear", "40/class")), results.place(OPTIONS)
+    own, cost = (("classifier", "40/class"),), {"steps": 9, "epochs": 1.0}
+    for minutes, score in ((2, 0.5), (10, 0.7)):
+        at = place.with_name(f"cifar10-{minutes}min")
+        put(at / "all/simclr-0", "simclr", 0, score, columns, processor_seconds=60.0 * minutes, **cost)
+        put(at / "few/fixmatch-0", "fixmatch", 0, score, own, processor_seconds=90.0 * minutes, **cost)
+    put(place / "all/byol-0", "byol", 0, 0.6, columns, processor_seconds=120.0, **cost)
+    put(place / "all/frozen-0", "frozen", 0, 0.65, columns, processor_seconds=0.0, **cost)
+    lines, flat = results_picture.curves(place, "all")
+    assert flat == pytest.approx({"frozen": 65.0, "raw pixels": 80.0})
+    assert {name: [(p.minutes, p.accuracy) for p in points] for name, points in lines.items()} == {
+        "simclr": [(2.0, pytest.approx(50.0)), (10.0, pytest.approx(70.0))]
+    }
+    few, _ = results_picture.curves(place, "40/class")
+    assert [p.minutes for p in few["fixmatch"]] == [3.0, 15.0]
+    text = results_page.render(place, Namespace(**vars(OPTIONS), out=tmp_path / "page.md"))
+    assert "![Test accuracy against minutes of training](page.svg)" in text and "knows 2 and 10" in text
+    assert "fixmatch" in text and (tmp_path / "page.svg").stat().st_size > 1000
+
+
+def test_the_page_has_the_tables_of_compare_the_commands_and_what_they_cost(kept, tmp_path):
     place, trained = results.place(OPTIONS), {"steps": 300, "epochs": 0.85, "processor_seconds": 126.0}
     put(place / "all/simclr-0", "simclr", columns=(("linear", "10/class"),), **trained)
     put(place / "few/fixmatch-0", "fixmatch", columns=(("classifier", "40/class"),), config={"name": "b"}, **trained)
     put(place / "all/byol-0", "byol", columns=(("linear", "10/class"),), **{**trained, "state": "running"})
-    text = results_page.render(place, OPTIONS)
+    text = results_page.render(place, Namespace(**vars(OPTIONS), out=tmp_path / "page.md"))
     lines = text.splitlines()
     assert "# Results: CIFAR-10 (JPEG), 2 minutes of one core" in lines and "Measured on a processor, 2 cores" in text
     assert "| raw pixels | 80.0 ± 0.0 |" in text

@@ -1,0 +1,100 @@
+"""Accuracy against minutes: the picture of `benchmarks.results`, of rows that stand at several budgets."""
+
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.results_rows import FEW, ROWS, finished
+from ssl_cli.probes.scores.protocol import BASELINES
+
+PANELS = {  # title -> labels of the linear probe and of the rows that train with few
+    "all labels": "all",
+    f"{FEW.replace('/', ' labels a ')}": FEW,
+}
+LABELLED = ("supervised", "supcon")  # that train with all labels
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito 2008
+FLAT = "#777777"
+
+
+@dataclass
+class Point:
+    """What a row reached at a budget. ``minutes`` of processor time that its training took; ``accuracy`` in percent."""
+
+    minutes: float
+    accuracy: float
+
+
+def budgets(place: Path) -> list[tuple[float, Path]]:
+    """Return the minutes and directories of all budgets of a data set, ascending."""
+    dataset = place.name.rpartition("-")[0]
+    return sorted((float(p.name.rpartition("-")[2][:-3]), p) for p in place.parent.glob(f"{dataset}-*min"))
+
+
+def curves(place: Path, labels: str) -> tuple[dict[str, list[Point]], dict[str, float]]:
+    """Return the rows that stand at two budgets or more, and the accuracies that no training of these minutes changes.
+
+    Args:
+        place: the directory of one budget; the others lie beside it.
+        labels: of the linear probe. Rows that train with these labels count with their own classifier.
+
+    Returns:
+        (row -> points by minutes, name -> accuracy of raw pixels and of the frozen network).
+    """
+    found: dict[str, list[Point]] = {}
+    flat: dict[str, float] = {}
+    for _, at in budgets(place):
+        for name, row in ROWS.items():
+            summaries = finished(at, name, row)
+            if not summaries or labels not in (("all",) if name in LABELLED else (FEW,) if row.few else ("all", FEW)):
+                continue
+            own = statistics.fmean(_accuracy(s, "classifier" if row.few else "linear", labels) for s in summaries)
+            if not row.trains:
+                flat[name] = own
+                continue
+            minutes = statistics.fmean(s["processor_seconds"] for s in summaries) / 60
+            found.setdefault(name, []).append(Point(minutes, own))
+            if not row.few:
+                flat["raw pixels"] = _accuracy(summaries[0], "linear", labels, raw=True)
+    return {name: points for name, points in found.items() if len(points) > 1}, flat
+
+
+def draw(place: Path, file: Path) -> bool:
+    """Draw both panels as an SVG; return False, and draw nothing, where no row stands at two budgets."""
+    found = {title: curves(place, labels) for title, labels in PANELS.items()}
+    if not any(lines for lines, _ in found.values()):
+        return False
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "ssl"
+    from matplotlib import pyplot as plt
+
+    names = list(dict.fromkeys(name for lines, _ in found.values() for name in lines))
+    figure, panels = plt.subplots(1, len(found), figsize=(9, 4), layout="constrained", sharey=True)
+    for axes, (title, (lines, flat)) in zip(panels, found.items(), strict=True):
+        for name, points in lines.items():
+            colour, minutes = PALETTE[names.index(name) % len(PALETTE)], [p.minutes for p in points]
+            axes.plot(minutes, [p.accuracy for p in points], "o-", color=colour, label=name)
+        for (name, accuracy), dashes in zip(flat.items(), ("--", ":"), strict=False):
+            axes.axhline(accuracy, color=FLAT, linestyle=dashes, label=name)
+        axes.set_xscale("log")
+        ticks = sorted({round(p.minutes, 1) for points in lines.values() for p in points if p.minutes >= 1})
+        ticks = [tick for i, tick in enumerate(ticks) if not i or tick > 1.3 * ticks[i - 1]]
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
+        axes.set_xlabel("minutes of one core")
+        axes.set_title(title)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    panels[0].set_ylabel("test accuracy, %")
+    figure.savefig(file, metadata={"Date": None})
+    plt.close(figure)
+    return True
+
+
+def _accuracy(summary: dict[str, Any], probe: str, labels: str, raw: bool = False) -> float:
+    """Return what a run, or the raw pixels, reached, in percent."""
+    rows = (row for row in summary["results"] if (row["probe"], row["labels"]) == (probe, labels))
+    wanted = (row["mean"] for row in rows if (row["model"] == "pixels" if raw else row["model"] not in BASELINES))
+    return 100 * next(wanted)
