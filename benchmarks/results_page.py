@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.page import describe
 from benchmarks.results_picture import budgets, draw
-from benchmarks.results_rows import COMMON, FEW, ROWS, finished
+from benchmarks.results_rows import COMMON, FEW, ROWS, cost, finished
 
 NAMES = {"cifar10": "CIFAR-10 (JPEG)", "fashion_mnist": "Fashion-MNIST"}
 HEAD = """\
@@ -93,7 +93,7 @@ def render(place: Path, options: Namespace) -> str:
             tables += to_markdown(compare([place / part], asked))
     missing = [f"`{name}`" for name in ROWS if name not in stand]
     costs = COSTS.format(common=" ".join([*COMMON, *images(options)]), commands=commands(place, stand))
-    costs += "".join(cost(name, summaries, options) for name, summaries in stand.items())
+    costs += "".join(cost_line(place, name, summaries) for name, summaries in stand.items())
     return (
         head(place, stand, options)
         + tables
@@ -142,21 +142,18 @@ def commands(place: Path, stand: dict[str, list[dict[str, Any]]]) -> str:
     lines = []
     for name, (summary, *_) in stand.items():
         row = ROWS[name]
-        own = (
-            [*row.settings, f"trainer.max_steps={summary['steps']}"]
-            if row.trains
-            else [*row.settings, "backbone.weights=FILE"]
-        )
+        given = f"trainer.max_steps={summary['steps']}" if row.trains else "backbone.weights=FILE"
+        own = [*row.settings, f"init={place}/peers/{name}-{summary['seed']}.pt" if row.example else given]
         seeds = f"seed={','.join(str(s['seed']) for s in stand[name])}" if len(stand[name]) > 1 else ""
         lines.append(f"ssl train {'-m ' if seeds else ''}$common {shlex.join(own)} {seeds}".rstrip())
     return "\n".join(lines)
 
 
-def cost(name: str, summaries: list[dict[str, Any]], options: Namespace) -> str:
+def cost_line(place: Path, name: str, summaries: list[dict[str, Any]]) -> str:
     """Return a row's line in the table of costs."""
-    row, mean = ROWS[name], lambda key: sum(s[key] for s in summaries) / len(summaries)
-    if not row.trains:
-        return f"| {name} |  |  |  | 0 | {row.why} |\n"
-    minutes, steps = mean("processor_seconds") / 60, mean("steps")
-    pace = 1e3 * mean("processor_seconds") / steps
-    return f"| {name} | {steps:,.0f} | {mean('images_seen'):,.0f} | {pace:,.0f} | {minutes:.2f} | {row.why} |\n"
+    why, taken = ROWS[name].why, cost(place, name, summaries)
+    if taken is None:
+        return f"| {name} |  |  |  | 0 | {why} |\n"
+    seconds, steps = taken["processor_seconds"], taken["steps"]
+    pace = f"{1e3 * seconds / steps:,.0f} | {seconds / 60:.2f}"
+    return f"| {name} | {steps:,.0f} | {taken['images_seen']:,.0f} | {pace} | {why} |\n"

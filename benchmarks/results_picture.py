@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results_rows import FEW, ROWS, finished
+from benchmarks.results_rows import FEW, ROWS, cost, finished
 from ssl_cli.probes.scores.protocol import BASELINES
 
 PANELS = {  # title -> labels of the linear probe and of the rows that train with few
@@ -49,11 +49,11 @@ def curves(place: Path, labels: str) -> tuple[dict[str, list[Point]], dict[str, 
             if not summaries or labels not in (("all",) if name in LABELLED else (FEW,) if row.few else ("all", FEW)):
                 continue
             own = statistics.fmean(_accuracy(s, "classifier" if row.few else "linear", labels) for s in summaries)
-            if not row.trains:
+            taken = cost(at, name, summaries)
+            if taken is None:
                 flat[name] = own
                 continue
-            minutes = statistics.fmean(s["processor_seconds"] for s in summaries) / 60
-            found.setdefault(name, []).append(Point(minutes, own))
+            found.setdefault(name, []).append(Point(taken["processor_seconds"] / 60, own))
             if not row.few:
                 flat["raw pixels"] = _accuracy(summaries[0], "linear", labels, raw=True)
     return {name: points for name, points in found.items() if len(points) > 1}, flat

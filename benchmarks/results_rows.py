@@ -1,6 +1,7 @@
 """The rows of `docs/results.md`: what is trained, and where a method cannot take the settings that all others have."""
 
 import json
+import statistics
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ class Row:
     why: str = ""
     few: bool = False  # trains with `FEW` labels, so its probes know no more
     trains: bool = True
+    example: str = ""  # of lightly's, that made its weights: see `benchmarks.results_peers`
+    tuned: bool = False
 
 
 def _plain(*methods: str) -> dict[str, Row]:
@@ -41,6 +44,13 @@ def _predict(pretext: str, *settings: str, why: str = "") -> Row:
 
 def _few(method: str) -> Row:
     return Row((f"method={method}", f"dataset.labels={FEW}"), few=True)
+
+
+def _peer(example: str, tuned: bool = False) -> dict[str, Row]:
+    name = f"lightly_{example}{'_tuned' * tuned}"
+    own = "with momentum, a cosine schedule and a rate of 0.3" if tuned else "as it is"
+    why = f"lightly's example {own}: its transform, loss, heads, batch and SGD, in fp32"
+    return {name: Row(("method=frozen", FULL_SIZE, f"name={name}"), why, trains=False, example=example, tuned=tuned)}
 
 
 ONE_SIZE = "its task has images of one size"
@@ -60,6 +70,12 @@ ROWS: dict[str, Row] = {
         "EfficientNet-Lite0, trained on ImageNet by others and not trained here; its images are enlarged to 64 pixels",
         trains=False,
     ),
+    **_peer("simclr"),
+    **_peer("simclr", tuned=True),
+    **_peer("byol"),
+    **_peer("vicreg"),
+    **_peer("barlowtwins"),
+    **_peer("simsiam"),
     **_plain("nnclr", "moco_v3", "siamese", "triplet", "deepcluster"),
     "swav": Row(("method=swav", "method.freeze_epochs=0"), TOO_LONG.format(10)),
     "dino": Row(("method=dino", "method.freeze_epochs=0"), TOO_LONG.format(60)),
@@ -83,3 +99,14 @@ def finished(place: Path, name: str, row: Row) -> list[dict[str, Any]]:
     """Return the summaries of a row's finished runs."""
     files = sorted((place / ("few" if row.few else "all")).glob(f"{name}-[0-9]*/summary.json"))
     return [summary for file in files if (summary := json.loads(file.read_text()))["state"] == "finished"]
+
+
+def cost(place: Path, name: str, summaries: list[dict[str, Any]]) -> dict[str, float] | None:
+    """Return what a row's training took, the mean over its seeds: steps, images and processor seconds; or None."""
+    row, taken = ROWS[name], summaries
+    if row.example:
+        taken = [json.loads((place / "peers" / f"{name}-{s['seed']}.json").read_text()) for s in summaries]
+    elif not row.trains:
+        return None
+    keys = ("steps", "images_seen", "processor_seconds", "epochs")
+    return {key: statistics.fmean(one[key] for one in taken) for key in keys}

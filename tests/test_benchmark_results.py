@@ -54,11 +54,11 @@ def test_a_row_that_differs_from_the_others_says_why():
         assert row.few == any(s.startswith("dataset.labels=") for s in row.settings), name
 
 
-@pytest.mark.parametrize("name", ["mae", "cpc", "frozen", "supervised_few"])
+@pytest.mark.parametrize("name", ["mae", "cpc", "frozen", "supervised_few", "lightly_byol"])
 def test_what_is_typed_is_taken_and_what_the_run_has(name):
     from benchmarks.harness import compose_run
 
-    weights = [] if ROWS[name].trains else ["backbone.weights=FILE"]
+    weights = ["backbone.weights=FILE"] if name == "frozen" else []
     settings = [s for s in [*COMMON, *ROWS[name].settings] if not s.startswith("name=")]
     config = compose_run(*settings, *results.images("cifar10", "DIR"), *weights)
     groups = [s for s in settings if s.split("=")[0] in ("experiment", "method", "backbone")]
