@@ -4,11 +4,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks import page
 from benchmarks.__main__ import ROWS, main
 from benchmarks.harness import Variant, median, ratio, take_turns
 from benchmarks.peers import Missing, python_with
+from benchmarks.step import kept_for_backward
 
 ROOT = Path(__file__).parent.parent
 MACHINE = {"cpu": "a processor", "cores": 2, "threads": 2, "instructions": "AVX2", "bf16": False, "gpu": None}
@@ -41,6 +43,16 @@ def test_a_variant_that_ends_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(RuntimeError, match="status 7"):
         take_turns({"a": Variant("variant:broken")}, 1, 1)
+
+
+def test_what_a_step_keeps_for_backward_is_counted_once_for_each_memory():
+    x, weight = torch.randn(1 << 10, 1 << 8), torch.randn(1 << 8, 1 << 8, requires_grad=True)
+
+    def step():
+        y = torch.relu(x @ weight)  # keeps x, and its own result
+        (y + y.view(-1).view_as(y)).sum().backward()
+
+    assert kept_for_backward(step) == 2 * x.nbytes / 2**20 == 2
 
 
 def test_the_page_says_what_was_met_and_what_was_not():
