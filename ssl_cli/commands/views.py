@@ -26,7 +26,7 @@ def main(args: Sequence[str]) -> int:
 def run(config: DictConfig) -> int:
     """Write a row an input, first as it is, then its views, then its pseudo-label. Returns 0.
 
-    Pictures go to ``views.png``, texts to ``views.txt``.
+    Pictures go to ``views.png``, texts to ``views.txt``; of inputs that move, an animation to ``moving.png``.
     """
     parse_budget(str(config.dataset.labels))
     directory = Path(HydraConfig.get().runtime.output_dir)
@@ -34,7 +34,7 @@ def run(config: DictConfig) -> int:
         RunDir.check_free(directory)
     from ssl_cli.data.dataset import load
     from ssl_cli.data.describe import describe
-    from ssl_cli.pretext.preview import drawn
+    from ssl_cli.pretext.preview import drawn, played
     from ssl_cli.setup.parts import build_pretext
     from ssl_cli.system.terminal import shown
 
@@ -45,7 +45,8 @@ def run(config: DictConfig) -> int:
     info, _ = describe(data, config.dataset)
     if not len(data.splits["train"]):
         raise UserError(f"{data.name} has no train {data.noun} to draw")
-    columns, answers = drawn(build_pretext(config, info), data, config.images, config.seed)
+    source = build_pretext(config, info), data, config.images, config.seed
+    columns, answers = drawn(*source)
     directory.mkdir(parents=True, exist_ok=True)
     are_pictures = not isinstance(columns[data.noun], list)
     file = directory / ("views.png" if are_pictures else "views.txt")
@@ -57,6 +58,12 @@ def run(config: DictConfig) -> int:
     count = min(config.images, len(data.splits["train"]))
     print(f"{count} {data.noun}s of {data.name}: each as it is, then {', '.join(list(columns)[1:])}")
     print(f"{'picture' if are_pictures else 'text'}: {shown(file)}")
+    moments = [picture(each, answers) for each in played(*source)]
+    if len(moments) > 1:
+        file = directory / "moving.png"  # an animated PNG: any browser plays it, and no pixel is another
+        duration = min(round(1000 / data.fps), 65535)  # milliseconds, at most what a PNG can hold
+        moments[0].save(file, save_all=True, append_images=moments[1:], duration=duration, loop=0)
+        print(f"moving: {shown(file)}")
     return 0
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # Keys of a plug-in's YAML that speak to the program, not to the plug-in.
-ANNOTATIONS = ("_limits_", "_texts_", "_needs_", "_gives_", "_kind_", "_kinds_", "_trainer_")
+ANNOTATIONS = ("_limits_", "_texts_", "_needs_", "_gives_", "_kind_", "_kinds_", "_norm_", "_trainer_")
 
 
 MISSING: Any = "???"  # as OmegaConf writes it, whose import this module can do without

@@ -6,7 +6,7 @@ A kind is two classes: its `Data` (the stored inputs, with labels and splits) an
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -97,6 +97,10 @@ class Data(ABC):
     @abstractmethod
     def shown(self, at: Tensor) -> Any:
         """Return inputs as `ssl views` shows them: pictures [n, C, h, w] in [0, 1], or n texts."""
+
+    def moments(self, at: Tensor) -> Sequence[Tensor]:
+        """Return pictures [n, C, h, w] in [0, 1] of each moment of inputs that move, ``fps`` a second; else nothing."""
+        return ()
 
     def called(self, i: int) -> str:
         """Return what a table calls an input that is in no file of its own."""

@@ -1,7 +1,9 @@
 """The plan of a run: what it will do, in lines for the user."""
 
 import torch
+from omegaconf import OmegaConf
 
+from ssl_cli.config.overrides import flat
 from ssl_cli.data import copies
 from ssl_cli.data.images.files.names import few
 from ssl_cli.distributed.group import world_size
@@ -30,6 +32,7 @@ def plan(e: Experiment, where: str) -> list[tuple[str, str]]:
         ("targets", what_can_be_predicted(e)),
         ("learns from", what_is_learned_from(e) if e.total_steps else "nothing: the network stays as it is"),
         ("starts from", where_it_starts(e)),
+        ("network", which_network(e)),
         *(origin.lines(e.info) if origin is not None else []),
         ("parameters", f"{parameters:,}, of which backbone {backbone:,}" if e.total_steps else f"{backbone:,}"),
         ("device", device),
@@ -99,6 +102,14 @@ def where_it_starts(e: Experiment) -> str:
     fixed = ", frozen" if trainer.freeze_backbone else ""
     fixed += f", layer decay {trainer.layer_decay:g}" if trainer.layer_decay < 1 else ""
     return f"the backbone of {e.config.init}{fixed}"
+
+
+def which_network(e: Experiment) -> str:
+    """Return the class of the backbone, and what its settings say in words (``norm=group``), its weights aside."""
+    settings = flat(OmegaConf.to_container(e.config.backbone, resolve=True))
+    apart = ("_target_", "adapt", "weights")
+    words = [f"{k}={v}" for k, v in settings.items() if isinstance(v, str) and k.rpartition(".")[2] not in apart]
+    return ", ".join([settings["_target_"].rpartition(".")[2], *words])
 
 
 def what_an_epoch_is(e: Experiment) -> str:

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from experiments import CONF
 from omegaconf import OmegaConf
-from PIL import Image
+from PIL import Image, ImageSequence
+
+from ssl_cli.data.clips import moving_shapes
 
 PRETEXTS = {
     file.stem: OmegaConf.load(file).get("_kinds_", ["image"])[0]
@@ -28,6 +30,26 @@ def test_the_first_column_is_the_image_itself(ssl):
     assert [f.name for f in (ssl.cwd / "out").iterdir()] == ["views.png"]
     again = ssl("views", "hydra.run.dir=out")
     assert again.status == 2 and "nothing was overwritten" in again.err
+
+
+def test_clips_move_frame_by_frame_and_their_views_beside_them(ssl):
+    clips = moving_shapes.load(num_clips=64).clips.permute(0, 1, 3, 4, 2).numpy()  # [N, 16, 32, 32, 3]
+    outcome = ssl("views", *DRAWN["clip"], "augment=none", "images=3", "hydra.run.dir=out")
+    assert outcome.status == 0 and "moving: out/moving.png" in outcome.out, outcome.err
+    moving = Image.open(ssl.cwd / "out/moving.png")
+    assert (moving.n_frames, moving.info["loop"], moving.info["duration"]) == (16, 0, 125)
+    frames = np.stack([np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(moving)])
+    for top in (22, 122, 222):
+        clip, view, other = (frames[:, top + 1 : top + 96 : 3, x + 1 : x + 96 : 3] for x in (0, 100, 200))
+        assert (clip == clips).all((1, 2, 3, 4)).sum() == 1
+        for segment in (view, other):  # of eight frames, twice
+            assert (segment[:8] == segment[8:]).all()
+            assert sum((clip[start : start + 8] == segment[:8]).all() for start in range(9)) == 1
+
+
+def test_a_clip_of_one_frame_does_not_move(ssl):
+    outcome = ssl("views", *DRAWN["clip"], "dataset.frames=1", "dataset.view_frames=1", "hydra.run.dir=out")
+    assert outcome.status == 0 and "moving:" not in outcome.out, outcome.err
 
 
 @pytest.mark.parametrize("pretext", [name for name, kind in PRETEXTS.items() if kind in DRAWN])  # texts are no picture

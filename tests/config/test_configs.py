@@ -81,7 +81,8 @@ def test_the_defaults_are_plain_documented_and_known_to_be_ours(group, option):
     node = composed("train", overrides_for(group, option))
     node = node.probes[option] if group == "probe" else node.get(group)
     if node is not None and "_target_" in node and group != "launcher":  # where a run was made is not in it
-        check_targets(OmegaConf.to_container(node))  # what a stranger's checkpoint may name, too
+        # As a run keeps it: what a stranger's checkpoint may name, too.
+        check_targets(OmegaConf.to_container(node, resolve=True))
 
 
 @pytest.mark.parametrize("group", ["augment", "backbone", "probe", "schedule"])

@@ -158,9 +158,8 @@ def config_of(name: str):
         pretext = ["pretext=masked_tokens"] if method == "predict" else []
         return composed("train", [f"method={method}", "dataset=texts", "dataset.file=t.csv", *network, *pretext])
     if kind == "clip":
-        net = "backbone=convnet_video_group" if method == "cpc" else "backbone=convnet_video_motion"
-        pretext = {"simclr": ["pretext=two_clips"], "predict": ["pretext=pace"], "cpc": ["method.piece=1"]}[method]
-        return composed("train", [f"method={method}", "dataset=moving_shapes", net, "backbone.widths=[4,8]", *pretext])
+        pretext = {"simclr": ["pretext=two_clips"], "predict": ["pretext=pace"], "cpc": ["method.skip=0"]}[method]
+        return composed("train", [f"method={method}", "dataset=moving_shapes", "backbone.widths=[4,8]", *pretext])
     return composed("train", [*small(name, widths="[4,8]"), *(["method.clusters=10"] if name == "deepcluster" else [])])
 
 

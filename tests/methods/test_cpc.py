@@ -101,7 +101,7 @@ def test_untrained_it_is_near_chance_and_the_wrong_context_is_worse_once_trained
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["backbone=convnet"], "write backbone.norm=group"),
+        (["backbone.norm=batch"], "write backbone.norm=group"),
         (["method.patch_size=4"], "method.patch_size=8"),
         (["method.patch_size=32"], "the images have 16"),
         (["method.stride=8"], "2x2 grid.*smaller stride"),
@@ -115,8 +115,8 @@ def test_what_does_not_fit_is_refused(overrides, said):
 
 def of_clips(*overrides, frames=9):
     info = ClipInfo("tiny", 1, frames, 12, 8.0, 8, (), 64, 64, 0, (0.5,), (0.25,))
-    net = ["backbone=convnet_video_group", "backbone.widths=[4,8]"]
-    return build_method(composed("train", ["dataset=moving_shapes", "method=cpc", *net, *overrides]), info).eval()
+    chosen = ["dataset=moving_shapes", "method=cpc", "backbone.sees=frames", "backbone.widths=[4,8]"]
+    return build_method(composed("train", [*chosen, *overrides]), info).eval()
 
 
 def test_stretches_of_a_clip_follow_each_other():

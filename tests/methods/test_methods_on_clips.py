@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from experiments import CONF, composed, train
+from experiments import CONF, SMALL, composed, train
 from omegaconf import OmegaConf
 
+from ssl_cli.setup.plan import plan
 from ssl_cli.setup.prepare import prepare
 from ssl_cli.setup.restore import rebuild
 
@@ -23,7 +24,7 @@ VIEWS = [
 ]
 CHOSEN = {
     **{method: [f"method={method}"] for method in VIEWS},
-    "cpc": ["method=cpc", "backbone=convnet_video_group", "method.piece=1"],
+    "cpc": ["method=cpc", "method.skip=0"],
     "swav": ["method=swav", "method.prototypes=8", "method.freeze_epochs=0"],
     "two_clips": ["method=simclr", "pretext=two_clips"],
     **{pretext: ["method=predict", f"pretext={pretext}"] for pretext in ("pace", "arrow_of_time")},
@@ -63,3 +64,28 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(name, tmp_path):
     _, halves = train(tmp_path / "halves", settings)
     one, two = (rebuild(run.checkpoint_file()).method.state_dict() for run in (whole, halves))
     assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+@pytest.mark.parametrize(
+    ("typed", "sees", "norm"),
+    [
+        (["method=cpc", "dataset=moving_shapes"], "differences", "group"),
+        (["method=cpc", "dataset=clips", "dataset.root=x"], "frames", "group"),
+        (["method=cpc", "dataset=moving_shapes", "backbone=convnet_video"], "frames", "group"),
+        (["method=cpc", "dataset=moving_shapes", "backbone.norm=batch"], "differences", "batch"),
+        (["method=simclr", "dataset=moving_shapes"], "differences", "batch"),
+    ],
+)
+def test_the_data_bring_the_network_the_method_its_norm_and_what_is_typed_wins(typed, sees, norm):
+    backbone = composed("train", typed).backbone
+    assert (backbone.sees, backbone.norm) == (sees, norm)
+
+
+def test_cpc_trains_on_moving_shapes_as_typed(tmp_path):
+    settings = ["method=cpc", "dataset=moving_shapes", "dataset.num_clips=200", "trainer.max_steps=2"]
+    experiment, run = train(tmp_path, settings)
+    assert dict(plan(experiment, "x"))["network"] == "VideoConvNet, sees=differences, norm=group"
+    assert OmegaConf.load(run.path / "config.yaml").backbone.norm == "group"
+    begun, ended = prepare(composed("train", [*SMALL, *settings])).method.state_dict(), experiment.method.state_dict()
+    assert not any(key.endswith("running_mean") for key in ended)
+    assert not any(torch.equal(begun[key], ended[key]) for key in ended)

@@ -1,6 +1,6 @@
 """What every data set of video becomes: clips of equally many frames in one uint8 buffer, labels and splits."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -119,6 +119,10 @@ class ClipData(Data):
     def shown(self, at: Tensor) -> Tensor:
         """Return clips as strips of frames [n, C, h, w] in [0, 1]."""
         return strip(self._some_frames(at, SHOWN).float().div(255))
+
+    def moments(self, at: Tensor) -> Sequence[Tensor]:
+        """Return clips as a picture of each frame [n, C, H, W] in [0, 1]."""
+        return self.clips[at].float().div(255).unbind(1)
 
     def pictures(self, at: Tensor) -> list[Tensor]:
         """Return of each clip four frames, evenly spaced, in a square [C, h, h] uint8, row by row."""
