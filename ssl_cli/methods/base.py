@@ -46,7 +46,7 @@ class Method(nn.Module, ABC):
         """Update what the optimizer does not: EMA, queues. ``progress`` is in [0, 1] over the whole training."""
 
     def check_batch(self, inputs: int) -> None:  # noqa: B027
-        """Raise ``UserError`` if the method cannot work with so many ``inputs`` in (a part of) a batch of all processes."""
+        """Raise ``UserError`` if the method cannot work with ``inputs`` in (a part of) a batch of all processes."""
 
     def start_epoch(self, epoch: int) -> None:  # noqa: B027
         """Prepare an epoch before its first step (cluster assignments); ``epoch`` counts from 0."""
