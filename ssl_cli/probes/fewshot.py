@@ -48,8 +48,8 @@ class FewShot(Probe):
     """n-way k-shot episodes from the test split, classified by the nearest class mean.
 
     Features are centred by the train split's mean and scaled to unit length (CL2N of SimpleShot, Wang et al. 2019,
-    arXiv:1911.04623). An episode draws ``ways`` classes, ``shots`` examples of each to learn from and ``queries`` others
-    of each to classify (Vinyals et al. 2016, arXiv:1606.04080). The interval is of the mean over episodes:
+    arXiv:1911.04623). An episode draws ``ways`` classes, ``shots`` examples of each to learn from and ``queries``
+    others of each to classify (Vinyals et al. 2016, arXiv:1606.04080). The interval is of the mean over episodes:
     mean +- 1.96 std / sqrt(episodes), as the field reports it.
 
     Args:
