@@ -54,7 +54,7 @@ class Backbone(nn.Module, ABC):
     def origin_of(cls, **settings: Any) -> Origin | None:
         """Return where the weights that ``settings`` name come from, and what belongs to them; None for random ones.
 
-        It is asked before the images are there: what belongs to weights (mean, size, other settings of the backbone)
+        It is asked before the inputs are there: what belongs to weights (mean, size, other settings of the backbone)
         becomes the run's wherever nothing else was typed.
 
         Raises:

@@ -14,7 +14,7 @@ class SplitBatchNorm(_BatchNorm):
     """BatchNorm whose statistics in training are those of ``splits`` equal parts of a batch (MoCo's CIFAR-10 demo).
 
     Row n belongs to part n modulo ``splits``. Running statistics are the mean over parts. A batch that cannot be cut
-    so (when probes fine-tune on a few images) is cut into as many parts as divide both.
+    so (when probes fine-tune on a few inputs) is cut into as many parts as divide both.
     """
 
     def __init__(self, channels: int, splits: int, momentum: float = 0.1):
@@ -56,17 +56,17 @@ def check_norm(norm: str, known: Sequence[str], momentum: float, splits: int) ->
             )
 
 
-def check_splits(module: nn.Module, images: int, processes: int) -> None:
-    """Raise ``UserError`` unless the norms of ``module`` can cut a training batch of so many images as told."""
+def check_splits(module: nn.Module, inputs: int, processes: int) -> None:
+    """Raise ``UserError`` unless the norms of ``module`` can cut a training batch of so many inputs as told."""
     splits = max((part.splits for part in module.modules() if isinstance(part, SplitBatchNorm)), default=1)
     if splits > 1 and processes > 1:
         raise UserError(
             f"backbone.split_norms={splits} is for one process, and {processes} train together; write "
             "backbone.split_norms=1 trainer.synchronise_norms=false, and each normalises its own share"
         )
-    if images % splits or images < 2 * splits:
+    if inputs % splits or inputs < 2 * splits:
         raise UserError(
-            f"backbone.split_norms={splits} cannot cut the {images} inputs of a batch (or of a part of it) into equal "
-            f"parts of at least 2; write trainer.batch_size={max(2, round(images / splits)) * splits} or a smaller "
+            f"backbone.split_norms={splits} cannot cut the {inputs} inputs of a batch (or of a part of it) into equal "
+            f"parts of at least 2; write trainer.batch_size={max(2, round(inputs / splits)) * splits} or a smaller "
             "backbone.split_norms"
         )

@@ -27,7 +27,7 @@ usage: ssl compare RUN... | SWEEP_DIR [--by KEYS] [--over KEYS] [--against NAME]
   --sort              the best line first
   --to FORMAT         csv, md, html or json, on standard output, instead of a table for the terminal
 
-One line is the mean over its runs; baselines (the pixels, random weights) come first. Each difference has an interval,
+One line is the mean over its runs; baselines (raw inputs, random weights) come first. Each difference has an interval,
 the union of those that the runs allow: Student's t over runs (paired where both lines are of the same seeds), t over
 draws of the labels, and a paired bootstrap over the test split (from predictions.npz). If it contains 0, the
 difference is within noise. The command leaves out runs that are not finished, and names them. It refuses runs on

@@ -90,8 +90,8 @@ def check(config: DictConfig, typed: Sequence[str]) -> None:
             raise UserError(f"{scored} exists; nothing was overwritten: write another out=FILE.csv")
     if config.against not in (None, "folders") and not Path(config.against).expanduser().is_file():
         raise UserError(
-            f"against={config.against} is not a file; write against=FILE.csv, with a column of files and one of "
-            "labels, or against=folders"
+            f"against={config.against} is not a file; write against=FILE.csv, with a column of files (or texts) and "
+            "one of labels, or against=folders"
         )
     keys = {item.lstrip("+~").split("=")[0] for item in typed}
     if is_folder(config.dataset):

@@ -1,4 +1,4 @@
-"""What may share a table: the same images, the same splits, and in a column the same protocol."""
+"""What may share a table: the same inputs, the same splits, and in a column the same protocol."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +16,7 @@ OWN = ("chosen", "notice")
 
 
 def check_data(entries: Sequence[Entry]) -> None:
-    """Raise ``UserError`` at the first run that was measured on other images or splits than the first one."""
+    """Raise ``UserError`` at the first run that was measured on other inputs or splits than the first one."""
     first = entries[0]
     for e in entries:
         kind, other = kind_of(first.data or {}), kind_of(e.data or {})

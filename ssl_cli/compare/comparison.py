@@ -107,14 +107,14 @@ def _line(group: Group, several: bool) -> Line:
         scores[at] = Score(statistics.fmean(means), std, len(means), max(row["n"] for _, row in cell.values()))
     runs = {} if group.baseline else {run_of(e): e for e in group.entries}
     seconds = [e.seconds for e in runs.values() if e.seconds is not None]
-    images = [e.images_seen for e in runs.values() if e.images_seen is not None]
+    seen = [e.images_seen for e in runs.values() if e.images_seen is not None]
     return Line(
         name=group.name,
         baseline=group.baseline,
         runs=[] if group.baseline else [str(e.path) for e in group.entries],
         scores=scores,
         seconds=statistics.fmean(seconds) if seconds else None,
-        images_seen=statistics.fmean(images) if images else None,
+        images_seen=statistics.fmean(seen) if seen else None,
         collapsed=sum(e.collapsed for e in runs.values()),
         cells=group.cells,
         network=None if group.baseline else _network(list(runs.values())),

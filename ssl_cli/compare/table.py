@@ -116,7 +116,7 @@ def print_table(rows: Sequence[dict], console: Console, backbone: str = "backbon
 
 
 def without_copies(rows: Sequence[dict]) -> list[dict]:
-    """Return the rows with their second number, without test images that are in train; none where none is."""
+    """Return the rows with their second number, without test inputs that are in train; none where none is."""
     known = [row for row in rows if (row.get("without_copies") or {}).get("mean") is not None]
     return [{**row, **{name: row["without_copies"][name] for name in ("mean", "std", "ci")}} for row in known]
 

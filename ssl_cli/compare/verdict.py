@@ -22,7 +22,7 @@ LOSS = (
 def verdict(path: Path, rows: Sequence[dict[str, Any]], level: float = 0.95) -> str:
     """Say whether training gained, lost, or is within noise; "" where there is no row of before training.
 
-    The test images of a run judge, by probes whose settings were chosen on val. The most telling column is told with
+    The test inputs of a run judge, by probes whose settings were chosen on val. The most telling column is told with
     its interval, of the others those that come out otherwise.
 
     Args:

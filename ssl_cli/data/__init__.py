@@ -1,1 +1,1 @@
-"""Data sets: the sources of images, their splits, and the labels that methods may see."""
+"""Data sets: the sources of inputs, their splits, and the labels that methods may see."""

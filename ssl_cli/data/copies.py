@@ -35,7 +35,7 @@ def described(data: Data) -> str:
 
 
 def _middle(contents: Any) -> Tensor:
-    if not isinstance(contents, Tensor):  # whole images, of different lengths
+    if not isinstance(contents, Tensor):  # of different lengths: whole images, texts
         return contents.strips(STRIP)
     start = max(0, contents.shape[1] - STRIP) // 2
     return contents[:, start : start + STRIP]

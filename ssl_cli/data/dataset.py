@@ -48,7 +48,7 @@ def load(config: Mapping[str, Any], seen: Any = None) -> Data:
 def load_fitting(
     node: dict[str, Any], info: DataInfo, typed: Sequence[str] = (), key: str = "dataset"
 ) -> tuple[Data, str]:
-    """Load a data set as a model takes it that was trained on another: images of its size, channels, range of values.
+    """Load a data set as a model takes it that was trained on another: inputs of that shape and range of values.
 
     Args:
         node: the data set's settings; those of the model's data are set where it has them.

@@ -1,4 +1,4 @@
-"""Groups of images (of one patient, video or site) that stay in one split."""
+"""Groups of inputs (of one patient, video or site) that stay in one split."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def numbered(groups: Tensor) -> Tensor:
-    """Return the groups [n] int64 as numbers 0..G-1; an image without a group (-1) gets its own."""
+    """Return the groups [n] int64 as numbers 0..G-1; an input without a group (-1) gets its own."""
     alone = groups.max() + 1 + torch.arange(len(groups))
     return torch.where(groups < 0, alone, groups).unique(return_inverse=True)[1]
 
@@ -17,20 +17,20 @@ def hold_out(labels: Tensor, groups: Tensor, fractions: Sequence[float], seed: i
     """Choose whole groups for splits with a share of each class, as nearly as the groups allow.
 
     The groups come in a random order. A split takes a group if this brings its counts of the classes, and of all
-    labelled images, nearer to the share, and train keeps an image of each class. If no group does, the split takes the
+    labelled inputs, nearer to the share, and train keeps an input of each class. If no group does, the split takes the
     group that fits best.
 
     Args:
         labels: [n] int64; -1 = no label.
         groups: [n] int64; -1 = no group.
-        fractions: of the labelled images, one a split, each in [0, 1).
+        fractions: of the labelled inputs, one a split, each in [0, 1).
         seed: of the order.
 
     Returns:
-        [n] int64: 0 for an image that stays, 1 for the first split, and so on; unlabelled images follow their group.
+        [n] int64: 0 for an input that stays, 1 for the first split, and so on; unlabelled inputs follow their group.
     """
     ids = numbered(groups)
-    contents = [Counter() for _ in range(int(ids.max()) + 1)]  # class -> labelled images, of each group
+    contents = [Counter() for _ in range(int(ids.max()) + 1)]  # class -> labelled inputs, of each group
     for group, label in zip(ids.tolist(), labels.tolist(), strict=True):
         if label >= 0:
             contents[group].update((label, None))  # None counts all of them

@@ -1,4 +1,4 @@
-"""Label budgets: the few images that keep their label, the same for every compared method."""
+"""Label budgets: the few inputs that keep their label, the same for every compared method."""
 
 import hashlib
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ def draw(
     groups: Tensor | None = None,
     noun: str = "image",
 ) -> Tensor:
-    """Choose the images that keep their label, stratified by class.
+    """Choose the inputs that keep their label, stratified by class.
 
-    One seed fixes one order of each class, and every budget takes the first images of it: ``4/class`` contains
-    ``1/class``. A percentage keeps ``round(p n)`` of a class of ``n`` images, at least one.
+    One seed fixes one order of each class, and every budget takes the first inputs of it: ``4/class`` contains
+    ``1/class``. A percentage keeps ``round(p n)`` of a class of ``n`` inputs, at least one.
 
-    A budget of groups goes through all groups in one order. For each class it takes the first groups with an image of
+    A budget of groups goes through all groups in one order. For each class it takes the first groups with an input of
     the class, and keeps all labels of these groups. If each group has all classes, ``10%groups`` is a tenth of the
     groups; if classes are in different groups it may be more.
 
@@ -33,7 +33,7 @@ def draw(
         budget: ``all``, ``10%``, ``4/class``, ``10%groups`` or ``4groups/class``.
         seed: of the draw.
         classes: names of the classes, for the error's text.
-        groups: [N] int64; an image without a group (-1) counts as a group of its own; None: there are none.
+        groups: [N] int64; an input without a group (-1) counts as a group of its own; None: there are none.
         noun: name of an input in the error's text.
 
     Returns:

@@ -47,7 +47,7 @@ class Loader:
         labelled_per_batch: number of them.
         parts: number of parts of a batch: the inputs of a part do not depend on the number of ranks.
         ahead: read the next batch on a second thread while the model works; None: if reading may wait for a disk or for
-            a copy to the GPU (not if the images are on it).
+            a copy to the GPU (not if the inputs are on it).
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Loader:
         self.seed, self.device = seed, device
         self.labelled, self.labelled_per_batch = labelled, labelled_per_batch
         self.parts = parts
-        self.weights: Tensor | None = None  # [N] how often to draw each image; None: each once
+        self.weights: Tensor | None = None  # [N] how often to draw each input; None: each once
         self._epoch, self._order, self._labelled_order = -1, positions, positions[:0]
         if ahead is None:  # rows on the GPU need no wait: a thread would only block the interpreter
             ahead = inputs.nbytes > LARGE if device.type == "cpu" else inputs.device != device

@@ -1,4 +1,4 @@
-"""Labels that a probe has spread to the train images of a run: find the file for a label budget. Light."""
+"""Labels that a probe has spread to the train inputs of a run: find the file for a label budget. Light."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Train, val and test: carved from the training images, by a seed, if the source does not define them."""
+"""Train, val and test: carved from the training inputs, by a seed, if the source does not define them."""
 
 import torch
 from torch import Tensor
@@ -17,8 +17,8 @@ def complete(
 ) -> dict[str, Tensor]:
     """Add missing splits, stratified by class.
 
-    ``test_fraction`` and ``val_fraction`` are shares of the labelled images in the initial ``train``. Every class
-    keeps an image in ``train``. Unlabelled images (-1) stay in ``train``; without any label nothing is carved.
+    ``test_fraction`` and ``val_fraction`` are shares of the labelled inputs in the initial ``train``. Every class
+    keeps an input in ``train``. Unlabelled inputs (-1) stay in ``train``; without any label nothing is carved.
 
     Args:
         labels: [N] int64.
@@ -26,7 +26,7 @@ def complete(
         val_fraction: in [0, 1).
         test_fraction: in [0, 1).
         seed: of the choice.
-        groups: [N] int64; a group is carved as a whole (see `groups.hold_out`), and its unlabelled images are then in
+        groups: [N] int64; a group is carved as a whole (see `groups.hold_out`), and its unlabelled inputs are then in
             no split; -1 = no group; None: there are no groups.
 
     Returns:
@@ -77,7 +77,7 @@ def _by_group(train: Tensor, labels: Tensor, groups: Tensor, missing: dict[str, 
 def _apportion(sizes: list[int], fraction: float, room: list[int]) -> list[int]:
     """Distribute ``round(fraction * sum(sizes))`` over the classes, by largest remainder and at most ``room`` each.
 
-    Rounding class by class would carve nothing from many classes of four images.
+    Rounding class by class would carve nothing from many classes of four inputs.
     """
     exact = [fraction * size for size in sizes]
     counts = [min(int(share), limit) for share, limit in zip(exact, room, strict=True)]

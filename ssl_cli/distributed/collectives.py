@@ -1,6 +1,6 @@
 """What ranks exchange in a step: collectives that carry gradients, and small numbers.
 
-The rule: a loss that looks at other images gathers them from all ranks, with gradient, and every rank computes the
+The rule: a loss that looks at other inputs gathers them from all ranks, with gradient, and every rank computes the
 loss of the whole batch. DDP averages the ranks' gradients; the gather's backward sums them: together that is exactly
 the gradient of one process.
 """

@@ -1,4 +1,4 @@
-"""BatchNorm over the images of all ranks."""
+"""BatchNorm over the inputs of all ranks."""
 
 import torch
 from torch import Tensor, nn

@@ -19,7 +19,7 @@ def cross_correlation(z1: Tensor, z2: Tensor, eps: float = 1e-5) -> Tensor:
 
     Args:
         z1: [N, D] embeddings of the first views.
-        z2: [N, D] embeddings of the second views; row i is of the same image as row i of ``z1``.
+        z2: [N, D] embeddings of the second views; row i is of the same input as row i of ``z1``.
         eps: added to the variances; a constant dimension then correlates with nothing instead of being undefined.
 
     Returns:
@@ -81,7 +81,7 @@ class BarlowTwins(Method):
         self.projector = mlp(backbone.dim, hidden_dim, out_dim, layers, last_bias=False)  # centring removes a bias
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take two views [B, C, H, W]; as in the published code BatchNorm sees one view at a time."""
+        """Take two views [B, ...]; as in the published code BatchNorm sees one view at a time."""
         z1, z2 = (gather(self.projector(self.backbone(view))) for view in task.views[:2])
         return {"loss": self.scale * barlow_twins(z1, z2, self.off_diagonal)}
 

@@ -18,12 +18,12 @@ class Method(nn.Module, ABC):
     processes.
     """
 
-    # "images": all train images, and never a label; "labels": only images with a label; "mixed": each batch (and each
-    # of its parts) begins with labelled images, followed by ``mu`` times as many with a hidden label.
+    # "images": all train inputs, and never a label; "labels": only inputs with a label; "mixed": each batch (and each
+    # of its parts) begins with labelled inputs, followed by ``mu`` times as many with a hidden label.
     learns_from: ClassVar[Literal["images", "labels", "mixed"]] = "images"
     trains: ClassVar[bool] = True  # False: a run has no steps, and the backbone does not change
     resizes: ClassVar[bool] = True  # whether the size of views may change between steps (`trainer.progressive`)
-    mu: int = 0  # unlabelled images per labelled one, if the method learns from both
+    mu: int = 0  # unlabelled inputs per labelled one, if the method learns from both
 
     def __init__(self, backbone: Backbone, data: DataInfo):
         super().__init__()
@@ -45,14 +45,14 @@ class Method(nn.Module, ABC):
     def after_step(self, progress: float) -> None:  # noqa: B027 (most methods have nothing to do here)
         """Update what the optimizer does not: EMA, queues. ``progress`` is in [0, 1] over the whole training."""
 
-    def check_batch(self, images: int) -> None:  # noqa: B027
-        """Raise ``UserError`` if the method cannot work with ``images`` in each (part of a) batch of all processes."""
+    def check_batch(self, inputs: int) -> None:  # noqa: B027
+        """Raise ``UserError`` if the method cannot work with ``inputs`` in (a part of) a batch of all processes."""
 
     def start_epoch(self, epoch: int) -> None:  # noqa: B027
         """Prepare an epoch before its first step (cluster assignments); ``epoch`` counts from 0."""
 
     def sampling_weights(self) -> Tensor | None:
-        """Return how often to draw each image of the data set [N] in this epoch; None: each once."""
+        """Return how often to draw each input of the data set [N] in this epoch; None: each once."""
         return None
 
     def embed(self, features: Tensor) -> Tensor | None:
@@ -82,6 +82,6 @@ class Method(nn.Module, ABC):
     def pictures(self, task: Task) -> dict[str, Tensor]:
         """Return pictures of reconstructions or samples for ``plots/``: name -> [rows, columns, C, H, W] in [0, 1].
 
-        Called in evaluation mode and without gradient, with a task of a few val images, always the same.
+        Called in evaluation mode and without gradient, with a task of a few val inputs, always the same.
         """
         return {}

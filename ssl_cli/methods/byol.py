@@ -51,7 +51,7 @@ class BYOL(Method):
         self.teacher = EMA(nn.Sequential(backbone, self.projector), momentum, schedule="cosine")
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take two views [B, C, H, W]; the loss, in [0, 8], is the sum of both directions, as in the paper."""
+        """Take two views [B, ...]; the loss, in [0, 8], is the sum of both directions, as in the paper."""
         views = task.views[:2]
         p1, p2 = (self.predictor(self.projector(self.backbone(view))) for view in views)
         z1, z2 = (self.teacher(view) for view in views)

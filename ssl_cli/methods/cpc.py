@@ -19,13 +19,13 @@ from ssl_cli.methods.shared.pieces import Patches, Stretches
 
 
 def info_nce(predicted: Tensor, candidates: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the loss and the accuracy of picking the right patch out of all (equation 4; scores are dot products).
+    """Return the loss and the accuracy of picking the right piece out of all (equation 4; scores are dot products).
 
     ``-log exp(p.z+) / sum_z exp(p.z)`` over all candidates z, the positive z+ among them.
 
     Args:
         predicted: [M, d] predicted vectors.
-        candidates: [N, d] vectors of patches of all places and images.
+        candidates: [N, d] vectors of pieces of all places and inputs.
         own: [M] index of the positive among them.
     """
     scores = predicted @ candidates.T

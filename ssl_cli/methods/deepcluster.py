@@ -25,7 +25,7 @@ from ssl_cli.methods.shared.kmeans import require, spherical_kmeans
 
 
 def cluster_cross_entropy(z: Tensor, centroids: Tensor, ids: Tensor, temperature: float) -> Tensor:
-    """Cross-entropy of ``z C / T`` to the cluster of each image, averaged over images and heads.
+    """Cross-entropy of ``z C / T`` to the cluster of each input, averaged over inputs and heads.
 
     Args:
         z: [B, d] embeddings, any scale.
@@ -43,27 +43,27 @@ def cluster_cross_entropy(z: Tensor, centroids: Tensor, ids: Tensor, temperature
 
 
 def balanced_weights(ids: Tensor, stored: Tensor) -> Tensor:
-    """Return how often to draw each image, so that all clusters are drawn equally often.
+    """Return how often to draw each input, so that all clusters are drawn equally often.
 
     Args:
-        ids: [N] int64, the cluster of each image.
-        stored: [N] bool, the images seen so far; the others are drawn as often as their average.
+        ids: [N] int64, the cluster of each input.
+        stored: [N] bool, the inputs seen so far; the others are drawn as often as their average.
 
     Returns:
-        [N]; the stored images of each cluster add up to 1.
+        [N]; the stored inputs of each cluster add up to 1.
     """
     weights = 1 / ids[stored].bincount(minlength=int(ids.max()) + 1).clamp(min=1)[ids]
     return torch.where(stored, weights, weights[stored].mean())
 
 
 class DeepCluster(Method):
-    """Backbone, projector, a bank of every image's embedding, and ``heads`` clusterings of the bank.
+    """Backbone, projector, a bank of every input's embedding, and ``heads`` clusterings of the bank.
 
-    All views of an image predict its cluster; the bank stores the mean of the first two views' embeddings (the
+    All views of an input predict its cluster; the bank stores the mean of the first two views' embeddings (the
     published code stores both, in two banks that the heads use in turn). In the first epoch the bank is empty: the
-    centroids and an even partition of the images are random, as in learning by predicting noise (Bojanowski & Joulin
-    2017, arXiv:1704.05310). An image keeps that cluster until the bank has it. The published code first fills its bank
-    by a pass over the data, and leaves out images that are not in it.
+    centroids and an even partition of the inputs are random, as in learning by predicting noise (Bojanowski & Joulin
+    2017, arXiv:1704.05310). An input keeps that cluster until the bank has it. The published code first fills its bank
+    by a pass over the data, and leaves out inputs that are not in it.
     """
 
     def __init__(
@@ -94,13 +94,13 @@ class DeepCluster(Method):
         self.register_buffer("centroids", F.normalize(centroids, dim=2))
         self.register_buffer("bank", torch.zeros(data.images, out_dim))  # unit rows; zeros: not seen yet
         arbitrary = torch.stack([torch.randperm(data.images) % clusters for _ in range(heads)])
-        self.register_buffer("assigned", arbitrary)  # cluster of each image, by each head
+        self.register_buffer("assigned", arbitrary)  # cluster of each input, by each head
         self.register_buffer("nmi", torch.tensor(0.0))  # between the first head's last two clusterings
-        # How often each image is drawn in this epoch; zeros: each once. Kept, because the bank changes in an epoch.
+        # How often each input is drawn in this epoch; zeros: each once. Kept, because the bank changes in an epoch.
         self.register_buffer("drawn", torch.zeros(data.images) if balanced else None)
 
     def start_epoch(self, epoch: int) -> None:
-        """Cluster what was stored, once there are as many images as clusters."""
+        """Cluster what was stored, once there are as many inputs as clusters."""
         heads, clusters, _ = self.centroids.shape
         stored = self.bank.any(dim=1).nonzero().squeeze(1)
         if len(stored) < clusters:
@@ -118,11 +118,11 @@ class DeepCluster(Method):
             self.drawn.copy_(balanced_weights(self.assigned[0], self.bank.any(dim=1)))
 
     def sampling_weights(self) -> Tensor | None:
-        """Draw every cluster of the first head equally often, and images not seen yet as often as the average image."""
+        """Draw every cluster of the first head equally often, and inputs not seen yet as often as the average input."""
         return self.drawn if self.balanced and self.drawn.any() else None
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take ``task.views`` of at least two tensors [B, C, H, W], and the ``task.indices`` [B] of the images."""
+        """Take ``task.views`` of at least two tensors [B, ...], and the ``task.indices`` [B] of the inputs."""
         z = self.projector(encode(self.backbone, task.views))
         first, second = unit(z.detach()).chunk(len(task.views))[:2]
         self.store(unit(first + second), task.indices)
@@ -130,9 +130,9 @@ class DeepCluster(Method):
         return {"loss": cluster_cross_entropy(z, self.centroids, ids, self.temperature), "nmi": self.nmi.clone()}
 
     def store(self, z: Tensor, indices: Tensor) -> None:
-        """Put all ranks' embeddings [B, d] of the images at positions [B] into the bank."""
+        """Put all ranks' embeddings [B, d] of the inputs at positions [B] into the bank."""
         z, indices = gather(z), gather(indices)
-        # An image may be drawn twice: its first row counts, in whatever order the device writes.
+        # An input may be drawn twice: its first row counts, in whatever order the device writes.
         first = (indices[:, None] == indices[None, :]).int().argmax(dim=1)
         self.bank[indices] = z[first].to(self.bank.dtype)
 

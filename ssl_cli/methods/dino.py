@@ -26,7 +26,7 @@ def dino_targets(t: Tensor, c: Tensor, temperature: float | Tensor) -> Tensor:
 
 
 def dino_loss(s: Tensor, p: Tensor, temperature: float) -> Tensor:
-    r"""Cross-entropy between the teacher's and the student's views of an image (equation 3 of the paper).
+    r"""Cross-entropy between the teacher's and the student's views of an input (equation 3 of the paper).
 
     .. math:: L = \frac{1}{G (V - 1)} \sum_g \sum_{v \ne g} \frac1B \sum_b - p_{gb} \cdot \log softmax(s_{vb} / T)
 
@@ -91,7 +91,7 @@ class Head(nn.Module):
             if isinstance(layer, nn.Linear):
                 nn.init.trunc_normal_(layer.weight, std=std or layer.in_features**-0.5)
                 if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)  # a random one would outweigh the differences between images
+                    nn.init.zeros_(layer.bias)  # a random one would outweigh the differences between inputs
 
     def embed(self, features: Tensor) -> Tensor:
         """Return the embeddings that are compared to the prototypes: unit vectors [B, bottleneck_dim]."""
@@ -145,7 +145,7 @@ class DINO(Method):
         self.register_buffer("teacher_temperature", torch.tensor(warmed_up(0, *self.sharpening)))
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take two global views [B, C, H, W], then any number of local ones [B, C, h, w] in any sizes."""
+        """Take two global views [B, ...], then any number of local ones of any sizes."""
         t = self.teacher(torch.cat(task.views[:2])).unflatten(0, (2, -1))
         p = dino_targets(t, self.centre, self.teacher_temperature)
         s = self.head(encode(self.backbone, task.views)).unflatten(0, (len(task.views), -1))

@@ -21,10 +21,10 @@ class FixMatch(Method):
 
     Args:
         backbone: the network to train.
-        data: facts about the images.
-        mu: unlabelled images per labelled one in a batch.
+        data: facts about the inputs.
+        mu: unlabelled inputs per labelled one in a batch.
         threshold: tau; the method learns from guesses of at least this probability.
-        weight: of the unlabelled images, lambda_u.
+        weight: of the unlabelled inputs, lambda_u.
         momentum: share of itself that the average keeps per step; ``min(1 - 1/(t + 1), momentum)`` at step t.
     """
 
@@ -41,11 +41,11 @@ class FixMatch(Method):
 
     @property
     def network(self) -> nn.Sequential:
-        """Images to class logits."""
+        """Inputs to class logits."""
         return nn.Sequential(self.backbone, self.classifier)
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take a weak and a strong view [B, C, H, W], and labels [B] (the first 1 / (1 + mu) known)."""
+        """Take a weak and a strong view [B, ...], and labels [B] (the first 1 / (1 + mu) known)."""
         weak, strong = task.views
         n, rows = labelled_rows(len(weak), self.mu), len(weak)
         logits = in_float32(self.network(torch.cat([weak, strong[n:]])))

@@ -19,11 +19,11 @@ def class_thresholds(counts: Tensor, unused: Tensor, threshold: float) -> Tensor
     """Return the threshold of each class [C], in [0, threshold] (equations 6, 7, 11 and 12).
 
     ``beta_c = sigma_c / max(max_c sigma_c, unused)`` and ``tau_c = tau M(beta_c)``, where ``M(b) = b / (2 - b)``. At
-    first, images without a confident guess keep the thresholds low (the warm-up of equation 11).
+    first, inputs without a confident guess keep the thresholds low (the warm-up of equation 11).
 
     Args:
-        counts: [C] sigma, number of images with class c as their last confident guess.
-        unused: scalar, number of images without a confident guess so far.
+        counts: [C] sigma, number of inputs with class c as their last confident guess.
+        unused: scalar, number of inputs without a confident guess so far.
         threshold: tau.
     """
     beta = counts / torch.maximum(counts.max(), unused).clamp_min(1)
@@ -35,10 +35,10 @@ class FlexMatch(Method):
 
     Args:
         backbone: the network to train.
-        data: facts about the images.
-        mu: unlabelled images per labelled one in a batch.
+        data: facts about the inputs.
+        mu: unlabelled inputs per labelled one in a batch.
         threshold: tau; a guess above it counts as confident; also the largest threshold of a class.
-        weight: of the unlabelled images.
+        weight: of the unlabelled inputs.
         momentum: share of itself that the average keeps per step; ``min(1 - 1/(t + 1), momentum)`` at step t.
     """
 
@@ -52,23 +52,23 @@ class FlexMatch(Method):
         self.mu, self.threshold, self.weight = mu, threshold, weight
         self.classifier = nn.Linear(backbone.dim, len(data.classes))
         self.average = EMA(self.network, momentum, buffers="copy", warm=True)
-        self.register_buffer("sure", torch.full((data.images,), -1))  # each image's last confident guess; -1: none
+        self.register_buffer("sure", torch.full((data.images,), -1))  # each input's last confident guess; -1: none
 
     @property
     def network(self) -> nn.Sequential:
-        """Images to class logits."""
+        """Inputs to class logits."""
         return nn.Sequential(self.backbone, self.classifier)
 
     def thresholds(self) -> Tensor:
         """Return the threshold of each class [C]."""
         classes = len(self.data.classes)
         counts = self.sure.new_zeros(classes + 1).scatter_add_(0, self.sure + 1, torch.ones_like(self.sure)).double()
-        # Images of val and test get no guess; train images without a guess so far are the unused ones.
+        # Inputs of val and test get no guess; train inputs without a guess so far are the unused ones.
         unused = self.data.train_size - counts[1:].sum()
         return class_thresholds(counts[1:], unused, self.threshold)
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take a weak and a strong view [B, C, H, W], labels [B] (the first 1 / (1 + mu) known) and indices [B]."""
+        """Take a weak and a strong view [B, ...], labels [B] (the first 1 / (1 + mu) known) and indices [B]."""
         weak, strong = task.views
         n, rows = labelled_rows(len(weak), self.mu), len(weak)
         logits = in_float32(self.network(torch.cat([weak, strong[n:]])))
@@ -87,7 +87,7 @@ class FlexMatch(Method):
 
     @torch.no_grad()
     def _remember(self, indices: Tensor, classes: Tensor, confidence: Tensor) -> None:
-        """Keep the confident guesses; a batch has each unlabelled image at most once."""
+        """Keep the confident guesses; a batch has each unlabelled input at most once."""
         self.sure[indices] = torch.where(confidence >= self.threshold, classes, self.sure[indices])
 
     def after_step(self, progress: float) -> None:

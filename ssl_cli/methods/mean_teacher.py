@@ -1,4 +1,4 @@
-"""Mean Teacher (Tarvainen and Valpola 2017, arXiv:1703.01780): agree with one's own slow average on all images."""
+"""Mean Teacher (Tarvainen and Valpola 2017, arXiv:1703.01780): agree with one's own slow average on all inputs."""
 
 from typing import ClassVar
 
@@ -15,7 +15,7 @@ from ssl_cli.methods.shared.semi import check_labels, guess, in_float32, labelle
 
 
 def consistency(student: Tensor, teacher: Tensor) -> Tensor:
-    """Return the squared difference of class probabilities, the mean over images and classes.
+    """Return the squared difference of class probabilities, the mean over inputs and classes.
 
     As in the authors' PyTorch code; a sum over the K classes is K times as large.
 
@@ -36,8 +36,8 @@ class MeanTeacher(Method):
 
     Args:
         backbone: the student.
-        data: facts about the images.
-        mu: unlabelled images per labelled one in a batch.
+        data: facts about the inputs.
+        mu: unlabelled inputs per labelled one in a batch.
         weight: of the consistency after the ramp-up.
         ramp_up: length of the ramp-up, as a share of the training.
         momentum: alpha, share of itself that the teacher keeps per step; ``min(1 - 1/(t + 1), alpha)`` at step t.
@@ -55,11 +55,11 @@ class MeanTeacher(Method):
 
     @property
     def network(self) -> nn.Sequential:
-        """Images to class logits."""
+        """Inputs to class logits."""
         return nn.Sequential(self.backbone, self.classifier)
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take two views [B, C, H, W] and labels [B] (the first 1 / (1 + mu) known)."""
+        """Take two views [B, ...] and labels [B] (the first 1 / (1 + mu) known)."""
         n = labelled_rows(len(task.labels), self.mu)
         student = in_float32(self.network(task.views[0]))
         teacher = in_float32(self.teacher(task.views[1]))

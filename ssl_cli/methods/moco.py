@@ -30,7 +30,7 @@ def info_nce(q: Tensor, k: Tensor, queue: Tensor, temperature: float) -> Tensor:
 
     Args:
         q: [N, d] queries, any scale.
-        k: [N, d] keys, any scale; row i is of the same image as row i of ``q``. No gradient reaches them.
+        k: [N, d] keys, any scale; row i is of the same input as row i of ``q``. No gradient reaches them.
         queue: [K, d] older keys, of unit length; they are negatives only.
         temperature: T > 0.
 
@@ -50,7 +50,7 @@ class MoCo(Method):
     optimizer's step. The published code updates it before the next forward pass, which differs only at the first step.
 
     If BatchNorm normalises parts of a batch (of each rank, or by ``backbone.split_norms``), keys are computed in
-    shuffled order: an image's query and key must not share statistics, which would give the pair away (section 3.3 of
+    shuffled order: an input's query and key must not share statistics, which would give the pair away (section 3.3 of
     MoCo).
 
     The published head of v2 has no BatchNorm; with it (``hidden_norm``) a small net spreads its embeddings from the
@@ -82,7 +82,7 @@ class MoCo(Method):
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))  # row of the oldest key
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take two views [B, C, H, W]: queries of the first, keys of the second; with ``symmetric``, also the reverse.
+        """Take two views [B, ...]: queries of the first, keys of the second; with ``symmetric``, also the reverse.
 
         Raises:
             UserError: the queue does not hold a whole number of batches.
@@ -109,13 +109,13 @@ class MoCo(Method):
         return self.projector(features)
 
     @torch.no_grad()
-    def _keys(self, images: Tensor) -> Tensor:
+    def _keys(self, inputs: Tensor) -> Tensor:
         """Return the keys of all ranks [world * B, d], of unit length, in rank order."""
         if world_size() == 1 and not self.in_parts:
-            return unit(self.teacher(images))
-        images = gather(images.contiguous())
-        order = gather(torch.randperm(len(images), device=images.device))[: len(images)]  # rank 0's, on every rank
-        keys = gather(unit(self.teacher(images[order.chunk(world_size())[rank()]])))
+            return unit(self.teacher(inputs))
+        inputs = gather(inputs.contiguous())
+        order = gather(torch.randperm(len(inputs), device=inputs.device))[: len(inputs)]  # rank 0's, on every rank
+        keys = gather(unit(self.teacher(inputs[order.chunk(world_size())[rank()]])))
         return keys[order.argsort()]
 
     @torch.no_grad()
@@ -124,9 +124,9 @@ class MoCo(Method):
         self.queue[rows] = keys.to(self.queue.dtype)
         self.pointer.add_(len(keys)).remainder_(len(self.queue))
 
-    def check_batch(self, images: int) -> None:
+    def check_batch(self, inputs: int) -> None:
         """Raise ``UserError`` unless the queue holds a whole number of batches."""
-        size, keys = len(self.queue), images * (2 if self.symmetric else 1)
+        size, keys = len(self.queue), inputs * (2 if self.symmetric else 1)
         if size % keys:
             raise UserError(
                 f"method.queue_size={size} is not a multiple of the {keys} keys that each step adds "

@@ -28,7 +28,7 @@ def ctr(q: Tensor, k: Tensor, temperature: float, offset: int = 0) -> Tensor:
         q: [N, d] queries, any scale.
         k: [M, d] keys of all ranks, any scale, M >= N + offset. No gradient reaches them.
         temperature: T > 0.
-        offset: o: row i of ``q`` and row i + o of ``k`` are of the same image; N times the rank.
+        offset: o: row i of ``q`` and row i + o of ``k`` are of the same input; N times the rank.
 
     Returns:
         Scalar; ``2T ln M`` when all rows are equal. Computed in float32 at least.
@@ -66,7 +66,7 @@ class MoCoV3(Method):
         self.teacher = EMA(nn.Sequential(backbone, self.projector), momentum, schedule="cosine")
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take two views [B, C, H, W]; the loss is the sum of both directions, as in the paper."""
+        """Take two views [B, ...]; the loss is the sum of both directions, as in the paper."""
         views = task.views[:2]
         q1, q2 = (self.predictor(self.projector(self.backbone(view))) for view in views)
         k1, k2 = (gather(self.teacher(view)) for view in views)

@@ -24,14 +24,14 @@ def nearest_neighbour(z: Tensor, queue: Tensor) -> Tensor:
 
 
 def info_nce(nn: Tensor, p: Tensor, temperature: float) -> Tensor:
-    r"""Cross-entropy of finding an image's prediction by its neighbour (equation 3 of the paper), mean over N rows.
+    r"""Cross-entropy of finding an input's prediction by its neighbour (equation 3 of the paper), mean over N rows.
 
     .. math:: L = \frac{1}{N} \sum_i
               -\log \frac{e^{\hat n_i \cdot \hat p_i / T}}{\sum_k e^{\hat n_i \cdot \hat p_k / T}}
 
     Args:
-        nn: [N, d] neighbours of one view of each image, any scale.
-        p: [N, d] predictions of the other view, any scale; row i is of the same image as row i of ``nn``.
+        nn: [N, d] neighbours of one view of each input, any scale.
+        p: [N, d] predictions of the other view, any scale; row i is of the same input as row i of ``nn``.
         temperature: T > 0.
 
     Returns:
@@ -73,7 +73,7 @@ class NNCLR(Method):
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))  # row of the oldest embedding
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take ``task.views`` of two tensors [B, C, H, W]; look up neighbours, then queue the first views of all ranks.
+        """Take ``task.views`` of two tensors [B, ...]; look up neighbours, then queue the first views of all ranks.
 
         Raises:
             UserError: the queue does not hold a whole number of batches.
@@ -85,13 +85,13 @@ class NNCLR(Method):
         self._enqueue(z1)
         return {"loss": (info_nce(nn1, p2, self.temperature) + info_nce(nn2, p1, self.temperature)) / 2}
 
-    def check_batch(self, images: int) -> None:
+    def check_batch(self, inputs: int) -> None:
         """Raise ``UserError`` unless the queue holds a whole number of batches."""
         size = len(self.queue)
-        if size % images:
+        if size % inputs:
             raise UserError(
-                f"method.queue_size={size} is not a multiple of the {images} embeddings that each step adds "
-                f"(inputs of all processes); write method.queue_size={max(1, round(size / images)) * images}"
+                f"method.queue_size={size} is not a multiple of the {inputs} embeddings that each step adds "
+                f"(inputs of all processes); write method.queue_size={max(1, round(size / inputs)) * inputs}"
             )
 
     @torch.no_grad()

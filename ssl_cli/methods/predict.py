@@ -63,11 +63,11 @@ def mean_of_texts(values: Tensor, rows: Tensor, texts: int) -> Tensor:
 
 
 class Predict(Method):
-    """A head on the backbone predicts the pseudo-label: a class, a distribution at each place, or pixels.
+    """A head on the backbone predicts the pseudo-label: a class, a distribution at each place, pixels, or tokens.
 
     Args:
         backbone: the network to train.
-        data: facts about the images.
+        data: facts about the inputs.
         target: describes the pretext's pseudo-labels.
         layers: of the head that predicts a class; 1 is linear.
         hidden_dim: width of that head's hidden layers.
@@ -108,7 +108,7 @@ class Predict(Method):
             )
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take ``target.pieces`` views [B, C, h, w] of each example, and targets as `Target` describes them."""
+        """Take ``target.pieces`` views [B, ...] of each input, and targets as `Target` describes them."""
         if self.target.kind == "tokens":
             return self._of_tokens(task)
         outputs = self._outputs(task)

@@ -1,4 +1,4 @@
-"""Pseudo-labels (Lee 2013, ICML workshop): the most probable class becomes the label of an unlabelled image.
+"""Pseudo-labels (Lee 2013, ICML workshop): the most probable class becomes the label of an unlabelled input.
 
 Batch by batch (the classical form), or in rounds of self-training with a fixed teacher (Noisy Student,
 arXiv:1911.04252; Curriculum Labeling, arXiv:2001.06001).
@@ -28,8 +28,8 @@ class PseudoLabel(Method):
 
     Args:
         backbone: the network to train.
-        data: facts about the images.
-        mu: unlabelled images per labelled one in a batch.
+        data: facts about the inputs.
+        mu: unlabelled inputs per labelled one in a batch.
         threshold: least probability of a guess to learn from; 0 takes all.
         weight: of the guesses after the ramp-up, alpha_f.
         ramp_start: guesses count from this share of the training on (T1), for ``rounds`` = 1.
@@ -69,20 +69,20 @@ class PseudoLabel(Method):
 
     @property
     def network(self) -> nn.Sequential:
-        """Images to class logits."""
+        """Inputs to class logits."""
         return nn.Sequential(self.backbone, self.classifier)
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take one view [B, C, H, W] and labels [B] (the first 1 / (1 + mu) known)."""
-        images, n = task.views[0], labelled_rows(len(task.labels), self.mu)
-        logits = in_float32(self.network(images))
+        """Take one view [B, ...] and labels [B] (the first 1 / (1 + mu) known)."""
+        inputs, n = task.views[0], labelled_rows(len(task.labels), self.mu)
+        logits = in_float32(self.network(inputs))
         supervised = F.cross_entropy(logits[:n], task.labels[:n])
         if self.rounds == 1:
             classes, confidence = guess(logits[n:])
             alpha = self.weight * ramp(self.progress, self.ramp_start, self.ramp_end)
         else:
             with torch.no_grad(), evaluating(self.teacher):
-                classes, confidence = guess(in_float32(self.teacher(images[n:])))
+                classes, confidence = guess(in_float32(self.teacher(inputs[n:])))
             alpha = self.weight * (self.progress * self.rounds >= 1)
         mask = confidence >= self.threshold
         unsupervised = masked_cross_entropy(logits[n:], classes, mask)

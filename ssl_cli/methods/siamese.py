@@ -57,7 +57,7 @@ def pair_loss(z: Tensor, group: Tensor, margin: float) -> Tensor:
 class Siamese(Method):
     """Backbone and projector, shared by both sides of every pair that the views of a batch make.
 
-    Positive pairs are the views of one image, or with ``pairs="labels"`` all views of one class.
+    Positive pairs are the views of one input, or with ``pairs="labels"`` all views of one class.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Siamese(Method):
         self.projector = mlp(backbone.dim, hidden_dim, out_dim, layers)
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take ``task.views`` of two tensors [B, C, H, W]; the pairs come from all ranks' rows."""
+        """Take ``task.views`` of two tensors [B, ...]; the pairs come from all ranks' rows."""
         z1, z2 = self.projector(self.backbone(torch.cat(task.views))).chunk(2)
         group = gather(groups(task, self.pairs))
         return {"loss": pair_loss(torch.cat([gather(z1), gather(z2)]), group.repeat(2), self.margin)}

@@ -18,7 +18,7 @@ def nt_xent(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:
     r"""Normalised temperature-scaled cross-entropy (equation 1 of the paper), averaged over all 2N rows.
 
     With :math:`\hat z` the 2N unit-length rows of ``[z1; z2]``, :math:`s_{ij} = \hat z_i \cdot \hat z_j` and
-    :math:`j(i)` the other view of row i's image:
+    :math:`j(i)` the other view of row i's input:
 
     .. math:: L = \frac{1}{2N} \sum_i -\log \frac{e^{s_{i,j(i)}/T}}{\sum_{k \ne i} e^{s_{ik}/T}}
 
@@ -26,7 +26,7 @@ def nt_xent(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:
 
     Args:
         z1: [N, d] embeddings of the first views, any scale.
-        z2: [N, d] embeddings of the second views; row i is of the same image as row i of ``z1``.
+        z2: [N, d] embeddings of the second views; row i is of the same input as row i of ``z1``.
         temperature: T > 0.
 
     Returns:
@@ -68,7 +68,7 @@ class SimCLR(Method):
         self.projector = mlp(backbone.dim, hidden_dim, out_dim, layers, last_norm, hidden_norm=hidden_norm)
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take ``task.views`` of two tensors [B, C, H, W]; BatchNorm sees both views at once, as in the paper."""
+        """Take ``task.views`` of two tensors [B, ...]; BatchNorm sees both views at once, as in the paper."""
         z1, z2 = self.projector(self.backbone(torch.cat(task.views))).chunk(2)
         return {"loss": nt_xent(gather(z1), gather(z2), self.temperature)}
 

@@ -53,7 +53,7 @@ class SimSiam(Method):
         return [self.predictor] if self.fix_predictor_lr else []
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take two views [B, C, H, W]; the loss, in [-1, 1], is the mean of both directions (equation 2)."""
+        """Take two views [B, ...]; the loss, in [-1, 1], is the mean of both directions (equation 2)."""
         z1, z2 = (self.projector(self.backbone(view)) for view in task.views[:2])
         p1, p2 = self.predictor(z1), self.predictor(z2)
         if self.stop_gradient:

@@ -27,7 +27,7 @@ def supcon(
 
     With ``positives="inside"`` the mean over P(i) is taken inside the logarithm: :math:`L_{in}` (equation 3).
 
-    The published code multiplies this by ``T / T_base`` (0.07); the paper and this function do not. If each image has a
+    The published code multiplies this by ``T / T_base`` (0.07); the paper and this function do not. If each input has a
     label of its own it is NT-Xent; with more positives its minimum is not 0 but about ``ln |P|``.
 
     Args:
@@ -80,7 +80,7 @@ class SupCon(Method):
         self.projector = mlp(backbone.dim, hidden_dim, out_dim, layers, hidden_norm=hidden_norm)
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take ``task.views`` of two tensors [B, C, H, W] and ``task.labels`` [B]."""
+        """Take ``task.views`` of two tensors [B, ...] and ``task.labels`` [B]."""
         z1, z2 = self.projector(self.backbone(torch.cat(task.views))).chunk(2)
         labels = gather(groups(task, "labels")).repeat(2)
         return {"loss": supcon(torch.cat([gather(z1), gather(z2)]), labels, self.temperature, self.positives)}

@@ -28,7 +28,7 @@ class Supervised(Method):
         self.classifier = nn.Linear(backbone.dim, len(data.classes))
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take one view [B, C, H, W] and its labels [B]."""
+        """Take one view [B, ...] and its labels [B]."""
         logits = self.classifier(self.backbone(task.views[0])).float()
         loss = F.cross_entropy(logits, task.labels, label_smoothing=self.label_smoothing)
         accuracy = (logits.argmax(dim=1) == task.labels).float().mean()

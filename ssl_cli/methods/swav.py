@@ -18,14 +18,14 @@ from ssl_cli.methods.shared.heads import mlp, unit
 
 @torch.no_grad()
 def sinkhorn(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
-    r"""Assign images to prototypes so that all prototypes get about the same mass (Cuturi 2013; section 3.1 of SwAV).
+    r"""Assign inputs to prototypes so that all prototypes get about the same mass (Cuturi 2013; section 3.1 of SwAV).
 
-    Alternately normalises prototypes and images of :math:`\exp(S / \epsilon)`, towards the Q that maximises
+    Alternately normalises prototypes and inputs of :math:`\exp(S / \epsilon)`, towards the Q that maximises
     :math:`\mathrm{Tr}(Q^T S) + \epsilon H(Q)` among the equal partitions. It computes with logarithms, so no epsilon
     overflows or empties a prototype; the published code exponentiates and gets the same values.
 
     Args:
-        scores: S [B, K], similarity of image and prototype.
+        scores: S [B, K], similarity of input and prototype.
         epsilon: > 0; small makes the codes hard.
         iterations: at least 1 (published: 3; with more, the masses of the prototypes come closer to equal).
 
@@ -35,7 +35,7 @@ def sinkhorn(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
     log_q = scores / epsilon
     for _ in range(iterations):
         log_q = log_q.log_softmax(dim=0)  # each prototype has the same mass
-        log_q = log_q.log_softmax(dim=1)  # each image has the same mass: last, so that codes are distributions
+        log_q = log_q.log_softmax(dim=1)  # each input has the same mass: last, so that codes are distributions
     return log_q.exp()
 
 
@@ -48,7 +48,7 @@ def swapped_prediction(scores: list[Tensor], codes: list[Tensor], temperature: f
         temperature: T > 0 of the softmax over prototypes.
 
     Returns:
-        The cross-entropy ``-q_v . log softmax(S_w / T)``, averaged over images and over all pairs v != w; ``ln K``
+        The cross-entropy ``-q_v . log softmax(S_w / T)``, averaged over inputs and over all pairs v != w; ``ln K``
         for uniform predictions. The paper and its code divide in the same way.
     """
     log_p = [(s / temperature).log_softmax(dim=1) for s in scores]
@@ -102,7 +102,7 @@ class SwAV(Method):
             self.queued.fill_(0)
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take ``task.views`` of at least two tensors [B, C, H, W]; the first two give the codes."""
+        """Take ``task.views`` of at least two tensors [B, ...]; the first two give the codes."""
         z = unit(self.projector(encode(self.backbone, task.views)))
         prototypes = torch.where(self.frozen, self.prototypes.detach(), self.prototypes)
         with torch.autocast(z.device.type, enabled=False):
@@ -115,13 +115,13 @@ class SwAV(Method):
             "prototypes_used": torch.special.entr(mean).sum().exp(),  # perplexity of the mean prediction, 1 to K
         }
 
-    def check_batch(self, images: int) -> None:
+    def check_batch(self, inputs: int) -> None:
         """Raise ``UserError`` unless the queue, if there is one, holds a whole number of batches."""
         size = self.queue.shape[1]
-        if size % images:
+        if size % inputs:
             raise UserError(
-                f"method.queue={size} does not hold a whole number of batches of {images} {self.data.noun}s; "
-                f"write method.queue={max(size // images, 1) * images}, or method.queue=0 for none"
+                f"method.queue={size} does not hold a whole number of batches of {inputs} {self.data.noun}s; "
+                f"write method.queue={max(size // inputs, 1) * inputs}, or method.queue=0 for none"
             )
 
     @torch.no_grad()

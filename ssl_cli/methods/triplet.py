@@ -65,7 +65,7 @@ def triplet_loss(d: Tensor, group: Tensor, margin: float, mining: str) -> Tensor
 class Triplet(Method):
     """Backbone and projector; triplets of unit-length embeddings, compared by squared distance as in the paper.
 
-    Positives are the two views of an image, or with ``pairs="labels"`` all views of one class.
+    Positives are the two views of an input, or with ``pairs="labels"`` all views of one class.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Triplet(Method):
         self.projector = mlp(backbone.dim, hidden_dim, out_dim, layers)
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take ``task.views`` of two tensors [B, C, H, W]; triplets are mined among all ranks' rows."""
+        """Take ``task.views`` of two tensors [B, ...]; triplets are mined among all ranks' rows."""
         z1, z2 = self.projector(self.backbone(torch.cat(task.views))).chunk(2)
         d = squared_distances(torch.cat([gather(z1), gather(z2)]))
         group = gather(groups(task, self.pairs))

@@ -26,7 +26,7 @@ def vicreg_terms(z1: Tensor, z2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
     Args:
         z1: [N, D] embeddings of the first views.
-        z2: [N, D] embeddings of the second views; row i is of the same image as row i of ``z1``.
+        z2: [N, D] embeddings of the second views; row i is of the same input as row i of ``z1``.
 
     Returns:
         Three scalars >= 0, computed in float32 at least; v is 0.99 when all rows are equal.
@@ -73,7 +73,7 @@ class VICReg(Method):
         self.expander = mlp(backbone.dim, hidden_dim, out_dim, layers, last_bias=False)  # no term sees a bias
 
     def forward(self, task: Task) -> dict[str, Tensor]:
-        """Take two views [B, C, H, W]; as in the published code BatchNorm sees one view at a time."""
+        """Take two views [B, ...]; as in the published code BatchNorm sees one view at a time."""
         z1, z2 = (gather(self.expander(self.backbone(view))) for view in task.views[:2])
         s, v, c = vicreg_terms(z1, z2)
         weight_s, weight_v, weight_c = self.weights

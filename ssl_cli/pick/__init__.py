@@ -1,1 +1,1 @@
-"""What to label next: of the train images without a label, those whose label is worth most."""
+"""What to label next: of the train inputs without a label, those whose label is worth most."""

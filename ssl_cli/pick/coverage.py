@@ -1,4 +1,4 @@
-"""ProbCover (Yehuda et al. 2022, arXiv:2205.11320): images whose neighbourhoods cover most of the others."""
+"""ProbCover (Yehuda et al. 2022, arXiv:2205.11320): inputs whose neighbourhoods cover most of the others."""
 
 import torch
 from torch import Tensor
@@ -12,11 +12,11 @@ PURE = 0.95  # share of neighbourhoods that lie in one cluster: the paper's rule
 def coverage(x: Tensor, known: Tensor, count: int, classes: int, seed: int) -> Tensor:
     """Return ``count`` rows of ``x`` in the order in which they are picked, so that fewer are the first of more.
 
-    Each has the most images within the radius that no image with a label, picked before, or in this order covers. Once
+    Each has the most inputs within the radius that no input with a label, picked before, or in this order covers. Once
     all are covered, the next one is the farthest from all of these (Sener & Savarese 2018, arXiv:1708.00489).
 
     Args:
-        x: [n, d] features of unit length, of images without a label.
+        x: [n, d] features of unit length, of inputs without a label.
         known: [m, d] of those that have one.
         count: 1..n.
         classes: clusters that the radius is chosen by.

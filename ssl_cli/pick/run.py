@@ -1,4 +1,4 @@
-"""The work of ``ssl pick``: from an opened run to images to label, with what the run would call them."""
+"""The work of ``ssl pick``: from an opened run to inputs to label, with what the run would call them."""
 
 from collections.abc import Callable
 
@@ -21,13 +21,13 @@ PLACES = 6  # digits of a probability
 def to_label(
     t: OpenedCheckpoint, pool: Pool, strategy: str, count: int, seed: int, predictor: Predictor | None
 ) -> tuple[Tensor, list[Picked]]:
-    """Return the positions [count] and rows of the images to label, the most wanted first.
+    """Return the positions [count] and rows of the inputs to label, the most wanted first.
 
     Args:
-        t: the model with its run's own images.
+        t: the model with its run's own inputs.
         pool: what they are picked from.
         strategy: see `ssl_cli.pick.strategies.pick`.
-        count: of images.
+        count: of inputs.
         seed: of all that is random.
         predictor: what guesses their classes; None: nothing does.
 

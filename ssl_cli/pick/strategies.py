@@ -1,4 +1,4 @@
-"""From a trained model and its images to the order in which unlabelled ones are worth a label."""
+"""From a trained model and its inputs to the order in which unlabelled ones are worth a label."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ CLASSES = 10  # where nobody knows how many there are
 
 @dataclass
 class Pool:
-    """Train images; those of val and test are in none of its parts."""
+    """Train inputs; those of val and test are in none of its parts."""
 
     free: Tensor  # [n] positions of those without a label that may be used, in random order
     known: Tensor  # [m] positions of those with one
@@ -29,15 +29,15 @@ class Pool:
         Args:
             train: positions.
             known: positions of those whose label may be used.
-            seed: of the order, which is all that can tell equal images apart.
-            most: images without a label that are considered, the first of this order.
+            seed: of the order, which is all that can tell equal inputs apart.
+            most: inputs without a label that are considered, the first of this order.
         """
         free = train[~torch.isin(train, known)].sort().values
         order = torch.randperm(len(free), generator=torch.Generator().manual_seed(seed))
         return cls(free[order[:most]], known)
 
     def check(self, count: int, noun: str = "image") -> None:
-        """Raise ``UserError`` where there are not so many images to pick."""
+        """Raise ``UserError`` where there are not so many inputs to pick."""
         left = len(self.free)
         if count > left:
             has = f"only {left:,} train {noun}s have no" if left else f"no train {noun} is without a"
@@ -54,19 +54,19 @@ def pick(
     features: Callable[[Tensor], Tensor],
     margins: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    """Return positions [count] of images to label, the most wanted first; fewer are the first of more.
+    """Return positions [count] of inputs to label, the most wanted first; fewer are the first of more.
 
     Args:
         strategy: ``typical``, ``coverage``, ``uncertain`` or ``random``.
         pool: what they are picked from.
-        count: of images.
+        count: of inputs.
         seed: of k-means.
         classes: how many there are; 0: not known.
         features: positions [n] -> features [n, d].
         margins: positions [n] -> by how much [n] the likeliest class is more probable than the second.
 
     Raises:
-        UserError: there are not so many images without a label.
+        UserError: there are not so many inputs without a label.
     """
     pool.check(count)
     if strategy == "random":

@@ -1,4 +1,4 @@
-"""Picked images as a table that is read back as ``dataset.labels_file``. Imports no torch."""
+"""Picked inputs as a table that is read back as ``dataset.labels_file``. Imports no torch."""
 
 import csv
 import io
@@ -15,9 +15,9 @@ ENDINGS = {"csv": ".csv", "label_studio": ".json"}
 
 @dataclass(frozen=True)
 class Picked:
-    """One image to label."""
+    """One input to label."""
 
-    path: str  # relative to the folder of the images; of images in no file their position
+    path: str  # relative to the folder of the inputs; of inputs in no file what `Data.called` returns
     guess: str = ""  # the class that a model would give it
     probability: float | None = None
 
@@ -38,7 +38,7 @@ def written(out: Path, to: str) -> list[Path]:
 
 
 def as_csv(picked: Sequence[Picked]) -> bytes:
-    """Return a header and a row an image, the most wanted first; its label is an empty cell."""
+    """Return a header and a row an input, the most wanted first; its label is an empty cell."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(HEADER)
@@ -47,7 +47,7 @@ def as_csv(picked: Sequence[Picked]) -> bytes:
 
 
 def read_csv(file: Path) -> list[Picked] | None:
-    """Return the images of a table from `as_csv`, labelled since or not; None where a file is something else."""
+    """Return the inputs of a table from `as_csv`, labelled since or not; None where a file is something else."""
     allow_long_cells()
     try:
         rows = list(csv.DictReader(io.StringIO(file.read_bytes().decode("utf-8-sig"), newline="")))

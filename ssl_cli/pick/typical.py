@@ -1,4 +1,4 @@
-"""TypiClust (Hacohen et al. 2022, arXiv:2202.02794): the most typical image of each cluster that has no label yet."""
+"""TypiClust (Hacohen et al. 2022, arXiv:2202.02794): the most typical input of each cluster that has no label yet."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -10,21 +10,21 @@ from ssl_cli.pick.geometry import clusters, distances
 from ssl_cli.probes.progress import tracked
 
 NEIGHBOURS = 20  # whose mean distance is the inverse of typicality
-SMALLEST = 5  # clusters of so many images, or fewer, are left out
+SMALLEST = 5  # clusters of so many inputs, or fewer, are left out
 MOST = 500  # clusters
 
 
 def typical(x: Tensor, known: Tensor, count: int, first: int, seed: int) -> Tensor:
     """Return ``count`` rows of ``x`` in the order in which they are picked, so that fewer are the first of more.
 
-    The paper makes as many clusters as there will be labels. Here that number doubles: ``first`` images are picked
+    The paper makes as many clusters as there will be labels. Here that number doubles: ``first`` inputs are picked
     from as many clusters, those up to 2 ``first`` from twice as many, and so on, each beside those with a label.
 
     Args:
-        x: [n, d] features of unit length, of images without a label.
+        x: [n, d] features of unit length, of inputs without a label.
         known: [m, d] of those that have one.
         count: 1..n.
-        first: images of the first round.
+        first: inputs of the first round.
         seed: of k-means.
     """
     everything, taken = torch.cat([known, x]), torch.zeros(len(known) + len(x), dtype=torch.bool)

@@ -13,8 +13,8 @@ COOLEST, HOTTEST = 1e-3, 1e3
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     """Return the temperature T > 0 whose ``softmax(logits / T)`` is closest to the labels by cross-entropy.
 
-    Guo et al. 2017 (arXiv:1706.04599). As in Platt scaling (Platt 1999) the n images count as if one more of each kind
-    had been seen, right and wrong: without that, images that are all right would ask for a certainty without end.
+    Guo et al. 2017 (arXiv:1706.04599). As in Platt scaling (Platt 1999) the n inputs count as if one more of each kind
+    had been seen, right and wrong: without that, inputs that are all right would ask for a certainty without end.
 
     Args:
         logits: [n, C], n >= 1, C >= 2.
@@ -47,13 +47,13 @@ def two_likeliest(logits: Tensor, temperature: float) -> tuple[Tensor, Tensor, T
 
 
 class Familiar:
-    """The training images as a measure of what is familiar: distance to the k-th nearest, as a share of those of val.
+    """The training inputs as a measure of what is familiar: distance to the k-th nearest, as a share of those of val.
 
     Distances are between features of unit length (Sun et al. 2022, arXiv:2204.06507).
 
     Args:
-        bank: [n, d] features of training images.
-        val: [v] sorted distances of the images of val; empty: nothing can be said.
+        bank: [n, d] features of training inputs.
+        val: [v] sorted distances of the inputs of val; empty: nothing can be said.
     """
 
     ROWS = 256  # queries at a time
@@ -75,13 +75,13 @@ class Familiar:
         return (2 - 2 * torch.cat([features.new_empty(0), *found])).clamp(min=0).sqrt()
 
     def unlike(self, features: Tensor) -> Tensor | None:
-        """Return for each image [n] how many percent of val's are closer to the training images; None without val."""
+        """Return for each input [n] how many percent of val's are closer to the training inputs; None without val."""
         if not len(self.val):
             return None
         closer = torch.searchsorted(self.val, self.distances(features).contiguous())
         return 100 * closer.double() / len(self.val)
 
 
-def nearest(images: int) -> int:
-    """Return which neighbour counts in a bank of that many images: the tenth, of few an earlier one."""
-    return min(10, max(1, images // 10))
+def nearest(count: int) -> int:
+    """Return which neighbour counts in a bank of so many inputs: the tenth, of few an earlier one."""
+    return min(10, max(1, count // 10))

@@ -1,4 +1,4 @@
-"""A trained run becomes a `Predictor`: what its labels, its val split and its training images tell."""
+"""A trained run becomes a `Predictor`: what its labels, its val split and its training inputs tell."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -21,14 +21,14 @@ from ssl_cli.probes.runner import run_probes
 from ssl_cli.runs.catalog import run_of
 from ssl_cli.setup.restore import OpenedCheckpoint
 
-BANK = 10_000  # at most so many training images, evenly spaced, tell what is familiar
+BANK = 10_000  # at most so many training inputs, evenly spaced, tell what is familiar
 
 
 def fit(t: OpenedCheckpoint, probes: Mapping[str, Probe], own: bool, log: Callable[[str], None]) -> Predictor:
-    """Fit what is not learned yet, calibrate it on val, and take the training images for what is familiar.
+    """Fit what is not learned yet, calibrate it on val, and take the training inputs for what is familiar.
 
     Args:
-        t: the trained model with its own images.
+        t: the trained model with its own inputs.
         probes: that are fitted, each at the run's own label budget: at most one for the classes, and those of numbers.
         own: whether the method's own classifier names the classes.
         log: gets a line for each thing worth knowing.
@@ -48,7 +48,7 @@ def fit(t: OpenedCheckpoint, probes: Mapping[str, Probe], own: bool, log: Callab
     for line in (line for probe in probes.values() for line in probe.notices):
         log(line)
     heads = dict(found.heads)
-    if found.spread:  # one for any other image: what the labels that were spread tell a linear probe
+    if found.spread:  # one for any other input: what the labels that were spread tell a linear probe
         at, labels, _ = next(iter(found.spread.values())).to_all()
         spread = replace(_testable(data), labels=data.labels.index_copy(0, at.cpu(), labels[0].to(data.labels)))
         linear = {"linear": Linear(labels=["all"])}

@@ -1,4 +1,4 @@
-"""Fitted heads in the run: plain arrays, so that the next prediction needs none of the training images."""
+"""Fitted heads in the run: plain arrays, so that the next prediction needs none of the training inputs."""
 
 import hashlib
 import io
@@ -26,7 +26,7 @@ def name_of(rebuilt: Rebuilt, probes: Mapping[str, Any], own: bool) -> str:
     """Return a name that changes with all that a `Predictor` depends on.
 
     Args:
-        rebuilt: the model, with what its run knew of the images and their labels.
+        rebuilt: the model, with what its run knew of the inputs and their labels.
         probes: settings of those that are fitted.
         own: whether the method's own classifier is used.
     """

@@ -27,7 +27,7 @@ class Part:
     def __init__(self, out: Path, about: dict[str, Any]):
         self.out, self.file = out, part_of(out)
         self.about = json.loads(json.dumps({"format": FORMAT, **about}))
-        self.done = 0  # images that have their rows
+        self.done = 0  # inputs that have their rows
 
     def __enter__(self) -> "Part":
         from filelock import FileLock, Timeout
@@ -68,7 +68,7 @@ class Part:
         self.lock.release()
 
     def add(self, rows: Sequence[Sequence[Any]]) -> None:
-        """Append the rows of the next images."""
+        """Append the rows of the next inputs."""
         self.done += len(rows)
         self._write(*rows, {"done": self.done})
 

@@ -1,4 +1,4 @@
-"""What answers for an image, once it is fitted: classes, calibrated probabilities, numbers, and how unlike it is."""
+"""What answers for an input, once it is fitted: classes, calibrated probabilities, numbers, and how unlike it is."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,13 +14,13 @@ from ssl_cli.probes.heads import RidgeHead
 
 @dataclass
 class Answers:
-    """For each of n images; None where nothing can be said."""
+    """For each of n inputs; None where nothing can be said."""
 
     classes: Tensor | None = None  # [n] int64
     probability: Tensor | None = None  # [n] of the class, calibrated
     second: Tensor | None = None  # [n] int64
     second_probability: Tensor | None = None  # [n]
-    unlike: Tensor | None = None  # [n] percent of val's images that are closer to the training images
+    unlike: Tensor | None = None  # [n] percent of val's inputs that are closer to the training inputs
     targets: dict[str, Tensor] = field(default_factory=dict)  # name -> [n] float64
 
 
@@ -32,12 +32,12 @@ class Predictor:
     classes: tuple[str, ...]
     head: Callable[[Tensor], Tensor] | None  # features [n, d] -> logits [n, C]; None: there are only numbers
     temperature: float
-    calibrated_on: int  # images of val that the temperature is fitted on; 0: it is 1
+    calibrated_on: int  # inputs of val that the temperature is fitted on; 0: it is 1
     familiar: Familiar
     targets: dict[str, RidgeHead] = field(default_factory=dict)
 
     def answers(self, features: Tensor) -> Answers:
-        """Answer for the features [n, d] of n images."""
+        """Answer for the features [n, d] of n inputs."""
         found = two_likeliest(self.head(features), self.temperature) if self.head is not None else ()
         numbers = {name: head(features) for name, head in self.targets.items()}
         return Answers(*(found or (None,) * 4), self.familiar.unlike(features), numbers)

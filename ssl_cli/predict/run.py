@@ -1,4 +1,4 @@
-"""The work of ``ssl predict``: chunk by chunk from images to rows, and what is said of all of them at the end."""
+"""The work of ``ssl predict``: chunk by chunk from inputs to rows, and what is said of all of them at the end."""
 
 import math
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ NAMED = 6  # broken files, on the screen
 def answer(
     source: Source, network: nn.Module, info: DataInfo, device: torch.device, predictor: Predictor, part: Part
 ) -> None:
-    """Append the rows of all images that have none yet."""
+    """Append the rows of all inputs that have none yet."""
     features_of = Extractor(network, info, device)
     for chunk in source.chunks(part.done):
         features = features_of(chunk.inputs, torch.arange(len(chunk.inputs)))
@@ -30,7 +30,7 @@ def answer(
 
 
 def rows_of(chunk: Chunk, answers: Answers, classes: tuple[str, ...]) -> list[list[Any]]:
-    """Return a row an image, with the cells of `table.columns`; None where nothing is known."""
+    """Return a row an input, with the cells of `table.columns`; None where nothing is known."""
     cells = []
     if classes:
         cells += [[classes[i] for i in answers.classes.tolist()], _rounded(answers.probability, PLACES)]
@@ -57,11 +57,11 @@ class Tally:
     images: int = 0
     broken: int = 0
     named: list[str] = field(default_factory=list)  # the first of those
-    decided: int = 0  # images with a class
+    decided: int = 0  # inputs with a class
     certainty: float = 0.0  # sum of the probabilities of these
 
     def counted(self, rows: Iterator[list], classes: bool, least: float | None) -> Iterator[list]:
-        """Pass the rows on; of images whose class is less probable than ``least`` the class becomes a guess.
+        """Pass the rows on; of inputs whose class is less probable than ``least`` the class becomes a guess.
 
         Args:
             rows: as `rows_of` makes them.

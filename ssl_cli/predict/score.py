@@ -15,30 +15,30 @@ from ssl_cli.data.images.files.table import Table, read_table
 from ssl_cli.errors import UserError
 from ssl_cli.probes.scores.metrics import classification
 
-FOLDERS = "folders"  # an image's class is the folder that it lies in
+FOLDERS = "folders"  # an input's class is the folder that it lies in
 MIXED = 3  # most frequent errors, on the screen
 
 
 @dataclass
 class Known:
-    """The classes that are known of some of the images."""
+    """The classes that are known of some of the inputs."""
 
     of: list[str | None]  # [N]
-    unused: int = 0  # rows of a table that are of no image
+    unused: int = 0  # rows of a table that are of no input
 
 
 def known_classes(against: str, paths: Sequence[str], root: Path, noun: str, by_content: bool = False) -> Known:
-    """Return what is known of images.
+    """Return what is known of inputs.
 
     Args:
-        against: a table with a column of files and one of labels, by their usual names; or `FOLDERS`.
-        paths: [N] of the images, relative to ``root``, with forward slashes; several may be of one file.
+        against: a table with a column of files (or texts) and one of labels, by their usual names; or `FOLDERS`.
+        paths: [N] of the inputs, relative to ``root``, with forward slashes; several may be of one file.
         root: the folder that they lie in.
         noun: what one is called.
         by_content: whether ``paths`` are texts that are in no files of their own.
 
     Raises:
-        UserError: the table cannot be read, or no image's class is known.
+        UserError: the table cannot be read, or no input's class is known.
     """
     if by_content:
         return _of_texts(against, paths)
@@ -109,9 +109,9 @@ class Score:
             yield row
 
     def result(self) -> dict[str, Any] | None:
-        """Return the numbers as plain values, None where no image with a known class could be read.
+        """Return the numbers as plain values, None where no input with a known class could be read.
 
-        The interval holds 95 % of resampled images.
+        The interval holds 95 % of resampled inputs.
         """
         if not self.pairs:
             return None

@@ -1,4 +1,4 @@
-"""The images that are asked about, a few at a time: any files below a folder, or those of a data set."""
+"""The inputs that are asked about, a few at a time: any files below a folder, or those of a data set."""
 
 import hashlib
 import os
@@ -23,37 +23,37 @@ from ssl_cli.errors import UserError
 from ssl_cli.system.terminal import Progress, clock
 
 WORK = "predicting"
-CHUNK = 512  # images: what `extract` takes at a time, so that equal images give equal features to the last bit
+CHUNK = 512  # inputs: what `extract` takes at a time, so that equal inputs give equal features to the last bit
 
 
 @dataclass
 class Chunk:
     """Images that follow each other."""
 
-    paths: list[str]  # of n images, as a table has them
+    paths: list[str]  # of n inputs, as a table has them
     inputs: Tensor  # of the m that could be read, as `Data.inputs` has them
     broken: dict[int, str] = field(default_factory=dict)  # place among the n of each of the others -> the reason
 
 
 class Source(Protocol):
-    """Where images come from."""
+    """Where inputs come from."""
 
     name: str
-    count: int  # of images
+    count: int  # of inputs
     by_content: bool  # whether they are called by what they say, being in no files
     root: Path  # that paths are relative to
 
     def paths(self) -> list[str]:
-        """Return what a table calls each image."""
+        """Return what a table calls each input."""
 
     def names(self) -> list[str]:
-        """Return what a table of classes may call each image: likewise, without a place in the file."""
+        """Return what a table of classes may call each input: likewise, without a place in the file."""
 
     def identity(self) -> dict[str, Any]:
-        """Return plain values that change with the images."""
+        """Return plain values that change with the inputs."""
 
     def chunks(self, done: int) -> Iterator[Chunk]:
-        """Yield the images after the first ``done``, a multiple of `CHUNK`."""
+        """Yield the inputs after the first ``done``, a multiple of `CHUNK`."""
 
 
 class Files:
@@ -137,15 +137,15 @@ class Files:
 
 
 class Stored:
-    """The images of a data set that is in memory already, or mapped.
+    """The inputs of a data set that is in memory already, or mapped.
 
     Args:
-        data: the images.
+        data: the inputs.
         split: ``all``, ``train``, ``val`` or ``test``.
-        root: that file names are relative to; the position of an image stands for the name where it has none.
+        root: that file names are relative to; the position of an input stands for the name where it has none.
 
     Raises:
-        UserError: the split has no image.
+        UserError: the split has no input.
     """
 
     def __init__(self, data: Data, split: str, root: str | None):
@@ -158,7 +158,7 @@ class Stored:
             raise UserError(f"split={split} of {data.name} has no {data.noun}; write split=all")
 
     def paths(self) -> list[str]:
-        """Return what a table calls each image, see `path`."""
+        """Return what a table calls each input, see `path`."""
         return [self.path(i) for i in self.at.tolist()]
 
     def names(self) -> list[str]:
@@ -166,7 +166,7 @@ class Stored:
         return [self.path(i, place=False) for i in self.at.tolist()]
 
     def identity(self) -> dict[str, Any]:
-        """Return the data set, the split, the number of images, and a digest of their names and pixels' places."""
+        """Return the data set, the split, the number of inputs, and a digest of positions and names."""
         digest = hashlib.sha256(self.at.numpy().tobytes())
         digest.update("\n".join(self.data.files).encode(errors="surrogateescape"))
         digest.update(self.data.known_by(self.at) if self.by_content else b"")
@@ -174,7 +174,7 @@ class Stored:
         return {"dataset": self.name, "root": as_text(self.root), "split": self.split, **facts}
 
     def chunks(self, done: int) -> Iterator[Chunk]:
-        """Yield the images after the first ``done``; see `Source.chunks`."""
+        """Yield the inputs after the first ``done``; see `Source.chunks`."""
         with Progress(self.count, done, every=10.0, after=1.0, stderr=True) as progress:
             for at in self.at[done:].split(CHUNK):
                 yield Chunk([self.path(i) for i in at.tolist()], self.data.inputs[at])

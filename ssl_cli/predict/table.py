@@ -22,9 +22,9 @@ def columns(classes: bool, targets: Sequence[str], guess: bool = False) -> list[
     """Return the columns of a table: those of classes only where there are some.
 
     Args:
-        classes: whether images get a class.
+        classes: whether inputs get a class.
         targets: names of the numbers that are predicted; one that another column has gets ``target_`` in front.
-        guess: whether a column keeps the class of images that are left to a person.
+        guess: whether a column keeps the class of inputs that are left to a person.
     """
     first, last = ["path", *(CLASS if classes else ()), "unlike"], ["guess"] * guess + ["error"]
     taken = {*first, *last, "guess"}
@@ -49,7 +49,7 @@ def write(out: Path, header: Sequence[str], rows: Iterable[Row]) -> None:
 
 
 def _csv(stream: BinaryIO, header: Sequence[str], rows: Iterable[Row]) -> None:
-    """Write a header and a row an image; what is not known is an empty cell."""
+    """Write a header and a row an input; what is not known is an empty cell."""
     text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
     writer = csv.writer(text)
     writer.writerow(header)

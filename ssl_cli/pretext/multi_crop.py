@@ -1,4 +1,4 @@
-"""Two large and several small views of each image (Caron et al. 2020, arXiv:2006.09882, section 3.2)."""
+"""Two large and several small views of each input (Caron et al. 2020, arXiv:2006.09882, section 3.2)."""
 
 import torch
 from torch import Tensor
@@ -15,10 +15,10 @@ class MultiCrop(Pretext):
 
     Args:
         augment: the recipe; the two crops below replace its own.
-        data: facts about the images.
+        data: facts about the inputs.
         local_views: number of small views; 0 leaves the two global ones.
-        local_size: side of the small views, as a fraction of the image's (published: 96/224), rounded to even pixels.
-        global_scale: area of the large crops [low, high], as a fraction of the image's.
+        local_size: side of the small views, as a fraction of a large one's (published: 96/224), rounded to even pixels.
+        global_scale: area of the large crops [low, high], as a fraction of the input's.
         local_scale: area of the small crops.
         augment2: a recipe for the second large view; None: ``augment``. Its crop is replaced, too.
         augment_local: a recipe for the small views, as DINO has; None: ``augment``. Its crop is replaced, too.
@@ -48,15 +48,15 @@ class MultiCrop(Pretext):
             )
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> Task:
-        """Return 2 views [B, C, H, W] and ``local_views`` views [B, C, local_size, local_size]."""
+        """Return 2 views [B, ..., H, W] and ``local_views`` views [B, ..., local_size, local_size]."""
         if self.augment2 is None:
-            views = self.views(batch.images, generator, count=2)
+            views = self.views(batch.inputs, generator, count=2)
         else:
-            views = self.views(batch.images, generator) + self.views(batch.images, generator, augment=self.augment2)
+            views = self.views(batch.inputs, generator) + self.views(batch.inputs, generator, augment=self.augment2)
         if self.local_views:
             mean, std = self.data.mean, self.data.std
             views += self.local_augment(
-                batch.images, mean, std, generator, views=self.local_views, size=self.local_size
+                batch.inputs, mean, std, generator, views=self.local_views, size=self.local_size
             )
         return Task(views, None, batch.labels, batch.indices)
 

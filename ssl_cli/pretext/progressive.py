@@ -61,7 +61,7 @@ class ViewSizes:
         """Raise ``UserError`` if a pretext or method takes one size only, or a stage does not suit the backbone."""
         for part in parts if self.stages else ():
             if not part.resizes:
-                raise UserError(f"{KEY}: {type(part).__name__} takes images of one size; write {KEY}=null")
+                raise UserError(f"{KEY}: {type(part).__name__} takes inputs of one size; write {KEY}=null")
         for size in sorted({size for _, size in self.stages}):
             if size < backbone.min_size:
                 raise UserError(

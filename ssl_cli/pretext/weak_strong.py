@@ -1,4 +1,4 @@
-"""A weak and a strong view of each image, for FixMatch (arXiv:2001.07685, section 2.3)."""
+"""A weak and a strong view of each input, for FixMatch (arXiv:2001.07685, section 2.3)."""
 
 from dataclasses import replace
 
@@ -18,17 +18,17 @@ class WeakStrong(Pretext):
     """The weak view is shifted a little, and mirrored if the recipe mirrors; the strong view has more changes.
 
     Of texts the weak view is the text itself, and the strong one is changed by the run's recipe; the other settings are
-    for images.
+    for images and clips.
 
     Args:
         augment: the run's recipe.
-        data: facts about the images.
+        data: facts about the inputs.
         weak: ``pad_crop``: only mirrored and shifted by whole pixels, the rim mirrored, as published; ``recipe``: the
             run's recipe; ``shift``: shifted between pixels, black beyond the rim, as in runs of older versions.
         shift: largest shift of a weak view, as a fraction of the side.
         operations: of RandAugment, applied to another weak view.
-        cutout: largest side of the blanked square, as a fraction of the image's.
-        warp: how RandAugment moves images: to the ``nearest`` pixel, as published, or ``bilinear``, as in older
+        cutout: largest side of the blanked square, as a fraction of the view's.
+        warp: how RandAugment moves pixels: to the ``nearest`` one, as published, or ``bilinear``, as in older
             versions.
 
     Raises:
@@ -74,7 +74,7 @@ class WeakStrong(Pretext):
         return self.data.kind == "image" and self.weak.cuts_photos
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> Task:
-        """Return the weak and the strong view [B, C, H, W]; row i of both shows the same image."""
+        """Return the weak and the strong view [B, ...]; row i of both shows the same input."""
         if self.data.kind == "text":
             return Task([batch.inputs, *self.views(batch.inputs, generator)], None, batch.labels, batch.indices)
         weak, strong = self.plain.views(self.weak, batch.inputs, generator, 2, self.view_size)

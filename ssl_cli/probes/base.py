@@ -21,7 +21,7 @@ from ssl_cli.probes.scores.ties import Guess
 
 @dataclass
 class Split:
-    """The images of one split that a probe may use, as a frozen backbone sees them."""
+    """The inputs of one split that a probe may use, as a frozen backbone sees them."""
 
     features: Tensor  # [n, d] float32
     labels: Tensor  # [n] int64 in 0..C-1; -1 only where a probe does not need labels
@@ -33,18 +33,18 @@ class Split:
 class Features:
     """The three splits: ``train`` fits, ``val`` chooses, ``test`` is scored once."""
 
-    train: Split  # the images that the probe needs, see `Probe.needs`
+    train: Split  # the inputs that the probe needs, see `Probe.needs`
     val: Split
     test: Split
     classes: int  # C
     budget: str = "all"  # which labels ``train`` has: the budget of the run
     label_seed: int | None = None  # drew the labels; None: the budget is ``all``
-    source: FrozenModel | None = None  # what the features are of, for probes that look at the images again
+    source: FrozenModel | None = None  # what the features are of, for probes that look at the inputs again
     dataset: str = ""  # name of the data set
     noun: str = "image"  # what one of its inputs is called
-    # For probes that need "mixed" images, without features:
-    labelled: Split | None = None  # the train images whose label may be used
-    rest: Tensor = field(default_factory=lambda: torch.arange(0))  # [r] positions of the other train images
+    # For probes that need "mixed" inputs, without features:
+    labelled: Split | None = None  # the train inputs whose label may be used
+    rest: Tensor = field(default_factory=lambda: torch.arange(0))  # [r] positions of the other train inputs
 
     def scale(self) -> tuple[Tensor, Tensor]:
         """Return mean and deviation [d] that the train features are standardised by, see `features.scale`."""
@@ -56,12 +56,12 @@ class Features:
 
 @dataclass
 class Spread:
-    """Labels that a probe gives to the train images, for each draw of the known labels."""
+    """Labels that a probe gives to the train inputs, for each draw of the known labels."""
 
-    labelled: Tensor  # [G, m] positions of the images that had a label
+    labelled: Tensor  # [G, m] positions of the inputs that had a label
     labels: Tensor  # [G, m] int64, their labels
-    # Called only when needed, because it can take long. It returns the positions [n] of all train images, their labels
-    # [G, n] and confidences [G, n] in [0, 1]. Images that had a label keep it, with a confidence of 1.
+    # Called only when needed, because it can take long. It returns the positions [n] of all train inputs, their labels
+    # [G, n] and confidences [G, n] in [0, 1]. Inputs that had a label keep it, with a confidence of 1.
     to_all: Callable[[], tuple[Tensor, Tensor, Tensor]]
 
 
@@ -76,9 +76,9 @@ class Result:
     n: int = 1  # draws of the labels
     chosen: dict[str, Any] = field(default_factory=dict)  # what the fit chose for this model, one value a draw
     target: str | None = None  # of a regression
-    predicted: Tensor | None = None  # [n draws, test images]: class or value
-    head: LinearHead | RidgeHead | None = None  # of the first draw, answers for other images; None: there is none
-    spread: Spread | None = None  # only from a probe that labels train images
+    predicted: Tensor | None = None  # [n draws, test inputs]: class or value
+    head: LinearHead | RidgeHead | None = None  # of the first draw, answers for other inputs; None: there is none
+    spread: Spread | None = None  # only from a probe that labels train inputs
 
     @property
     def row(self) -> dict[str, Any]:
@@ -104,9 +104,9 @@ class Probe(ABC):
     """A downstream task on frozen features."""
 
     name: str
-    # What an image must have to be used. "labels": a label that may be used; "targets": a numeric target, for training
+    # What an input must have to be used. "labels": a label that may be used; "targets": a numeric target, for training
     # under the run's budget; "images": nothing in train, where no label is looked at, and a label in test; "mixed":
-    # likewise, but labels that may be used are there, and are -1 for all other train images.
+    # likewise, but labels that may be used are there, and are -1 for all other train inputs.
     needs: ClassVar[Literal["labels", "targets", "images", "mixed"]] = "labels"
     # Whether the results follow from features, labels and targets, without a look at the inputs (`Features.source`):
     # those of the baselines are then kept between commands.
@@ -131,16 +131,16 @@ class Probe(ABC):
 
             ``mean`` and ``std`` (sample standard deviation; None when ``n`` is 1) of the headline ``metric`` are over
             ``n`` draws of the labels; an accuracy is a fraction in [0, 1]. ``ci`` is a 95% bootstrap interval of the
-            mean over test images. ``settings`` holds the protocol, equal for all models; ``chosen`` the values that the
+            mean over test inputs. ``settings`` holds the protocol, equal for all models; ``chosen`` the values that the
             fit chose for this model. ``protocol`` is their digest (see `ssl_cli.probes.scores.protocol`): rows with
-            different ones never share a column. ``without_copies`` is the headline without test images that have
-            the same pixels as an image of train (a mean of None: too few are left); None if there are none.
+            different ones never share a column. ``without_copies`` is the headline without test inputs that
+            equal an input of train (a mean of None: too few are left); None if there are none.
         """
 
     def wanted(self, features: Features) -> Tensor:
-        """Return the positions [m] of the train images that a probe of "mixed" ones needs features of.
+        """Return the positions [m] of the train inputs that a probe of "mixed" ones needs features of.
 
-        ``features`` has no features yet, and all images in ``train``.
+        ``features`` has no features yet, and all inputs in ``train``.
         """
         return features.train.positions
 
@@ -153,7 +153,7 @@ class Probe(ABC):
         confidence: Tensor | None = None,
         chosen: dict[str, Any] | None = None,
     ) -> Result:
-        """Return the result of predicted classes [draws, n] of the test images; see `metrics.classification`."""
+        """Return the result of predicted classes [draws, n] of the test inputs; see `metrics.classification`."""
         metrics = classification(predicted, features.test.labels, features.classes, confidence)
         return Result(self.name, labels, metrics, settings, len(predicted), chosen or {}, predicted=predicted)
 
@@ -176,14 +176,14 @@ class Probe(ABC):
     def draws(self, features: Features, budgets: Sequence[str], count: int) -> Iterator[tuple[str, Tensor, dict]]:
         """Yield for each label budget its name, ``count`` seeded draws, and how they were made.
 
-        One seed orders the images of each class and every budget takes the first, so smaller draws are inside larger.
+        One seed orders the inputs of each class and every budget takes the first, so smaller draws are inside larger.
         ``all`` is one draw, named by the run's own budget; a budget of that name is not drawn again. What the labels
         cannot fill becomes a notice.
 
         Yields:
-            name; positions [draws, n] into the train split, of mixed images into ``features.labelled``;
+            name; positions [draws, n] into the train split, of mixed inputs into ``features.labelled``;
             ``{"train_images", "label_seeds", "label_fingerprint"}``, the latter two where labels were drawn: with the
-            seeds they tell which images had a label.
+            seeds they tell which inputs had a label.
         """
         train = features.labelled or features.train
         at = train.positions if train.positions is not None else torch.arange(len(train.labels))
@@ -212,7 +212,7 @@ TOO_FEW = "for a class has fewer"
 
 
 def fewer_draws(count: int, classes: int, many: int) -> int:
-    """Return how many draws of a budget are enough: with more than ``many`` classes each has many images."""
+    """Return how many draws of a budget are enough: with more than ``many`` classes each has many inputs."""
     return count if classes <= many else min(count, max(2, many * count // classes))
 
 

@@ -14,8 +14,8 @@ from ssl_cli.probes.scores.metrics import confusion
 from ssl_cli.probes.scores.ties import distinct, settled
 from ssl_cli.probes.solvers.logistic import MANY
 
-WORK = 500_000_000  # most distances of images to centres in a run of k-means with many classes
-FEWEST = 5  # iterations of a run, for any number of images and classes
+WORK = 500_000_000  # most distances of inputs to centres in a run of k-means with many classes
+FEWEST = 5  # iterations of a run, for any number of inputs and classes
 
 
 def matched(clusters: Tensor, truth: Tensor, classes: int) -> Tensor:
@@ -40,7 +40,7 @@ class Cluster(Probe):
     Args:
         seeds: runs of k-means, with seeds 0, 1, ...; beyond 256 classes two at most.
         restarts: initialisations (k-means++) of each run; the tightest counts. Beyond 256 classes each run starts once,
-            from images drawn at random, because k-means++ takes longer than the run itself. With many images and
+            from inputs drawn at random, because k-means++ takes longer than the run itself. With many inputs and
             classes it stops early, after 5 iterations at least.
         normalise: scale features to unit length first.
     """
@@ -89,7 +89,7 @@ class Cluster(Probe):
         right = (torch.stack(predicted) == truth).double()
         metrics = {"cluster_accuracy": summary(right @ resamples(len(truth)).double() / len(truth))}
         for name, values in (("nmi", nmi), ("ari", ari)):
-            # No interval: images drawn twice would make clusters look more like classes than they are.
+            # No interval: inputs drawn twice would make clusters look more like classes than they are.
             std = float(np.std(values, ddof=1)) if len(values) > 1 else None
             metrics[name] = {"mean": float(np.mean(values)), "std": std, "ci": None}
         settings = {

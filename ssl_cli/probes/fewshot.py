@@ -1,4 +1,4 @@
-"""Few-shot classification: many small tasks of a few classes with a few images each, solved by the nearest mean."""
+"""Few-shot classification: many small tasks of a few classes with a few examples each, solved by the nearest mean."""
 
 from collections.abc import Sequence
 
@@ -36,7 +36,7 @@ def nearest_mean(support: Tensor, queries: Tensor, exact: bool = False) -> Tenso
 def unseen_classes(train: Tensor, test: Tensor) -> Tensor | None:
     """Return the classes of the test labels [n] that no train label [m] has, sorted.
 
-    None if a train image has no label (-1): it may show any class.
+    None if a train input has no label (-1): it may show any class.
     """
     if (train < 0).any():
         return None
@@ -48,19 +48,19 @@ class FewShot(Probe):
     """n-way k-shot episodes from the test split, classified by the nearest class mean.
 
     Features are centred by the train split's mean and scaled to unit length (CL2N of SimpleShot, Wang et al. 2019,
-    arXiv:1911.04623). An episode draws ``ways`` classes, ``shots`` images of each to learn from and ``queries`` others
-    of each to classify (Vinyals et al. 2016, arXiv:1606.04080). The interval is of the mean over episodes:
+    arXiv:1911.04623). An episode draws ``ways`` classes, ``shots`` examples of each to learn from and ``queries``
+    others of each to classify (Vinyals et al. 2016, arXiv:1606.04080). The interval is of the mean over episodes:
     mean +- 1.96 std / sqrt(episodes), as the field reports it.
 
     Args:
         ways: classes of an episode.
-        shots: images per class to learn from; one row for each number.
-        queries: images per class to classify.
+        shots: examples per class to learn from; one row for each number.
+        queries: examples per class to classify.
         episodes: number of them.
         seed: of the draws, the same for every model.
-        classes: the classes to draw from. ``unseen``: those without an image in train, as in the field's benchmarks
+        classes: the classes to draw from. ``unseen``: those without an input in train, as in the field's benchmarks
             (Vinyals et al. 2016: classes of the test episodes are new); ``all`` of the test split; ``auto``: ``unseen``
-            if there are two and every train image has a label, else ``all``.
+            if there are two and every train input has a label, else ``all``.
 
     Raises:
         UserError: a number of shots is not a positive whole number; ``classes`` is not one of these words; on ``run``,

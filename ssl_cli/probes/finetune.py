@@ -23,7 +23,7 @@ LEAST_STEPS = 100  # of training, whatever epochs says
 
 
 class FineTune(Probe):
-    """A copy of the backbone and a new linear classifier are trained together on augmented images.
+    """A copy of the backbone and a new linear classifier are trained together on augmented inputs.
 
     The optimizer is AdamW. Its learning rate falls to 0 along a cosine; with a ``layer_decay`` below 1 it is lower
     towards the input (arXiv:2003.10555). The raw baseline has no row: it has nothing to fine-tune. The row of random
@@ -36,8 +36,8 @@ class FineTune(Probe):
         layer_decay: see `layer_decayed`.
         labels: budgets: ``all``, ``10/class``, ``10%``.
         draws: random draws of each budget other than ``all``, with seeds 0, 1, ...
-        epochs: passes over the labelled images; with few labels as many as make 100 steps.
-        batch_size: images a step.
+        epochs: passes over the labelled inputs; with few labels as many as make 100 steps.
+        batch_size: inputs a step.
         lrs: peak learning rates to try; the best on val is scored on test.
         weight_decay: of AdamW.
 

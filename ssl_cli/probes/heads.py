@@ -1,4 +1,4 @@
-"""The result of a fit that answers for new images: a few plain tensors."""
+"""The result of a fit that answers for new inputs: a few plain tensors."""
 
 import math
 from dataclasses import dataclass

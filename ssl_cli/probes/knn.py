@@ -43,8 +43,8 @@ def knn_vote(
 ) -> Guess:
     """Return the class with the largest sum of exp(s / T) over the k neighbours of each query, and its share of all.
 
-    If more images are equally near than fit among the k, each votes with its chance to be among them: the mean over all
-    orders of these images. Classes with equal sums have the same chance.
+    If more inputs are equally near than fit among the k, each votes with its chance to be among them: the mean over all
+    orders of these inputs. Classes with equal sums have the same chance.
 
     Args:
         bank: [n, d] float, vectors of any length: s is the cosine.
@@ -70,7 +70,7 @@ def knn_vote(
 
 
 def _expected_weights(similarity: Tensor, nearest: Tensor, k: int, temperature: float) -> Tensor:
-    """Return the votes [m, n] of all images, which sum to 1, where the k-th and the next image are equally near.
+    """Return the votes [m, n] of all inputs, which sum to 1, where the k-th and the next input are equally near.
 
     Args:
         similarity: [m, n].
@@ -91,12 +91,12 @@ def knn_predict(*args, **kwargs) -> Tensor:
 
 
 def shrunk_k(k: int, bank: int, classes: int) -> int:
-    """Return k, or for a small bank n / (5 C): a fifth of the images per class, at least 1."""
+    """Return k, or for a small bank n / (5 C): a fifth of the inputs per class, at least 1."""
     return min(k, max(1, bank // (5 * classes)))
 
 
 class KNN(Probe):
-    """Class of the test images by their nearest labelled training images.
+    """Class of the test inputs by their nearest labelled training inputs.
 
     Args:
         k: neighbours; a small bank lowers it to n / (5 C), so that one class can fill it.

@@ -11,25 +11,25 @@ from ssl_cli.probes.heads import LinearHead
 from ssl_cli.probes.solvers.logistic import MANY, fit_logistic
 from ssl_cli.probes.solvers.rows import standardised
 
-WORK = 200_000_000  # most images times classes in all evaluations for one penalty, with many classes
-FEWEST = 12  # evaluations for a penalty, for any number of images and classes
-PATH_WORK = 4_000_000_000  # most images times classes in all evaluations for all penalties, likewise
+WORK = 200_000_000  # most inputs times classes in all evaluations for one penalty, with many classes
+FEWEST = 12  # evaluations for a penalty, for any number of inputs and classes
+PATH_WORK = 4_000_000_000  # most inputs times classes in all evaluations for all penalties, likewise
 
 
 class Linear(Probe):
     """Multinomial logistic regression at several label budgets.
 
-    All labelled training images give mean and deviation to standardise the features. Each draw of the labels fits one
-    model per penalty on the drawn images. The validation split chooses the penalty: best accuracy, then smallest loss.
+    All labelled training inputs give mean and deviation to standardise the features. Each draw of the labels fits one
+    model per penalty on the drawn inputs. The validation split chooses the penalty: best accuracy, then smallest loss.
     That model is scored once on the test split. It is not fitted again on train and validation together.
 
     Args:
         labels: budgets: ``all``, ``10/class``, ``10%``.
         draws: random draws of each budget other than ``all``, with seeds 0, 1, ...; beyond 256 classes fewer (each draw
-            has many images then), at least 2: classes times draws stay as with 256.
+            has many inputs then), at least 2: classes times draws stay as with 256.
         penalties: candidates for the penalty lambda in mean cross-entropy + lambda/2 |W|^2, each > 0; beyond 256
-            classes and with many images fewer, at least 2 from the middle.
-        max_iter: most evaluations of the objective; beyond 256 classes and with many images fewer, at least 12.
+            classes and with many inputs fewer, at least 2 from the middle.
+        max_iter: most evaluations of the objective; beyond 256 classes and with many inputs fewer, at least 12.
         tol: a fit ends when no entry of the gradient is larger and steps gain nothing; see `fit_logistic`.
 
     Raises:
@@ -114,11 +114,11 @@ class Linear(Probe):
         best = [_choose(w, b, features.val) for w, b in zip(weight, bias, strict=True)]  # of a draw: [P, d, C], [P, C]
         return [(weight[i, p], bias[i, p], penalties[p]) for i, p in enumerate(best)]
 
-    def _bounded(self, classes: int, images: int) -> tuple[list[float], int]:
+    def _bounded(self, classes: int, rows: int) -> tuple[list[float], int]:
         """Return the penalties and the evaluations for each; fewer with many classes, for any features."""
         if classes <= MANY:
             return self.penalties, self.max_iter
-        size = images * classes
+        size = rows * classes
         penalties = _from_the_middle(self.penalties, max(2, PATH_WORK // (FEWEST * size)))
         return penalties, min(self.max_iter, max(FEWEST, WORK // size))
 

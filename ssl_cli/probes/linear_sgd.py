@@ -12,23 +12,23 @@ from ssl_cli.probes.frozen.features import features_of, scale
 from ssl_cli.probes.progress import tracked
 from ssl_cli.probes.solvers.classifiers import Heads, best_of, check_rates, shuffled
 
-SAMPLE = 2048  # augmented images that give mean and deviation of the features
+SAMPLE = 2048  # augmented inputs that give mean and deviation of the features
 LEAST_STEPS = 100  # of training, whatever epochs says
 
 
 class LinearSGD(Probe):
-    """A linear classifier trained by SGD on the features of augmented images; several learning rates side by side.
+    """A linear classifier trained by SGD on the features of augmented inputs; several learning rates side by side.
 
-    Each step shows the frozen backbone newly augmented images, once for all learning rates. The rate with the best
-    accuracy on val is scored on test, on unchanged images. Augmented images give mean and deviation to standardise the
+    Each step shows the frozen backbone newly augmented inputs, once for all learning rates. The rate with the best
+    accuracy on val is scored on test, on unchanged inputs. Augmented inputs give mean and deviation to standardise the
     features (as MAE's BatchNorm does, arXiv:2111.06377, A.1), so the same rates suit every model.
 
     Args:
         augment: the recipe.
         labels: budgets: ``all``, ``10/class``, ``10%``.
         draws: random draws of each budget other than ``all``, with seeds 0, 1, ...
-        epochs: passes over the labelled images; with few labels as many as make 100 steps.
-        batch_size: images a step.
+        epochs: passes over the labelled inputs; with few labels as many as make 100 steps.
+        batch_size: inputs a step.
         lrs: learning rates.
         weight_decay: lambda of lambda / 2 |W|^2.
 
@@ -92,7 +92,7 @@ class LinearSGD(Probe):
             view = source.augmented(self.augment, train.positions[at], generator)
             return features_of(source.network, [view]).to(where)
 
-        # From augmented views: unchanged images would give a tiny deviation where only views vary (a digit's border).
+        # From augmented views: unchanged inputs would give a tiny deviation where only views vary (a digit's border).
         sample = torch.randperm(len(train.labels), generator=generator)[:SAMPLE]
         mean, std = scale(torch.cat([seen(at) for at in sample.split(self.batch_size)]))
 

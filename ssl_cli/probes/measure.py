@@ -158,7 +158,7 @@ def probe_trained(
     """Probe a trained model, frozen, beside its baselines.
 
     Args:
-        trained: the model and the images.
+        trained: the model and the inputs.
         probe: the downstream task.
         log: gets a line for each notice.
         layer: see `measure_with_baselines`.
@@ -202,7 +202,7 @@ def details(measurement: Measurement, classes: Sequence[str]) -> dict[str, Any]:
 
     Returns:
         ``{"classes": names, "MODEL/PROBE/LABELS": {"class_accuracy": [C], "confusion": [C][C]}}``, both the mean over
-        draws; row = true class; None if a class has no test image.
+        draws; row = true class; None if a class has no test input.
     """
     found: dict[str, Any] = {"classes": list(classes)}
     truth = torch.as_tensor(measurement.arrays.get("labels", []), dtype=torch.int64)

@@ -1,4 +1,4 @@
-"""The results of a measurement: rows, the predictions for each test image, and the fitted heads."""
+"""The results of a measurement: rows, the predictions for each test input, and the fitted heads."""
 
 import io
 from collections.abc import Callable
@@ -22,17 +22,17 @@ DIGITS = 1e-6  # largest error of a stored value, as a share of their range
 
 @dataclass
 class Measurement:
-    """Rows of results, and the predictions for each test image."""
+    """Rows of results, and the predictions for each test input."""
 
     splits: str  # fingerprint of the splits: part of every protocol
-    test: Tensor  # [n] positions of the test images that have a label or target
-    copied: Tensor  # [m] positions of the test images that are also in train
+    test: Tensor  # [n] positions of the test inputs that have a label or target
+    copied: Tensor  # [m] positions of the test inputs that are also in train
     rows: list[dict] = field(default_factory=list)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)  # the content of ``predictions.npz``
     heads: dict[str, LinearHead | RidgeHead] = field(default_factory=dict)  # the names are those of ``arrays``
     images_per_second: float | None = None  # of the trained model's features; None: all came from the cache
     features: Callable[[Tensor], Tensor] | None = None  # of inputs at positions, by the model that was measured last
-    spread: dict[str, Spread] = field(default_factory=dict)  # label budget -> labels that the model gives train images
+    spread: dict[str, Spread] = field(default_factory=dict)  # label budget -> labels that the model gives train inputs
 
     def add(
         self,
@@ -42,14 +42,14 @@ class Measurement:
         at: Tensor | None = None,
         again: dict | None = None,
     ) -> None:
-        """Add a row and its predictions for the test images at positions ``at``.
+        """Add a row and its predictions for the test inputs at positions ``at``.
 
         Args:
             model: name.
             result: of a probe.
             layer: the features are its output; None: the last.
-            at: positions of the predicted test images; None: all of them.
-            again: its metrics without images that are in train, if predicted classes do not give them.
+            at: positions of the predicted test inputs; None: all of them.
+            again: its metrics without inputs that are in train, if predicted classes do not give them.
         """
         result.settings = {"layer": "last" if layer is None else layer, **result.settings}
         row = {"model": model, **result.row}
@@ -70,7 +70,7 @@ class Measurement:
             self.arrays[key(row)] = smallest(predicted)
 
     def _without_copies(self, result: Result, at: Tensor, again: dict | None) -> dict | None:
-        """Return the headline on the test images that are not in train; None if there are no copies."""
+        """Return the headline on the test inputs that are not in train; None if there are no copies."""
         copies = torch.isin(at, self.copied)
         if not copies.any():
             return None
@@ -85,9 +85,9 @@ class Measurement:
         return counts | {name: scores.get(name) for name in ("mean", "std", "ci")}
 
     def write_predictions(self, file: Path) -> None:
-        """Write ``positions`` [n], ``labels`` [n], ``targets_NAME`` [n] and predictions of the test images.
+        """Write ``positions`` [n], ``labels`` [n], ``targets_NAME`` [n] and predictions of the test inputs.
 
-        The predictions are one array ``MODEL/PROBE/LABELS[/TARGET]`` [draws, n] per row: a class (-1 for an image that
+        The predictions are one array ``MODEL/PROBE/LABELS[/TARGET]`` [draws, n] per row: a class (-1 for an input that
         was not predicted) or a value (NaN likewise). They are plain arrays: ``numpy.load(file, allow_pickle=False)``.
         Without predictions there is no file.
         """
@@ -97,7 +97,7 @@ class Measurement:
             atomic.replace(file, buffer.getvalue())
 
     def write_pseudo_labels(self, file: Path) -> None:
-        """Write the labels that the model gives the train images, if it gives any; see `write_labels`."""
+        """Write the labels that the model gives the train inputs, if it gives any; see `write_labels`."""
         found, budgets = None, {}
         with measuring("labels of the train split"):
             for budget, spread in tracked(self.spread.items()):
@@ -109,7 +109,7 @@ class Measurement:
 
 
 def are_classes(result: Result) -> bool:
-    """Return whether the predictions of a result give its headline for any subset of the test images."""
+    """Return whether the predictions of a result give its headline for any subset of the test inputs."""
     return result.predicted is not None and next(iter(result.metrics)) in ("accuracy", "balanced_accuracy")
 
 

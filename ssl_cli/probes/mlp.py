@@ -18,8 +18,8 @@ class MLP(Probe):
         labels: budgets: ``all``, ``10/class``, ``10%``.
         draws: random draws of each budget other than ``all``, with seeds 0, 1, ...
         hidden: width of the hidden layer.
-        epochs: passes over the labelled images; with few labels as many as make 200 steps.
-        batch_size: images a step.
+        epochs: passes over the labelled inputs; with few labels as many as make 200 steps.
+        batch_size: inputs a step.
         lrs: learning rates trained side by side.
         weight_decay: lambda of lambda / 2 |W|^2.
 

@@ -32,7 +32,7 @@ def kth_distance(bank: Tensor, queries: Tensor, k: int) -> Tensor:
 
 
 def strangeness(bank: Tensor, ours: Tensor, strange: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return `kth_distance` of ours [n, d] and of strangers [m, d]; equal images get the same."""
+    """Return `kth_distance` of ours [n, d] and of strangers [m, d]; equal inputs get the same."""
     both = settled(F.normalize(torch.cat([ours, strange]), dim=1))
     rows, place = distinct(both)
     if place is None:
@@ -68,13 +68,13 @@ def auroc(inside: Tensor, outside: Tensor, weights_in: Tensor, weights_out: Tens
 
 
 class OOD(Probe):
-    """AUROC of telling test images from images of a second data set by feature distance; it uses no labels.
+    """AUROC of telling test inputs from inputs of a second data set by feature distance; it uses no labels.
 
     Args:
-        against: settings of the second data set (``dataset@probe.against=NAME``); its test split, or all images if it
+        against: settings of the second data set (``dataset@probe.against=NAME``); its test split, or all inputs if it
             has none.
-        k: the k-th nearest training image counts; at most the number of training images.
-        images: most images of each data set, evenly spaced.
+        k: the k-th nearest training input counts; at most the number of training inputs.
+        images: most inputs of each data set, evenly spaced.
     """
 
     name = "ood"

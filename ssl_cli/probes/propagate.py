@@ -1,4 +1,4 @@
-"""Label spreading (Zhou et al. 2004): few labels reach all train images through the graph of nearest neighbours."""
+"""Label spreading (Zhou et al. 2004): few labels reach all train inputs through the graph of nearest neighbours."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -16,29 +16,29 @@ from ssl_cli.probes.solvers.logistic import MANY
 from ssl_cli.probes.solvers.nodes import Nodes
 from ssl_cli.probes.solvers.spreading import spread
 
-COLUMNS = 8_000_000  # scores computed at a time: images times classes times draws
-WORK = 10_000_000  # most images times classes of a graph with many classes
+COLUMNS = 8_000_000  # scores computed at a time: inputs times classes times draws
+WORK = 10_000_000  # most inputs times classes of a graph with many classes
 EXPONENTS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # turn scores into probabilities; val chooses one
-FLOOR = 1e-4  # of the sum of an image's scores: the least that each class gets, for its probability
+FLOOR = 1e-4  # of the sum of an input's scores: the least that each class gets, for its probability
 
 
 class Propagate(Probe):
-    """Classes by label spreading on the k nearest neighbour graph of the train images, labelled or not.
+    """Classes by label spreading on the k nearest neighbour graph of the train inputs, labelled or not.
 
-    Labels spread over the graph of train images. An image of val or test is no part of the graph: it gets its class
+    Labels spread over the graph of train inputs. An input of val or test is no part of the graph: it gets its class
     from its neighbours there. Val chooses the settings for each draw of the labels: best accuracy, the first of equal
-    ones; if val has no label, the first of each list is used. Equal images are one node. Images that no label reaches
+    ones; if val has no label, the first of each list is used. Equal inputs are one node. Inputs that no label reaches
     may have any class. Confidences are scores to a power that val chooses, by cross-entropy.
 
     Args:
-        labels: budgets: ``all``, ``10/class``, ``10%``; ``all`` is left out if every train image has a label.
+        labels: budgets: ``all``, ``10/class``, ``10%``; ``all`` is left out if every train input has a label.
         draws: random draws of each budget other than ``all``, with seeds 0, 1, ...; beyond 256 classes fewer, as in
             `Linear`.
         neighbours: candidates for k; beyond 256 classes only the first.
-        alphas: candidates for alpha in (0, 1), the share that an image takes from its neighbours.
+        alphas: candidates for alpha in (0, 1), the share that an input takes from its neighbours.
         powers: candidates for p > 0: a neighbour of cosine s weighs s^p; beyond 256 classes only the first.
-        images: most images of the graph: all with a label in any draw, and others at random; beyond 256 classes fewer:
-            images times classes are 10 million.
+        images: most inputs of the graph: all with a label in any draw, and others at random; beyond 256 classes fewer:
+            inputs times classes are 10 million.
         chunk: bound on the similarities held at a time, in MiB.
 
     Raises:
@@ -66,7 +66,7 @@ class Propagate(Probe):
         self.neighbours, self.alphas, self.powers = list(neighbours), list(alphas), list(powers)
 
     def wanted(self, features: Features) -> Tensor:
-        """Return the train images [m] of the graph: those of all draws, and others at random."""
+        """Return the train inputs [m] of the graph: those of all draws, and others at random."""
         positions, most = features.train.positions, self._most(features)
         if len(positions) <= most:
             return positions
@@ -109,7 +109,7 @@ class Propagate(Probe):
         return fewer_draws(self.count, features.classes, MANY)
 
     def _drawn(self, features: Features) -> Iterator[tuple[str, Tensor, dict]]:
-        """Yield from `Probe.draws`, without draws of all train images or of more than the graph may hold."""
+        """Yield from `Probe.draws`, without draws of all train inputs or of more than the graph may hold."""
         most = self._most(features)
         for budget, rows, how in self.draws(features, self.labels, self._draws(features)):
             if rows.shape[1] > most:
@@ -172,7 +172,7 @@ class _Best:
     accuracy: float = -1.0
     settings: tuple[int, float, float] = (0, 0.0, 0.0)  # k, alpha, power
     scores: Tensor | None = None  # [n nodes, C]
-    near: Tensor | None = None  # [val images, C]
+    near: Tensor | None = None  # [val inputs, C]
     exponent: float = 1.0
 
     def offer(self, accuracy: float, settings: tuple, scores: Tensor, near: Tensor) -> None:
@@ -183,7 +183,7 @@ class _Best:
 def _to_all(
     features: Features, nodes: Nodes, best: Sequence[_Best], labelled: Tensor, labels: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the function `Spread.to_all`: images outside the graph get their labels from neighbours in it."""
+    """Return the function `Spread.to_all`: inputs outside the graph get their labels from neighbours in it."""
     positions = torch.cat([features.train.positions, features.rest])
     outside = None
     if len(features.rest):
@@ -196,7 +196,7 @@ def _to_all(
             graph = nodes.graph(k, power)
             scores = torch.cat([scores, nodes.reach(graph, choice.scores[:, None], outside, k, power)[:, 0]])
         guess = _guess(scores, choice.exponent).cpu()
-        place = torch.searchsorted(features.train.positions, labelled[draw])  # the graph has all labelled images
+        place = torch.searchsorted(features.train.positions, labelled[draw])  # the graph has all labelled inputs
         guess.predicted[place], guess.confidence[place] = labels[draw].cpu(), 1.0
         found.append(guess.predicted)
         sure.append(guess.confidence)
@@ -209,7 +209,7 @@ def _train_size(features: Features) -> int:
 
 
 def _accuracies(scores: Tensor, truth: Tensor) -> list[float]:
-    """Return the expected accuracy [G] of scores [n, G, C]; 0 without images."""
+    """Return the expected accuracy [G] of scores [n, G, C]; 0 without inputs."""
     if not len(truth):
         return [0.0] * scores.shape[1]
     guess = Guess.of(scores.transpose(0, 1).flatten(0, 1), tie_draws(scores[..., 0].numel(), scores.device))
@@ -224,7 +224,7 @@ def _guess(scores: Tensor, exponent: float) -> Guess:
 
 
 def _probabilities(scores: Tensor, exponent: float) -> Tensor:
-    """Return probabilities [n, C] from scores [n, C] >= 0; equal ones if no label reaches an image."""
+    """Return probabilities [n, C] from scores [n, C] >= 0; equal ones if no label reaches an input."""
     total = scores.sum(1, keepdim=True)
     share = torch.where(total > 0, scores / total, 1 / scores.shape[1])
     return (exponent * (share + FLOOR / scores.shape[1]).log()).softmax(1)

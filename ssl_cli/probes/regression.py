@@ -25,7 +25,7 @@ class Regression(Probe):
     Args:
         targets: names; None: all that the data has. ``label`` is the class if all class names are numbers.
         periods: of circular targets, in their units: ``["hue:360"]``.
-        labels: budgets: ``all``, or ``10%`` of the training images (targets have no classes to count by).
+        labels: budgets: ``all``, or ``10%`` of the training inputs (targets have no classes to count by).
         draws: random draws of each budget other than ``all``, with seeds 0, 1, ...
         penalties: candidates for lambda in mean squared error + lambda |w|^2, each > 0.
 
@@ -76,7 +76,7 @@ class Regression(Probe):
                 )
                 continue
             truth = splits[2].targets[name]
-            if (truth == truth[0]).all():  # R2 compares with the spread of the test images
+            if (truth == truth[0]).all():  # R2 compares with the spread of the test inputs
                 self.notices.append(
                     f"regression of {name}: left out, because it is {truth[0]:g} in every test {features.noun}"
                 )

@@ -1,4 +1,4 @@
-"""Does an image find the others of its class? Recall at k and mean average precision; nothing is trained."""
+"""Does an input find the others of its class? Recall at k and mean average precision; nothing is trained."""
 
 from collections.abc import Sequence
 
@@ -17,17 +17,17 @@ TIED = 2**20  # likewise of those queries that meet ties: 100 bytes each
 
 
 def ranked(features: Tensor, labels: Tensor, queries: Tensor, ks: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Rank all other images for each query by cosine; if some are equally near, average over all their orders.
+    """Rank all other inputs for each query by cosine; if some are equally near, average over all their orders.
 
     Args:
         features: [n, d].
         labels: [n] int64.
-        queries: [q] positions; each has another image of its class.
+        queries: [q] positions; each has another input of its class.
         ks: of the recall.
 
     Returns:
-        Average precision [q]: the mean of the precision at each image of the query's class. And recall [q, len(ks)]
-        float64: the probability that an image of its class is among the nearest k, 0 or 1 without ties (Recall@k as in
+        Average precision [q]: the mean of the precision at each input of the query's class. And recall [q, len(ks)]
+        float64: the probability that an input of its class is among the nearest k, 0 or 1 without ties (Recall@k as in
         Oh Song et al. 2016, arXiv:1511.06452).
     """
     x, gallery = F.normalize(features, dim=1), Gallery(features)
@@ -59,8 +59,8 @@ def over_ties(right: Tensor, equal: Tensor, ks: Sequence[int]) -> tuple[Tensor, 
     presence of tied scores").
 
     Args:
-        right: [q, n] bool: the image is of the query's class; in any order that the similarity allows.
-        equal: [q, n - 1] bool: the image is as near as the one before it.
+        right: [q, n] bool: the input is of the query's class; in any order that the similarity allows.
+        equal: [q, n - 1] bool: the input is as near as the one before it.
         ks: of the recall, each at most n.
     """
     tie = F.pad((~equal).cumsum(1), (1, 0))  # [q, n]: which tie of its row each belongs to
@@ -70,7 +70,7 @@ def over_ties(right: Tensor, equal: Tensor, ks: Sequence[int]) -> tuple[Tensor, 
         part.gather(1, tie).double() for part in (sizes, hits, sizes.cumsum(1) - sizes, hits.cumsum(1) - hits)
     )
     rank = torch.arange(1, right.shape[1] + 1, device=right.device)
-    # The image at a rank is of the class with probability hit / size. Given that, one before it in its tie is with
+    # The input at a rank is of the class with probability hit / size. Given that, one before it in its tie is with
     # probability (hit - 1) / (size - 1).
     inside = (rank - start - 1) * (hit - 1) / (size - 1).clamp(min=1)
     precision = (hit / size * (met + 1 + inside) / rank).sum(1) / right.sum(1)
@@ -78,7 +78,7 @@ def over_ties(right: Tensor, equal: Tensor, ks: Sequence[int]) -> tuple[Tensor, 
     for k in ks:
         size_k, hit_k, start_k = size[:, k - 1], hit[:, k - 1], start[:, k - 1]
         missed = (met[:, k - 1] == 0).double()
-        for drawn in range(k):  # images from the tie, until there are k
+        for drawn in range(k):  # inputs from the tie, until there are k
             chance = (size_k - hit_k - drawn).clamp(min=0) / (size_k - drawn).clamp(min=1)
             missed = torch.where(start_k + drawn < k, missed * chance, missed)
         recalled.append(1 - missed)
@@ -86,7 +86,7 @@ def over_ties(right: Tensor, equal: Tensor, ks: Sequence[int]) -> tuple[Tensor, 
 
 
 class Retrieval(Probe):
-    """Each test image is a query and ranks all other test images.
+    """Each test input is a query and ranks all other test inputs.
 
     Args:
         ks: of recall at k.

@@ -1,4 +1,4 @@
-"""The table at the end of a run: every model, measured by every probe, on the same images."""
+"""The table at the end of a run: every model, measured by every probe, on the same inputs."""
 
 import contextlib
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ from ssl_cli.probes.progress import measuring
 from ssl_cli.probes.scores.metrics import imbalanced
 from ssl_cli.probes.scores.protocol import BASELINES
 
-LARGE = 5000  # labelled images from which each probe takes so long that the log names it
+LARGE = 5000  # labelled inputs from which each probe takes so long that the log names it
 
 
 def run_probes(
@@ -40,8 +40,8 @@ def run_probes(
     Args:
         models: name to a `FrozenModel`, or to any function from positions [n] in the data set to features [n, d]: the
             method, and the baselines ``pixels`` and ``random``.
-        data: the images, their labels and splits.
-        labelled: positions of the training images whose label may be used.
+        data: the inputs, their labels and splits.
+        labelled: positions of the training inputs whose label may be used.
         probes: name to probe.
         log: gets one line for each thing that is left out.
         device: where the probes compute.
@@ -51,7 +51,7 @@ def run_probes(
         kept: has results of the baselines, and gets those that it lacks.
 
     Returns:
-        The rows that `Probe.run` documents; none of a probe without images in train or test.
+        The rows that `Probe.run` documents; none of a probe without inputs in train or test.
     """
     targets = known_targets(data)
     known = data.labels >= 0
@@ -104,7 +104,7 @@ def run_probes(
 
 
 def _with_new_ones(probe: Probe, features: Features, measurement: Measurement, notices: list[str]) -> Found:
-    """Return each result of a probe, with its metrics without test images in train if predictions do not give them."""
+    """Return each result of a probe, with its metrics without test inputs in train if predictions do not give them."""
     results = probe.run(features)
     notices += probe.notices
     test, again = features.test, {}
@@ -120,16 +120,16 @@ def _with_new_ones(probe: Probe, features: Features, measurement: Measurement, n
 
 @dataclass
 class _Mixture:
-    """The train images of a probe that needs labelled and other ones."""
+    """The train inputs of a probe that needs labelled and other ones."""
 
     labelled: Split  # those whose label may be used; without features
-    labels: Tensor  # [N] of all images of the data set; -1: the probe may not use it
+    labels: Tensor  # [N] of all inputs of the data set; -1: the probe may not use it
     wanted: Tensor  # [m] positions of those that the probe wants
     rest: Tensor  # [r] of the others
 
 
 def _mixture(probe: Probe, data: Data, labelled: Tensor, common: Mapping[str, Any]) -> _Mixture | None:
-    """Return the train images of a probe that needs "mixed" ones; None for any other."""
+    """Return the train inputs of a probe that needs "mixed" ones; None for any other."""
     if probe.needs != "mixed":
         return None
     labelled = labelled[data.labels[labelled] >= 0]
@@ -153,7 +153,7 @@ def _usable(
     budget: str,
     log: Callable[[str], None],
 ) -> dict[str, tuple[Probe, dict[str, Tensor]]]:
-    """Return the probes that have images to learn from and to be scored on, with their positions in each split."""
+    """Return the probes that have inputs to learn from and to be scored on, with their positions in each split."""
     usable = {}
     for name, probe in probes.items():
         positions = _positions(probe.needs, data, labelled, known, budget)
@@ -186,7 +186,7 @@ def known_targets(data: Data) -> dict[str, Tensor]:
 
 
 def _positions(needs: str, data: Data, labelled: Tensor, known: Tensor, budget: str) -> dict[str, Tensor]:
-    """Return the images of each split that a probe with these needs may use."""
+    """Return the inputs of each split that a probe with these needs may use."""
     has_label, train = data.labels >= 0, data.splits["train"]
     usable = known if needs == "targets" else has_label
     if needs == "images" and not has_label[data.splits["test"]].any():

@@ -1,4 +1,4 @@
-"""Pages that show the images that were picked to be labelled."""
+"""Pages that show the inputs that were picked to be labelled."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,34 +15,34 @@ from ssl_cli.report.page import render_page
 from ssl_cli.report.read import RunFiles
 from ssl_cli.system.names import plain
 
-SHOWN = 200  # images on a page
+SHOWN = 200  # inputs on a page
 TEXT = 200  # letters of a text
 
 
 def pick_page(
-    dataset: str, facts: Mapping[str, Any], picked: Sequence[Picked], images: Sequence[Any], noun: str
+    dataset: str, facts: Mapping[str, Any], picked: Sequence[Picked], inputs: Sequence[Any], noun: str
 ) -> str:
-    """Return a page of the images in the order in which they were picked.
+    """Return a page of the inputs in the order in which they were picked.
 
     Args:
         dataset: its name.
         facts: term -> value, of how they were picked.
         picked: N of them.
-        images: [C, h, w] uint8 each, or texts.
+        inputs: [C, h, w] uint8 each, or texts.
         noun: what one is called.
     """
     title = f"{len(picked):,} {noun}{'s' * (len(picked) != 1)} of {dataset} to label"
-    return render_page("pick.html", title, pairs=list(facts.items()), shown=tiles(picked, images), count=len(picked))
+    return render_page("pick.html", title, pairs=list(facts.items()), shown=tiles(picked, inputs), count=len(picked))
 
 
-def tiles(picked: Sequence[Picked], images: Sequence[Any]) -> list[Shown]:
-    """Return the first of the images, as a page shows them."""
-    pairs = list(zip(picked, images, strict=True))[:SHOWN]
-    return [Shown(_seen(image, one.path), plain(one.path, 40), _guess(one)) for one, image in pairs]
+def tiles(picked: Sequence[Picked], inputs: Sequence[Any]) -> list[Shown]:
+    """Return the first of the inputs, as a page shows them."""
+    pairs = list(zip(picked, inputs, strict=True))[:SHOWN]
+    return [Shown(_seen(content, one.path), plain(one.path, 40), _guess(one)) for one, content in pairs]
 
 
 def of_run(run: RunFiles, seen: Inspection) -> tuple[list[Shown], list[str]]:
-    """Return the images that were picked from a run's own at last, and lines about what is not shown."""
+    """Return the inputs that were picked from a run's own at last, and lines about what is not shown."""
     if not run.picked:
         return [], []
     (file, picked), names = run.picked[-1], Stored(seen.data, "train", seen.root)
@@ -61,8 +61,8 @@ def seen_by_people(data: Data, at: Sequence[int]) -> Sequence[Any]:
     return data.shown(positions) if pictures is None else pictures
 
 
-def _seen(image: Any, name: str) -> Any:
-    return plain(image, TEXT) if isinstance(image, str) else tile(image, name)
+def _seen(content: Any, name: str) -> Any:
+    return plain(content, TEXT) if isinstance(content, str) else tile(content, name)
 
 
 def _guess(one: Picked) -> str:

@@ -12,14 +12,14 @@ from ssl_cli.runs.catalog import read_json
 from ssl_cli.system.cells import allow_long_cells
 from ssl_cli.system.names import plain
 
-UNLIKE = 95  # percent of val's images that are closer to the training images: beyond it, an image is of another kind
+UNLIKE = 95  # percent of val's inputs that are closer to the training inputs: beyond it, an input is unlike them
 CLASSES = 30  # lines of the table of classes
 
 
 def of_run(path: Path) -> list[Table]:
     """Return a table of all predictions, and one of the classes in the latest; nothing where there is none."""
     files = by_time(file for file in (path / "predicted").glob("*") if file.suffix in (".csv", ".jsonl"))
-    counted = [(file, found) for file in files if (found := _Counts(file)).images]
+    counted = [(file, found) for file in files if (found := _Counts(file)).inputs]
     if not counted:
         return []
     head = ["", "inputs", "with a class", "expected right, %", f"unlike > {UNLIKE}, %", "right, %"]
@@ -42,11 +42,11 @@ class _Counts:
     """What is counted in one file; a torn one gives what can be read."""
 
     def __init__(self, file: Path):
-        self.images = self.unlike = self.compared = 0
+        self.inputs = self.unlike = self.compared = 0
         self.classes: Counter[str] = Counter()
         self.sure: Counter[str] = Counter()  # sums of the probabilities
         for name, probability, unlike in _rows(file):
-            self.images += 1
+            self.inputs += 1
             if unlike is not None:
                 self.compared += 1
                 self.unlike += unlike > UNLIKE
@@ -62,7 +62,7 @@ class _Counts:
                 how = [f"95 %: {100 * low:.1f} to {100 * high:.1f}", f"by {plain(against, 60)}"]
                 right = Cell(f"{100 * share:.1f}", how)
         return [
-            Cell(f"{self.images:,}"),
+            Cell(f"{self.inputs:,}"),
             Cell(f"{decided:,}" if decided else ""),
             Cell(f"{100 * sum(self.sure.values()) / decided:.1f}" if decided else ""),
             Cell(f"{100 * self.unlike / self.compared:.1f}" if self.compared else ""),

@@ -76,7 +76,7 @@ def efficiency_lines(
     """Return accuracy over the number of labels, of the baselines, each method's linear probe and own classifier.
 
     Args:
-        runs: on the same images and splits.
+        runs: on the same inputs and splits.
         own: the run of the page, if it is one; of the others only their own classifiers are taken.
 
     Returns:
@@ -104,7 +104,7 @@ def efficiency_lines(
 
 
 def references(run: RunFiles) -> list[Path]:
-    """Return the finished supervised runs on the same images and splits that stand near a run, to hold it against."""
+    """Return the finished supervised runs on the same inputs and splits that stand near a run, to hold it against."""
     dated = next((p for p in run.path.resolve().parents if re.fullmatch(r"\d{4}-\d\d-\d\d", p.name)), None)
     near = [*run.path.resolve().parent.glob("*/summary.json")]
     if dated is not None:

@@ -40,7 +40,7 @@ class Learned:
     points: dict[str, Any] | None = None  # what page.js reads
     thumbnails: str = ""  # data URI
     notes: list[str] = field(default_factory=list)  # what is missing, and why
-    picked: list[Any] = field(default_factory=list)  # images to label, `Shown`
+    picked: list[Any] = field(default_factory=list)  # inputs to label, `Shown`
     picked_notes: list[str] = field(default_factory=list)
     audited: list[Any] = field(default_factory=list)  # what is wrong with the data, `Part`
     audited_notes: list[str] = field(default_factory=list)
@@ -53,7 +53,7 @@ def run_page(path: Path, directory: Path, tell: Callable[[str], None], root: str
         path: the run.
         directory: of the figures' files; exists.
         tell: is given a line for each thing that takes a while.
-        root: where the images are now, if they have moved.
+        root: where the inputs are now, if they have moved.
         trusted: modules outside ssl_cli that the checkpoint's config may name.
     """
     run = read_run(path)
@@ -129,7 +129,7 @@ class Results:
 
     own: Table | None  # of the run's closing measurement
     verdict: str  # whether training was worth it; "" where it began at random
-    second: Table | None  # the same without test images that are in train, if there are any
+    second: Table | None  # the same without test inputs that are in train, if there are any
     notes: list[str]  # what is missing there, and why
     probes: list[Table]  # of each `ssl probe`
     more: Table | None  # other metrics

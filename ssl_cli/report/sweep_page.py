@@ -83,7 +83,7 @@ def _comparison(path: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def _alike(runs: Sequence[RunFiles]) -> list[RunFiles]:
-    """Return the runs whose splits are those of the first that was measured: others' test images are not the same."""
+    """Return the runs whose splits are those of the first that was measured: others' test inputs are not the same."""
     measured = [run for run in runs if run.results]
     return [run for run in measured if run.summary.get("splits") == measured[0].summary.get("splits")]
 

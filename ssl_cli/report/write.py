@@ -23,7 +23,7 @@ def write_report(
     Args:
         path: the run, or the directory of several.
         tell: is given a line for each thing that takes a while.
-        root: where the images of a run are now, if they have moved.
+        root: where the inputs of a run are now, if they have moved.
         trusted: modules outside ssl_cli that a run's config may name.
 
     Returns:

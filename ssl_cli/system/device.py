@@ -9,7 +9,7 @@ from torch import Tensor
 from ssl_cli.errors import UserError
 from ssl_cli.system.cpus import thread_count
 
-RESIDENT = 0.25  # of a GPU's free memory, that images may take
+RESIDENT = 0.25  # of a GPU's free memory, that inputs may take
 
 
 def choose_device(name: str) -> torch.device:
@@ -68,11 +68,11 @@ def quick_products(device: torch.device) -> Iterator[None]:
         torch.backends.cudnn.benchmark = before[1]
 
 
-def resident(images: Tensor, device: torch.device) -> Tensor:
-    """Return the images on the GPU if they take little of its memory, so that no batch has to travel; else as given."""
-    if device.type != "cuda" or images.nbytes > RESIDENT * torch.cuda.mem_get_info(device)[0]:
-        return images
-    return images.to(device)
+def resident(inputs: Tensor, device: torch.device) -> Tensor:
+    """Return the inputs on the GPU if they take little of its memory, so that no batch has to travel; else as given."""
+    if device.type != "cuda" or inputs.nbytes > RESIDENT * torch.cuda.mem_get_info(device)[0]:
+        return inputs
+    return inputs.to(device)
 
 
 def _computes_bf16(device: torch.device) -> bool:

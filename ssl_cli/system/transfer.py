@@ -1,4 +1,4 @@
-"""Small tensors brought to the device of the images while the host goes on: a GPU is never waited for in a step."""
+"""Small tensors brought to the device of the inputs while the host goes on: a GPU is never waited for in a step."""
 
 import functools
 from collections.abc import Sequence

@@ -20,7 +20,7 @@ from ssl_cli.training.state import TrainingState
 
 BANK = 10_000  # at most so many train inputs, evenly spaced: it is a trend that is wanted, often
 GUESSED = 4096  # inputs whose guessed label is compared to the hidden one
-SHOWN = 8  # images in a picture
+SHOWN = 8  # inputs in a picture
 WATCHED = 1024  # inputs that are looked at for collapse
 COLLAPSE = (
     "the embedding has collapsed at step {step} (deviation {embedding_std:.2f}, healthy about 1; effective "
@@ -146,7 +146,7 @@ def monitor_pseudo_labels(e: Experiment) -> dict[str, float]:
 
 
 def monitor_pictures(e: Experiment) -> dict[str, Tensor]:
-    """Return what the method has to show (`Method.pictures`) of a few images of val, the same at every call."""
+    """Return what the method has to show (`Method.pictures`) of a few inputs of val, the same at every call."""
     at = e.data.splits["val"] if len(e.data.splits["val"]) else e.data.splits["train"]
     at = at[:: max(1, -(-len(at) // SHOWN))]
     batch = Batch(e.data.cut_from[at].to(e.device), torch.full_like(at, -1, device=e.device), at.to(e.device))

@@ -197,13 +197,13 @@ def how_it_went(experiment: Any, state: Any) -> dict[str, Any]:
     """Return what ``summary.json`` says of the training itself."""
     from ssl_cli.system.memory import peak_memory
 
-    images = state.step * experiment.config.trainer.batch_size
+    seen = state.step * experiment.config.trainer.batch_size
     return {
         "seconds": round(state.seconds, 3),
         "processor_seconds": round(state.processor_seconds, 3),
-        "images_per_second": round(images / max(state.seconds, 1e-9), 1),
+        "images_per_second": round(seen / max(state.seconds, 1e-9), 1),
         "steps": state.step,
-        "images_seen": images,
+        "images_seen": seen,
         "seconds_per_step": round(state.step_seconds, 5),
         "data_wait_share": round(state.data_share, 4),
         "peak_memory_mb": round(peak_memory() / 2**20, 1),

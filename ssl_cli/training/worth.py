@@ -16,14 +16,14 @@ def starts_trained(config: DictConfig) -> bool:
     return config.init is not None or config.backbone.get("weights") is not None
 
 
-def fell(start: float, now: float, images: int) -> str:
+def fell(start: float, now: float, inputs: int) -> str:
     """Return a warning where kNN on val fell by more than the standard error of one such accuracy; else "".
 
     Args:
         start: accuracy in [0, 1] before training; below 0: it was not measured.
         now: likewise, at the end.
-        images: that both were measured on.
+        inputs: that both were measured on.
     """
-    if start < 0 or now < 0 or start - now <= math.sqrt(start * (1 - start) / max(1, images)):
+    if start < 0 or now < 0 or start - now <= math.sqrt(start * (1 - start) / max(1, inputs)):
         return ""
     return FELL.format(start=100 * start, now=100 * now)

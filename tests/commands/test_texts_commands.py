@@ -42,7 +42,7 @@ def test_training_ends_with_the_table_and_the_next_command(run):
     said = (run / "said").read_text()
     assert "TF-IDF" in said and "small, random weights" in said and "test texts" in said
     assert "next: ssl probe ckpt=run" in said and "texts per epoch" in said
-    assert "image" not in said and "pixel" not in said and "img/s" not in said
+    assert "image" not in said and "pixel" not in said and "img/s" not in said and " texts/s " in said
     summary = json.loads((run / "run/summary.json").read_text())
     assert {row["model"] for row in summary["results"]} == {"tfidf", "random", "simclr"}
     assert json.loads((run / "run/tokenizer.json").read_text())["model"]["type"] == "BPE"

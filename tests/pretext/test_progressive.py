@@ -34,8 +34,8 @@ def test_a_stage_that_cannot_be_is_an_error(stages, told):
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
-        (["method=cpc"], "CPC takes images of one size"),
-        (["method=predict", "pretext=jigsaw"], "Jigsaw takes images of one size"),
+        (["method=cpc"], "CPC takes inputs of one size"),
+        (["method=predict", "pretext=jigsaw"], "Jigsaw takes inputs of one size"),
         (["backbone.widths=[4,8,8,8]"], "a stage has 10 pixels, and this backbone needs at least 16"),
         (["backbone=vit_small_images", "backbone.dim=16"], "cannot be cut into patches of 4"),
     ],

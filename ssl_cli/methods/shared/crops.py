@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 def encode(backbone: nn.Module, views: list[Tensor]) -> Tensor:
-    """Return the features [V * B, dim] of V views [B, C, H, W], view after view.
+    """Return the features [V * B, dim] of V views [B, ...], view after view.
 
     Consecutive views of one size go through together, so the backbone's BatchNorm sees each size by itself, as in the
     published code of SwAV and DINO.

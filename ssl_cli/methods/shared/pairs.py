@@ -17,7 +17,7 @@ def check_pairs(pairs: str, data: DataInfo) -> None:
 
 
 def require_labels(what: str, data: DataInfo, instead: str) -> None:
-    """Raise `UserError` unless images of at least two classes are labelled: one class has no negatives."""
+    """Raise `UserError` unless inputs of at least two classes are labelled: one class has no negatives."""
     if len(data.classes) < 2 or data.labelled == 0:
         raise UserError(
             f"{what} needs labels of at least two classes; {data.name} has {data.labelled} labelled {data.noun}s of "
@@ -26,10 +26,10 @@ def require_labels(what: str, data: DataInfo, instead: str) -> None:
 
 
 def groups(task: Task, pairs: str) -> Tensor:
-    """Return a number [B] for each image: images of the same number are alike.
+    """Return a number [B] for each input: inputs of the same number are alike.
 
-    With ``views`` the number names the image itself, so an image drawn twice is not its own negative. With ``labels``
-    it names the class, and an image without a label (-1) is alike to itself only.
+    With ``views`` the number names the input itself, so an input drawn twice is not its own negative. With ``labels``
+    it names the class, and an input without a label (-1) is alike to itself only.
     """
     alone = -1 - task.indices
     return alone if pairs == "views" else torch.where(task.labels >= 0, task.labels, alone)

@@ -9,7 +9,7 @@ from ssl_cli.errors import UserError
 
 
 def check_labels(data: DataInfo, method: str) -> None:
-    """Raise ``UserError`` unless some train images have a usable label and some have none."""
+    """Raise ``UserError`` unless some train inputs have a usable label and some have none."""
     if len(data.classes) < 2:
         raise UserError(
             f"method={method} needs labels of at least two classes; {data.name} has {len(data.classes)}: "

@@ -1,4 +1,4 @@
-"""Features that several probes share: of each image they are computed once."""
+"""Features that several probes share: of each input they are computed once."""
 
 from collections.abc import Callable
 
@@ -7,22 +7,22 @@ from torch import Tensor
 
 
 class FeaturesOnce:
-    """The features of one model's images.
+    """The features of one model's inputs.
 
     Args:
         network: positions [n] in the data set to features [n, d].
-        count: images of the data set.
+        count: inputs of the data set.
         device: where the features go.
     """
 
     def __init__(self, network: Callable[[Tensor], Tensor], count: int, device: torch.device | str):
         self.network, self.device = network, device
-        self.row = torch.full((count,), -1)  # of each image in what was computed; -1: it was not
+        self.row = torch.full((count,), -1)  # of each input in what was computed; -1: it was not
         self.parts: list[Tensor] = []
         self.given: dict[bytes, Tensor] = {}  # positions -> features
 
     def __call__(self, at: Tensor) -> Tensor:
-        """Return the features [n, d] of the images at positions [n], on the device."""
+        """Return the features [n, d] of the inputs at positions [n], on the device."""
         place = at.numpy().tobytes()
         if place not in self.given:
             self.given[place] = self._found(at)

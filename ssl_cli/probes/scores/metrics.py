@@ -26,12 +26,12 @@ def classification(
         truth: [n] int64 in 0..classes-1.
         classes: C.
         confidence: [G, n] in [0, 1], the probability given to the predicted class; None: no calibration error.
-        guesses: the same predictions, if an image has several most probable classes: its scores and counts are then
+        guesses: the same predictions, if an input has several most probable classes: its scores and counts are then
             expected values.
 
     Returns:
         metric -> ``{"mean", "std", "ci"}``, see `summary`; the first is the headline: ``accuracy``, or
-        ``balanced_accuracy`` (mean recall of the classes with an image) if the test images are `imbalanced`;
+        ``balanced_accuracy`` (mean recall of the classes with an input) if the test inputs are `imbalanced`;
         ``macro_f1``; ``ece``, the expected calibration error with 15 bins (Guo et al. 2017, arXiv:1706.04599, eq. 3).
     """
     predicted, truth = predicted.cpu(), truth.cpu()
@@ -49,7 +49,7 @@ def classification(
             hits.index_add_(0, truth[tied], change[:, None] * drawn)
             guessed += chance.T @ drawn - class_sums(guess[tied], weights[tied], classes)
         values["accuracy"].append(hits.sum(0) / len(truth))
-        values["balanced_accuracy"].append((hits / support).nanmean(0))  # 0 / 0: a class without an image
+        values["balanced_accuracy"].append((hits / support).nanmean(0))  # 0 / 0: a class without an input
         values["macro_f1"].append((2 * hits / (support + guessed)).nanmean(0))
         if confidence is not None:
             values["ece"].append(_calibration_error(confidence[draw].cpu(), right, weights))
@@ -60,7 +60,7 @@ def classification(
 
 
 def _calibration_error(confidence: Tensor, right: Tensor, weights: Tensor) -> Tensor:
-    """Return the gap between confidence and accuracy, weighted by images over equal bins of confidence: [1 + B]."""
+    """Return the gap between confidence and accuracy, weighted by inputs over equal bins of confidence: [1 + B]."""
     bins = (confidence * BINS).ceil().long().clamp(1, BINS) - 1  # (0, 1/15], (1/15, 2/15], ...
     gap = (confidence - right.float())[:, None] * weights
     return class_sums(bins, gap, BINS).abs().sum(0) / len(right)
@@ -70,7 +70,7 @@ def regression(predicted: Tensor, truth: Tensor, baseline: Tensor, period: float
     """Score predicted values; the definitions are scikit-learn's.
 
     Args:
-        predicted: [G, n] float64, one row a draw of the training images.
+        predicted: [G, n] float64, one row a draw of the training inputs.
         truth: [n] float64, not all equal.
         baseline: [G, n] float64, the mean of the training targets.
         period: of a circular target: errors are the shorter way round, the mean is the circular one.
@@ -106,13 +106,13 @@ def distance(a: Tensor, b: Tensor, period: float | None) -> Tensor:
 
 
 def imbalanced(truth: Tensor) -> bool:
-    """Return whether the largest class among test images [n] is at least 4 times as large as the smallest."""
+    """Return whether the largest class among test inputs [n] is at least 4 times as large as the smallest."""
     counts = torch.bincount(truth.cpu())
     return bool(counts.max() >= IMBALANCE * counts[counts > 0].min())
 
 
 def confusion(predicted: Tensor, truth: Tensor, classes: int) -> Tensor:
-    """Return how many images of each true class (row) got each prediction (column): [C, C], the mean over draws."""
+    """Return how many inputs of each true class (row) got each prediction (column): [C, C], the mean over draws."""
     cells = truth.cpu() * classes + predicted.cpu()
     counts = torch.bincount(cells.flatten(), minlength=classes * classes)
     return counts.view(classes, classes).double() / len(predicted)

@@ -19,7 +19,7 @@ LABEL_DRAW = ("label_seeds", "label_fingerprint")
 
 
 def protocol(row: Mapping[str, Any], splits: str, without: Sequence[str] = ()) -> str:
-    """Return 12 hex digits, equal for two rows that were measured the same way on the same images.
+    """Return 12 hex digits, equal for two rows that were measured the same way on the same inputs.
 
     Args:
         row: as `ssl_cli.probes.base.Probe.run` documents it.

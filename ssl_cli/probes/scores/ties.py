@@ -1,4 +1,4 @@
-"""Ties: if features cannot tell images apart, the order of the stored images must not decide."""
+"""Ties: if features cannot tell inputs apart, the order of the stored inputs must not decide."""
 
 import itertools
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ ROUNDING = 1e-6  # of the largest value: smaller differences of features are flo
 def settled(x: Tensor) -> Tensor:
     """Return features [n, d]: as they are, or all equal to the first if rounding alone makes a difference.
 
-    A network gives the same image other last digits in another batch, and the order of classes makes the batches.
+    A network gives the same input other last digits in another batch, and the order of classes makes the batches.
     """
     if len(x) > 1 and (x - x[:1]).abs().max() <= ROUNDING * x.abs().max():  # not where they are NaN
         return x[:1].expand_as(x)
@@ -31,13 +31,13 @@ def distinct(x: Tensor) -> tuple[Tensor, Tensor | None]:
 
 
 class Gallery:
-    """Images to compare queries with by cosine; equal images get equal cosines.
+    """Inputs to compare queries with by cosine; equal inputs get equal cosines.
 
-    A matrix product rounds columns at its edge and inside differently, so equal images could differ.
+    A matrix product rounds columns at its edge and inside differently, so equal inputs could differ.
     """
 
     def __init__(self, features: Tensor):
-        """Take the features [n, d] of the images; the vectors may have any length."""
+        """Take the features [n, d] of the inputs; the vectors may have any length."""
         self.rows, self.place = distinct(settled(normalize(features, dim=1)))
 
     def cosines(self, queries: Tensor) -> Tensor:
@@ -48,11 +48,11 @@ class Gallery:
 
 @dataclass
 class Guess:
-    """The most probable class of each image; of several such classes each has the same chance."""
+    """The most probable class of each input; of several such classes each has the same chance."""
 
     predicted: Tensor  # [n] int64: of several classes one at random, by draws that do not depend on classes
     confidence: Tensor  # [n] its probability
-    tied: Tensor  # [t] int64: images with several most probable classes
+    tied: Tensor  # [t] int64: inputs with several most probable classes
     among: Tensor  # [t, C] bool: these classes
 
     @classmethod
@@ -70,7 +70,7 @@ class Guess:
 
     @classmethod
     def joined(cls, parts: Sequence["Guess"]) -> "Guess":
-        """Return the guesses of the images of all parts."""
+        """Return the guesses of the inputs of all parts."""
         starts = itertools.accumulate((len(part.predicted) for part in parts[:-1]), initial=0)
         tied = [part.tied + start for part, start in zip(parts, starts, strict=True)]
         rest = [[getattr(part, name) for part in parts] for name in ("predicted", "confidence", "among")]
@@ -82,16 +82,16 @@ class Guess:
         return Guess(*(getattr(self, f.name).cpu() for f in fields(self)))
 
     def chance(self) -> Tensor:
-        """Return the chance [t, C] float64 of each class, of the tied images."""
+        """Return the chance [t, C] float64 of each class, of the tied inputs."""
         return self.among.double() / self.among.sum(1, keepdim=True)
 
     def right(self, truth: Tensor) -> Tensor:
-        """Return the chance [n] float64 in [0, 1] that the class of each image is ``truth`` [n]."""
+        """Return the chance [n] float64 in [0, 1] that the class of each input is ``truth`` [n]."""
         right = (self.predicted == truth).double()
         right[self.tied] = self.chance().gather(1, truth[self.tied, None]).squeeze(1)
         return right
 
 
 def tie_draws(n: int, device: torch.device) -> Tensor:
-    """Return a number [n] in [0, 1) for each of n images, always the same."""
+    """Return a number [n] in [0, 1) for each of n inputs, always the same."""
     return torch.rand(n, generator=torch.Generator().manual_seed(0)).to(device)

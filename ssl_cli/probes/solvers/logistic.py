@@ -9,8 +9,8 @@ from torch import Tensor
 from ssl_cli.probes.progress import tracked
 from ssl_cli.probes.solvers.rows import SparseRows
 
-EIGEN_LIMIT = 4096  # features (or images, if fewer): up to here a decomposition costs less than it saves
-SAMPLE = 4096  # images, and at least four a feature, to estimate the curvature of the objective
+EIGEN_LIMIT = 4096  # features (or rows, if fewer): up to here a decomposition costs less than it saves
+SAMPLE = 4096  # rows, and at least four a feature, to estimate the curvature of the objective
 MEMORY = 10  # pairs of steps and gradient changes that L-BFGS keeps
 CHUNK_BYTES = 64 * 2**20  # bound on the logits held at a time
 MANY = 256  # classes: with more, each penalty starts where the larger one ended
@@ -26,7 +26,7 @@ def fit_logistic(
     All problems advance together, each with its own step length and history, because one wide matrix product costs far
     less than many thin ones; a penalty leaves when all its draws are solved. With more than `MANY` classes the products
     are wide anyway. Then the problems of a draw are solved in turn, from the largest penalty to the smallest, each from
-    the solution before (2,000 classes of two images: 20 s, not 89, and an eighth of the memory). In scikit-learn's
+    the solution before (2,000 classes of two rows: 20 s, not 89, and an eighth of the memory). In scikit-learn's
     terms a penalty is 1 / (C n).
 
     Args:
@@ -103,7 +103,7 @@ class _Space:
     """
 
     basis: Tensor | None  # [G, d, r]; None: the features as they are, if a decomposition would cost too much
-    rows: Tensor  # [G, m, d] a sample of the images
+    rows: Tensor  # [G, m, d] a sample of all rows
     squares: Tensor  # [G, m, r] of their coordinates
 
     @classmethod
@@ -140,7 +140,7 @@ class _Space:
 
 
 def _logits(theta: Tensor, x: Tensor) -> Tensor:
-    """Return [G, n, P, C] of theta [G, P, C, d + 1] and images [G, n, d]."""
+    """Return [G, n, P, C] of theta [G, P, C, d + 1] and features [G, n, d]."""
     return (x @ theta[..., :-1].flatten(1, 2).mT).unflatten(2, theta.shape[1:3]) + theta[..., -1].unsqueeze(1)
 
 

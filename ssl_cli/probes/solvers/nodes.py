@@ -1,4 +1,4 @@
-"""The train images as nodes of a graph, and the nearest nodes of images."""
+"""The train inputs as nodes of a graph, and the nodes nearest to an input."""
 
 from collections.abc import Sequence
 
@@ -15,21 +15,21 @@ Near = tuple[Tensor, Tensor]  # [m, K] cosines to the nearest nodes, the largest
 
 
 class Nodes:
-    """The distinct ones of the train images, in a random order.
+    """The distinct ones of the train inputs, in a random order.
 
     Args:
-        train: [N, d] features of the train images.
-        others: [m, d] each, features of images that are no nodes and look for the nearest nodes.
+        train: [N, d] features of the train inputs.
+        others: [m, d] each, features of inputs that are no nodes and look for the nearest nodes.
         k: number of nearest nodes to find.
         chunk_bytes: bound on the similarities held at a time.
     """
 
     def __init__(self, train: Tensor, others: Sequence[Tensor], k: int, chunk_bytes: int):
         rows, place = distinct(settled(F.normalize(train, dim=1)))
-        # Among equally near images the first ones count: their order must not follow the classes.
+        # Among equally near inputs the first ones count: their order must not follow the classes.
         order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0)).to(train.device)
         self.rows, self.k, self.chunk_bytes = rows[order], k, chunk_bytes
-        self.node = order.argsort() if place is None else order.argsort()[place]  # [N] of each train image
+        self.node = order.argsort() if place is None else order.argsort()[place]  # [N] of each train input
         self.near, *self.of_others = (
             self._nearest(queries, itself)
             for queries, itself in tracked([(self.rows, True), *((x, False) for x in others)])
@@ -37,7 +37,7 @@ class Nodes:
         self.graphs: dict[tuple[int, float], Graph] = {}
 
     def nearest(self, x: Tensor) -> Near:
-        """Return the nearest nodes of images with features [m, d]."""
+        """Return the nodes nearest to inputs with features [m, d]."""
         return self._nearest(x.to(self.rows.device), False)
 
     def _nearest(self, queries: Tensor, itself: bool) -> Near:
@@ -61,11 +61,11 @@ class Nodes:
         return self.graphs[k, power]
 
     def reach(self, graph: Graph, scores: Tensor, near: Near, k: int, power: float) -> Tensor:
-        """Return the scores [m, G, C] of images near to nodes with scores [n, G, C]."""
+        """Return the scores [m, G, C] of inputs near to nodes with scores [n, G, C]."""
         return graph.reach(scores.flatten(1), near[0][:, :k], near[1][:, :k], power).unflatten(1, scores.shape[1:])
 
     def seeds(self, rows: Tensor, labels: Tensor, classes: int) -> Tensor:
-        """Return Y [n, G, C] of G draws: ``rows`` [G, m] of the train images that have ``labels`` [G, m]."""
+        """Return Y [n, G, C] of G draws: ``rows`` [G, m] of the train inputs that have ``labels`` [G, m]."""
         rows, labels = rows.to(self.node.device), labels.to(self.node.device)
         draws = torch.arange(len(rows), device=rows.device)[:, None].expand_as(rows)
         y = self.rows.new_zeros(len(self.rows), len(rows), classes)

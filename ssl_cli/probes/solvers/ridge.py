@@ -22,7 +22,7 @@ def fit_ridge(x: Tensor, y: Tensor, penalties: Tensor) -> tuple[Tensor, Tensor]:
     if n > x.shape[1]:
         values, basis = torch.linalg.eigh(x.T @ x / n)  # [d], [d, d]
         scores = basis.T @ (x.T @ y / n)
-    else:  # by the kernel: fewer images than features
+    else:  # by the kernel: fewer rows than features
         values, u = torch.linalg.eigh(x @ x.T / n)  # [n], [n, n]
         basis, scores = x.T @ u / n, u.T @ y
     weight = basis @ (scores / (values.clamp(min=0)[:, None] + penalties[:, None, None]))

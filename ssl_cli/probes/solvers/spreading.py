@@ -15,7 +15,7 @@ TOLERANCE = 1e-6  # of the largest score: the most that the cut end of the serie
 
 @dataclass
 class Graph:
-    """Images as nodes: W = A + A', where A[i, j] = max(0, s)^p of the cosine s if j is one of the k nearest of i.
+    """Inputs as nodes: W = A + A', where A[i, j] = max(0, s)^p of the cosine s if j is one of the k nearest of i.
 
     Its matrix is S = D^-1/2 W D^-1/2 with the row sums D of W.
     """
@@ -52,9 +52,9 @@ class Graph:
         return F.embedding_bag(self.columns, x, self.starts, mode="sum", per_sample_weights=self.weights)
 
     def reach(self, scores: Tensor, similarity: Tensor, neighbours: Tensor, power: float) -> Tensor:
-        """Return the scores [m, c] of images outside the graph, from the scores of its nodes [n, c].
+        """Return the scores [m, c] of inputs outside the graph, from the scores of its nodes [n, c].
 
-        Up to a factor for each image, they equal the scores of nodes that listen to the graph and that no node hears.
+        Up to a factor for each input, they equal the scores of nodes that listen to the graph and that no node hears.
 
         Args:
             scores: as `spread` returns them.

@@ -14,7 +14,7 @@ NAMED = 40  # classes up to which the axes have names
 
 
 def matrix(predicted: np.ndarray, truth: np.ndarray, classes: int) -> np.ndarray:
-    """Return the share [C, C] of the images of each true class (row) that is predicted as each class (column).
+    """Return the share [C, C] of the inputs of each true class (row) that is predicted as each class (column).
 
     Args:
         predicted: [draws, n] int; all draws count alike.
@@ -22,7 +22,7 @@ def matrix(predicted: np.ndarray, truth: np.ndarray, classes: int) -> np.ndarray
         classes: C.
 
     Returns:
-        Rows that sum to 1; of a class without images, 0.
+        Rows that sum to 1; of a class without inputs, 0.
     """
     counts = np.zeros((classes, classes))
     np.add.at(counts, (np.broadcast_to(truth, predicted.shape).ravel(), predicted.ravel()), 1)

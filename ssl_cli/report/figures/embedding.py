@@ -2,7 +2,7 @@
 
 import numpy as np
 
-FEWEST = 6  # images that make a picture
+FEWEST = 6  # inputs that make a picture
 ROUNDING = 1e-6  # unit vectors that differ by less are one: scikit-learn divides by their spread, and crashes
 
 
@@ -18,7 +18,7 @@ def pca(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def tsne(features: np.ndarray, seed: int = 0) -> np.ndarray:
     """Return t-SNE [n, 2] (van der Maaten & Hinton 2008) of the cosine between features; of equal ones one place.
 
-    Perplexity 30, or less of few images. Distances between far clusters mean nothing, neighbourhoods do.
+    Perplexity 30, or less of few inputs. Distances between far clusters mean nothing, neighbourhoods do.
     """
     from sklearn.manifold import TSNE
 

@@ -1,4 +1,4 @@
-"""Figures of what a backbone makes of images: features on a plane, neighbours, and the views it was trained on."""
+"""Figures of what a backbone makes of inputs: features on a plane, neighbours, and the views it was trained on."""
 
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -54,7 +54,7 @@ def feature_maps(seen: Inspection, directory: Path, tell: Callable[[str], None])
 
 
 def neighbours(seen: Inspection, directory: Path) -> Drawing | None:
-    """Return random queries with the train images whose features are most like theirs, right and wrong marked.
+    """Return random queries with the train inputs whose features are most like theirs, right and wrong marked.
 
     None where there are none, or inputs are no pictures.
     """
@@ -82,7 +82,7 @@ def neighbours(seen: Inspection, directory: Path) -> Drawing | None:
 
 
 def views(seen: Inspection, directory: Path) -> Drawing | None:
-    """Return what the pretext makes of a few train images: what the method was trained on; None: no pictures."""
+    """Return what the pretext makes of a few train inputs: what the method was trained on; None: no pictures."""
     columns, answers = drawn(seen.pretext, seen.data, count=6, seed=0)
     if not isinstance(columns[seen.data.noun], Tensor):
         return None
@@ -95,7 +95,7 @@ def views(seen: Inspection, directory: Path) -> Drawing | None:
 
 
 def page_points(seen: Inspection, drawings: list[Drawing]) -> tuple[dict[str, Any] | None, str]:
-    """Return what page.js reads: places of the points and words for each image; and the thumbnails as a data URI."""
+    """Return what page.js reads: places of the points and words for each input; and the thumbnails as a data URI."""
     placed = {d.name: [[round(x, 1), round(y, 1)] for x, y in d.points] for d in drawings if d.points}
     images = seen.data.pictures(seen.at)
     if not placed or not images:
