@@ -22,7 +22,9 @@ def instantiate(node: Any, **kwargs: Any) -> Any:
     from hydra.utils import instantiate as hydra_instantiate
     from omegaconf import OmegaConf
 
-    plain = without_annotations(OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node)
+    node = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+    # Whoever is to build what is inside reads the annotations there.
+    plain = without_annotations(node, nested=node.get("_recursive_", True))
     target = plain.get("_target_")
     # Hydra wraps and checks each value, which takes far longer than the call: it is given what it has to build.
     hydras = {key: value for key, value in plain.items() if _is_hydras(key) or _has_target(value)}
@@ -66,8 +68,9 @@ def target_of(node: Any) -> Any:
         return None
 
 
-def without_annotations(node: Any) -> Any:
-    """Return a node without the keys that only describe it (``_limits_``, ``_needs_``, ...): what is passed on."""
+def without_annotations(node: Any, nested: bool = True) -> Any:
+    """Return a node, and those inside it, without the keys that only describe it (``_limits_``, ...)."""
     if isinstance(node, Mapping):
-        return {key: without_annotations(value) for key, value in node.items() if key not in ANNOTATIONS}
+        kept = {key: value for key, value in node.items() if key not in ANNOTATIONS}
+        return {key: without_annotations(value) for key, value in kept.items()} if nested else kept
     return node

@@ -62,10 +62,11 @@ class ViewSizes:
         for part in parts if self.stages else ():
             if not part.resizes:
                 raise UserError(f"{KEY}: {type(part).__name__} takes inputs of one size; write {KEY}=null")
+        like = backbone.example().shape[:-2] if self.stages else ()
         for size in sorted({size for _, size in self.stages}):
             if size < backbone.min_size:
                 raise UserError(
                     f"{KEY}: a stage has {size} pixels, and this backbone needs at least {backbone.min_size}"
                 )
             with evaluating(backbone), torch.inference_mode():  # it raises for other sizes that it cannot take
-                backbone(next(backbone.parameters()).new_zeros(1, backbone.in_channels, size, size))
+                backbone(next(backbone.parameters()).new_zeros(*like, size, size))

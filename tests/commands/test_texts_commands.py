@@ -129,3 +129,16 @@ def test_what_is_for_images_is_refused_before_the_texts_are_read(run, tmp_path, 
         assert what in error and "is for images" in error and "this run was trained on texts" in error, error
     assert main(["probe", "ckpt=run", "probe=ood"]) == 2
     assert "probe compares texts with images; write dataset@probe.against=NAME" in capsys.readouterr().err
+
+
+def test_strangers_among_texts_are_noticed_or_not(run, tmp_path, monkeypatch):
+    shutil.copytree(run / "run", tmp_path / "run")
+    shutil.copy(run / "t.csv", tmp_path / "t.csv")
+    numbers = [f"{i} {i * i} {i**3}" for i in range(40)]
+    (tmp_path / "numbers.txt").write_text("\n".join(numbers))
+    monkeypatch.chdir(tmp_path)
+    against = ["dataset@probe.against=texts", "probe.against.file=numbers.txt"]
+    assert main(["probe", "ckpt=run", "probe=ood", *against, "hydra.run.dir=probed"]) == 0
+    rows = json.loads((tmp_path / "probed/result.json").read_text())["results"]
+    assert {row["model"]: row["mean"] for row in rows}["tfidf"] > 0.9  # they share no word
+    assert all(0 <= row["mean"] <= 1 and row["settings"]["against_images"] == 40 for row in rows)

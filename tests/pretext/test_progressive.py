@@ -4,6 +4,7 @@ import pytest
 from experiments import composed, train
 
 from ssl_cli.backbones.convnet import ConvNet
+from ssl_cli.backbones.video.convnet_video import VideoConvNet
 from ssl_cli.errors import UserError
 from ssl_cli.pretext.progressive import ViewSizes
 from ssl_cli.setup.prepare import prepare
@@ -45,16 +46,31 @@ def test_what_needs_one_size_or_a_larger_one_says_so_before_training(overrides, 
         prepare(composed("train", ["trainer.progressive=[10 until 50%]", *overrides]))
 
 
-@pytest.mark.parametrize("method", ["simclr", "supervised", "fixmatch"])
-def test_the_network_sees_views_of_the_size_of_their_step(method, tmp_path, monkeypatch):
-    seen, forward = [], ConvNet.forward
+CLIPS = [
+    "dataset=moving_shapes",
+    "dataset.num_clips=96",
+    "dataset.storage_size=16",
+    "trainer.batch_size=8",
+    "probes={}",
+]
 
-    def spy(self, images):
+
+@pytest.mark.parametrize(
+    ("network", "method", "data"),
+    [
+        *((ConvNet, method, []) for method in ("simclr", "supervised", "fixmatch")),
+        (VideoConvNet, "simclr", CLIPS),
+    ],
+)
+def test_the_network_sees_views_of_the_size_of_their_step(network, method, data, tmp_path, monkeypatch):
+    seen, forward = [], network.forward
+
+    def spy(self, inputs):
         if self.training:
-            seen.append(tuple(images.shape[2:]))
-        return forward(self, images)
+            seen.append(tuple(inputs.shape[-2:]))
+        return forward(self, inputs)
 
-    monkeypatch.setattr(ConvNet, "forward", spy)
+    monkeypatch.setattr(network, "forward", spy)
     small = ["dataset.labels=4/class", "backbone.widths=[4,8]", "trainer.max_steps=4"]
-    train(tmp_path / "run", [f"method={method}", "trainer.progressive=[8 until 1 steps,12 until 50%]", *small])
+    train(tmp_path / "run", [f"method={method}", "trainer.progressive=[8 until 1 steps,12 until 50%]", *small, *data])
     assert list(dict.fromkeys(seen)) == [(8, 8), (12, 12), (16, 16)]
