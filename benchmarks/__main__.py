@@ -9,7 +9,20 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import augmentation, features, files, limit, page, probing, quality, quality_peer, startup, step, wall
+from benchmarks import (
+    augmentation,
+    commands,
+    features,
+    files,
+    limit,
+    page,
+    probing,
+    quality,
+    quality_peer,
+    startup,
+    step,
+    wall,
+)
 from benchmarks.harness import machine
 
 ROWS = {  # name -> what it measures, how
@@ -30,6 +43,7 @@ ROWS = {  # name -> what it measures, how
     "quality_peer": ("What is learned in the minutes of lightly's example", quality_peer.measure),
     "wall": ("Wall time to a given kNN accuracy, `convnet`", wall.measure),
     "startup": ("Start-up", startup.measure),
+    "commands": ("Commands on runs that stand", commands.measure),
 }
 TRAININGS = ("quality", "quality_peer")  # that take hours: only where they are named
 KEPT = Path("outputs/benchmarks")
