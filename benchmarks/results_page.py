@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.page import describe
-from benchmarks.results_picture import budgets, draw
+from benchmarks.results_picture import Point, budgets, curves, draw
 from benchmarks.results_rows import COMMON, FEW, ROWS, cost, finished
 
 NAMES = {"cifar10": "CIFAR-10 (JPEG)", "fashion_mnist": "Fashion-MNIST"}
@@ -53,6 +53,8 @@ MORE = """
 The linear probe, with all labels and with {few}. Rows that train with few labels count with their own classifier.
 The frozen network was trained by others for longer than any of this, and not here. For each point: the command above
 with its `--minutes`, of which this page knows {budgets}.
+
+{beside}
 """
 COSTS = """
 ## Commands, and what they cost
@@ -108,7 +110,24 @@ def more(place: Path, options: Namespace) -> str:
     file, known = options.out.with_suffix(".svg"), [f"{minutes:g}" for minutes, _ in budgets(place)]
     if len(known) < 2 or not draw(place, file):
         return ""
-    return MORE.format(file=file.name, few=FEW.replace("/", " labels a "), budgets=" and ".join(known))
+    few, lines = FEW.replace("/", " labels a "), curves(place, "all")[0]
+    return (
+        MORE.format(file=file.name, few=few, budgets=" and ".join(known), beside=beside_lightly(lines)).rstrip() + "\n"
+    )
+
+
+def beside_lightly(lines: dict[str, list[Point]]) -> str:
+    """Return how `simclr` stands beside the better of lightly's rows, by the linear probe with all labels."""
+    theirs = [(max(points, key=lambda p: p.minutes), name) for name, points in lines.items() if ROWS[name].example]
+    if not theirs or "simclr" not in lines:
+        return ""
+    best, name = max(theirs, key=lambda pair: pair[0].accuracy)
+    ours = ", ".join(f"{p.accuracy:.1f} % after {p.minutes:.1f}" for p in lines["simclr"])
+    return (
+        f"With all labels the better of lightly's two rows, `{name}`, has {best.accuracy:.1f} % after "
+        f"{best.minutes:.1f} minutes; `simclr` has {ours}. Two things differ: how many images a minute buys, and what "
+        "is learned of each."
+    )
 
 
 def head(place: Path, stand: dict[str, list[dict[str, Any]]], options: Namespace) -> str:

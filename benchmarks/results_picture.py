@@ -32,7 +32,7 @@ def budgets(place: Path) -> list[tuple[float, Path]]:
 
 
 def curves(place: Path, labels: str) -> tuple[dict[str, list[Point]], dict[str, float]]:
-    """Return the rows that stand at two budgets or more, and the accuracies that no training of these minutes changes.
+    """Return the rows that stand at two budgets or more, lightly's SimCLR at any, and what no training here changes.
 
     Args:
         place: the directory of one budget; the others lie beside it.
@@ -56,13 +56,13 @@ def curves(place: Path, labels: str) -> tuple[dict[str, list[Point]], dict[str, 
             found.setdefault(name, []).append(Point(taken["processor_seconds"] / 60, own))
             if not row.few:
                 flat["raw pixels"] = _accuracy(summaries[0], "linear", labels, raw=True)
-    return {name: points for name, points in found.items() if len(points) > 1}, flat
+    return {name: points for name, points in found.items() if len(points) > 1 or ROWS[name].example == "simclr"}, flat
 
 
 def draw(place: Path, file: Path) -> bool:
     """Draw both panels as an SVG; return False, and draw nothing, where no row stands at two budgets."""
     found = {title: curves(place, labels) for title, labels in PANELS.items()}
-    if not any(lines for lines, _ in found.values()):
+    if not any(len(points) > 1 for lines, _ in found.values() for points in lines.values()):
         return False
     import matplotlib
 

@@ -124,15 +124,23 @@ def test_the_picture_has_the_rows_that_stand_at_two_budgets_and_what_no_training
         put(at / "few/fixmatch-0", "fixmatch", 0, score, own, processor_seconds=90.0 * minutes, **cost)
     put(place / "all/byol-0", "byol", 0, 0.6, columns, processor_seconds=120.0, **cost)
     put(place / "all/frozen-0", "frozen", 0, 0.65, columns, processor_seconds=0.0, **cost)
+    put(place / "all/lightly_simclr-0", "frozen", 0, 0.4, columns)
+    (place / "peers").mkdir()
+    (place / "peers/lightly_simclr-0.json").write_text(
+        json.dumps({**cost, "processor_seconds": 132.0, "images_seen": 9})
+    )
     lines, flat = results_picture.curves(place, "all")
     assert flat == pytest.approx({"frozen": 65.0, "raw pixels": 80.0})
     assert {name: [(p.minutes, p.accuracy) for p in points] for name, points in lines.items()} == {
-        "simclr": [(2.0, pytest.approx(50.0)), (10.0, pytest.approx(70.0))]
+        "simclr": [(2.0, pytest.approx(50.0)), (10.0, pytest.approx(70.0))],
+        "lightly_simclr": [(2.2, pytest.approx(40.0))],
     }
     few, _ = results_picture.curves(place, "40/class")
     assert [p.minutes for p in few["fixmatch"]] == [3.0, 15.0]
     text = results_page.render(place, Namespace(**vars(OPTIONS), out=tmp_path / "page.md"))
     assert "![Test accuracy against minutes of training](page.svg)" in text and "knows 2 and 10" in text
+    told = "`lightly_simclr`, has 40.0 % after 2.2 minutes; `simclr` has 50.0 % after 2.0, 70.0 % after 10.0"
+    assert told in text.replace("\n", " ")
     assert "fixmatch" in text and (tmp_path / "page.svg").stat().st_size > 1000
 
 
