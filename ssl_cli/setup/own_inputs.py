@@ -1,5 +1,6 @@
 """The inputs that a run was trained on, wherever they are now: known again by file name and content."""
 
+import functools
 import hashlib
 import os
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ def files_by_split(data: Data, root: str, test_root: str | None = None) -> dict[
     known by: `content`.
     """
     return {
-        split: {_below(root, test_root, data.files[i]): content(data.files[i]) for i in at.tolist()}
+        split: {below(root, test_root, data.files[i]): content(data.files[i]) for i in at.tolist()}
         for split, at in data.splits.items()
     }
 
@@ -44,7 +45,7 @@ def kept_splits(run: Path) -> Splits | None:
 def check_same_files(data: Data, root: str, kept: Splits | None, test_root: str | None = None) -> None:
     """Raise ``UserError`` where files have the names that the run's had, and another content."""
     before = {name: known for files in (kept or {}).values() for name, known in files.items()}
-    here = {name: file for file in data.files if (name := _below(root, test_root, file)) in before}
+    here = {name: file for file in data.files if (name := below(root, test_root, file)) in before}
     closely = set(sorted(here)[:: -(-len(here) // COMPARED)]) if here else set()
     changed = [
         name
@@ -91,7 +92,7 @@ def own_inputs(node: dict[str, Any], info: DataInfo, run: Path) -> tuple[Data, s
             f"dataset.{place}, or measure these as other {data.noun}s: {other}"
         )
     check_same_files(data, root, kept, test_root)
-    row = {_below(root, test_root, file): i for i, file in enumerate(data.files)}
+    row = {below(root, test_root, file): i for i, file in enumerate(data.files)}
     splits = {
         split: torch.tensor(sorted(row[name] for name in kept[split] if name in row), dtype=torch.int64)
         for split in ("train", "val", "test")
@@ -183,21 +184,38 @@ def stored_node(node: dict[str, Any], run: Path, root: str | None, **others: str
 
 def content(file: str) -> str:
     """Return what a file is known by under any name: its bytes, and a digest of its beginning, middle and end."""
-    size, digest = _size(file), hashlib.sha256()
-    with Path(file).open("rb") as opened:
+    digest = hashlib.sha256()
+    with open(file, "rb") as opened:
+        size = os.fstat(opened.fileno()).st_size
+        whole = opened.read() if size <= 3 * PIECE else None  # one read is far quicker than three
         for start in (0, size // 2, max(size - PIECE, 0)):
-            opened.seek(start)
-            digest.update(opened.read(PIECE))
+            if whole is None:
+                opened.seek(start)
+            digest.update(opened.read(PIECE) if whole is None else whole[start : start + PIECE])
     return f"{size}-{digest.hexdigest()[:16]}"
 
 
-def _below(root: str, test_root: str | None, file: str) -> str:
+def below(root: str, test_root: str | None, file: str) -> str:
+    """Return a file's name below the root, or behind `TEST_ROOT` below that of the test files."""
     if test_root is not None:
-        name = os.path.relpath(file, Path(test_root).expanduser())
+        name = _relative(file, test_root)
         if name.partition(os.sep)[0] != os.pardir:
             return f"{TEST_ROOT}/{name}"
-    return os.path.relpath(file, Path(root).expanduser())
+    return _relative(file, root)
+
+
+def _relative(file: str, root: str) -> str:
+    """Return what `os.path.relpath` does; it normalises both each time, so most files do not come to it."""
+    start, below = _start(root)
+    name = file[len(start) :] if file.startswith(start) else ""
+    return name if name and os.path.normpath(name) == name else os.path.relpath(file, below)
+
+
+@functools.cache
+def _start(root: str) -> tuple[str, str]:
+    below = os.path.expanduser(root)
+    return os.path.join(below, ""), below
 
 
 def _size(file: str) -> int:
-    return Path(file).stat().st_size
+    return os.stat(file).st_size

@@ -1,6 +1,9 @@
 """A run's own inputs are known again where they have moved; nothing that it was trained on is tested on."""
 
+import hashlib
 import json
+import os
+import random
 import shutil
 
 import pytest
@@ -12,7 +15,7 @@ from PIL import Image as Picture
 from ssl_cli.data.dataset import load
 from ssl_cli.data.describe import describe
 from ssl_cli.errors import UserError
-from ssl_cli.setup.own_inputs import FILE, files_by_split, own_inputs, stored_node, without_trained
+from ssl_cli.setup.own_inputs import FILE, below, content, files_by_split, own_inputs, stored_node, without_trained
 
 
 def names(data, split):
@@ -29,6 +32,20 @@ def seen(image_folder, tmp_path):
     run.mkdir()
     (run / FILE).write_text(json.dumps(files_by_split(data, node["root"])))
     return node, describe(data, config.dataset)[0], data, run
+
+
+@pytest.mark.parametrize("size", [0, 1, 4096, 12288, 12289, 100_000])
+def test_a_file_is_known_by_its_bytes_and_three_pieces_however_it_is_read(tmp_path, size):
+    written = random.Random(size).randbytes(size)
+    (tmp_path / "a").write_bytes(written)
+    pieces = (written[start : start + 4096] for start in (0, size // 2, max(size - 4096, 0)))
+    assert content(str(tmp_path / "a")) == f"{size}-{hashlib.sha256(b''.join(pieces)).hexdigest()[:16]}"
+
+
+@pytest.mark.parametrize("root", ["here", "here/", "./here", "here/../here", "/", "elsewhere"])
+def test_names_below_a_root_are_relative_to_it_however_it_is_typed(root):
+    for file in ("here/a/1.png", "./here/a/1.png", "here//a/1.png", "hereafter/1.png"):
+        assert below(root, None, file) == os.path.relpath(file, root)
 
 
 def test_moved_and_renamed_it_has_its_splits(seen, image_folder, tmp_path):
