@@ -185,7 +185,7 @@ def stored_node(node: dict[str, Any], run: Path, root: str | None, **others: str
 def content(file: str) -> str:
     """Return what a file is known by under any name: its bytes, and a digest of its beginning, middle and end."""
     digest = hashlib.sha256()
-    with open(file, "rb") as opened:
+    with Path(file).open("rb") as opened:
         size = os.fstat(opened.fileno()).st_size
         whole = opened.read() if size <= 3 * PIECE else None  # one read is far quicker than three
         for start in (0, size // 2, max(size - PIECE, 0)):
@@ -206,16 +206,15 @@ def below(root: str, test_root: str | None, file: str) -> str:
 
 def _relative(file: str, root: str) -> str:
     """Return what `os.path.relpath` does; it normalises both each time, so most files do not come to it."""
-    start, below = _start(root)
-    name = file[len(start) :] if file.startswith(start) else ""
-    return name if name and os.path.normpath(name) == name else os.path.relpath(file, below)
+    root = _expanded(root)
+    name = file[len(root) + 1 :] if file.startswith(root + os.sep) else os.sep
+    return name if os.path.normpath(name) == name and name[0] != os.sep else os.path.relpath(file, root)
 
 
 @functools.cache
-def _start(root: str) -> tuple[str, str]:
-    below = os.path.expanduser(root)
-    return os.path.join(below, ""), below
+def _expanded(root: str) -> str:
+    return str(Path(root).expanduser())
 
 
 def _size(file: str) -> int:
-    return os.stat(file).st_size
+    return Path(file).stat().st_size
