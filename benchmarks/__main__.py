@@ -99,7 +99,8 @@ def main() -> int:
         for entry in row["ratios"]:
             print(f"  {entry['label']}: {entry.get('ratio', entry.get('share')):.3g}", file=sys.stderr, flush=True)
     rows = {name: json.loads((KEPT / f"{name}.json").read_text()) for name in ROWS if (KEPT / f"{name}.json").exists()}
-    text = page.render(rows, {name: title for name, (title, _) in ROWS.items()})
+    titles = {name: title for name, (title, _) in ROWS.items()}
+    text = page.render(rows, titles, (options.out or Path("docs/benchmarks.md")).as_posix(), TRAININGS)
     if options.out:
         options.out.write_text(text)
     else:

@@ -1,12 +1,13 @@
 """The measured rows as a page."""
 
+from collections.abc import Collection
 from typing import Any
 
 HEAD = """\
-# Benchmarks
+# {title}
 
-Made by `python -m benchmarks all --out docs/benchmarks.md`{data}; each row can be
-measured again by itself (`python -m benchmarks NAME --out docs/benchmarks.md`).
+Made by `python -m benchmarks {rows} --out {out}`{data}; each row can be
+measured again by itself (`python -m benchmarks NAME --out {out}`).
 
 {machine}
 
@@ -20,13 +21,27 @@ the number of cores. Above 1 means that `ssl` is quicker or smaller, unless the 
 """
 
 
-def render(rows: dict[str, dict[str, Any]], titles: dict[str, str]) -> str:
-    """Return the page of all rows that have been measured, in the order of ``titles``."""
+def render(rows: dict[str, dict[str, Any]], titles: dict[str, str], out: str, without: Collection[str] = ()) -> str:
+    """Return the page of all rows that have been measured, in the order of ``titles``.
+
+    Args:
+        rows: what each has measured.
+        titles: of all rows there are.
+        out: the page's file.
+        without: rows that ``all`` does not measure.
+    """
     measured = {name: rows[name] for name in titles if name in rows}
     machines = {describe(row["machine"]) for row in measured.values()}
     machine = f"Measurement on {' and on '.join(sorted(machines))}."
     data = {row["data"] for row in measured.values()}
-    text = HEAD.format(machine=machine, data=" --data DIR, DIR holding " + data.pop() if len(data) == 1 else "")
+    bf16 = all(row["machine"]["bf16"] for row in measured.values())
+    text = HEAD.format(
+        title="Benchmarks where the processor computes in bf16" if measured and bf16 else "Benchmarks",
+        rows="all" if {*titles} - {*measured} <= {*without} else " ".join(measured),
+        out=out,
+        machine=machine,
+        data=" --data DIR, DIR holding " + data.pop() if len(data) == 1 else "",
+    )
     for name, row in measured.items():
         for entry in row["ratios"]:
             text += f"| `{name}` | {entry['label']} | {_value(entry)} | {_range(entry)} | {_target(entry)} |\n"

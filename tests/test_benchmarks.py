@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks import page
-from benchmarks.__main__ import ROWS, main
+from benchmarks.__main__ import ROWS, TRAININGS, main
 from benchmarks.harness import Variant, median, ratio, take_turns
 from benchmarks.peers import Missing, python_with
 from benchmarks.step import kept_for_backward
@@ -62,7 +62,8 @@ def test_the_page_says_what_was_met_and_what_was_not():
         "augment": row(entry, {**entry, "label": "theirs / ours, again", "target": 10}, table=[["", "s"], ["ssl", 1]]),
         "files": row({"label": "waiting", "share": 0.01, "target": 0.05}),
     }
-    text = page.render(rows, {name: title for name, (title, _) in ROWS.items()})
+    titles = {name: title for name, (title, _) in ROWS.items()}
+    text = page.render(rows, titles, "docs/page.md", without=TRAININGS)
     lines = text.splitlines()
     assert "| `augment` | theirs / ours | 3.00 | 2.50 to 3.50 | 2 | met |" in lines
     assert "| `augment` | theirs / ours, again | 3.00 | 2.50 to 3.50 | 10 | not met |" in lines
@@ -71,6 +72,9 @@ def test_the_page_says_what_was_met_and_what_was_not():
     assert (
         text.index("`augment`") < text.index("`files`") < text.index("`knn`")
     )  # the order of the rows, not of the dict
+    assert lines[0] == "# Benchmarks" and "`python -m benchmarks augment files knn --out docs/page.md`" in text
+    most = {name: row() for name in titles if name not in TRAININGS}
+    assert "python -m benchmarks all --out x.md" in page.render(most, titles, "x.md", TRAININGS)
     assert "a processor, 2 cores (AVX2, no bf16), no GPU" in text and "| ssl | 1 |" in lines
 
 
