@@ -87,7 +87,7 @@ def train(example: str, file: str, settings: list[str], data: str, minutes: floa
     cost = {"steps": steps, "images_seen": BATCH * steps, "processor_seconds": time.process_time() - began}
     cost["epochs"] = BATCH * steps / len(dataset)
     Path(file).with_suffix(".json").write_text(json.dumps(cost))
-    save(Path(file), {**contents(e), "model": e.method.state_dict()})
+    save(Path(file), {**contents(e), "model": e.method.state_dict(), "progress": {"step": 0}})
 
 
 def simclr(net: Any) -> tuple[Any, Callable, Callable]:
