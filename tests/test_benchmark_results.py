@@ -1,17 +1,23 @@
 """The table of all methods at one budget: which rows there are, what is typed for them, what is trained again."""
 
 import json
+import shutil
 from argparse import Namespace
 from pathlib import Path
 
 import pytest
+import torch
+from experiments import composed
 from filelock import FileLock
+from torchvision.transforms.functional import pil_to_tensor
 from written_runs import put
 
-from benchmarks import results, results_page, results_picture
+from benchmarks import results, results_page, results_peers, results_picture
 from benchmarks.results_rows import COMMON, ROWS
 from ssl_cli.config.check import check
 from ssl_cli.config.paths import conf_dir
+from ssl_cli.setup.prepare import prepare
+from ssl_cli.setup.restore import rebuild
 
 # Energies sample images for most of a step; what is there: nothing is trained by `frozen` elsewhere than in its row.
 NO_ROW = {"ebm", "jem"}
@@ -142,6 +148,34 @@ def test_the_picture_has_the_rows_that_stand_at_two_budgets_and_what_no_training
     told = "`lightly_simclr`, has 40.0 % after 2.2 minutes; `simclr` has 50.0 % after 2.0, 70.0 % after 10.0"
     assert told in text.replace("\n", " ")
     assert "fixmatch" in text and (tmp_path / "page.svg").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("tuned", [False, True])
+def test_a_peers_network_begins_a_run_and_its_cost_is_kept(tuned, image_folder, tmp_path, monkeypatch):
+    """The example of a peer that is not installed here: two views, and a loss that any network can lower."""
+
+    def example(net):
+        def views(image):
+            pixels = pil_to_tensor(image.resize((16, 16))).float() / 255
+            return pixels, pixels
+
+        return net, lambda a, b, share: (net(a) - net(b) + 1).square().mean() + net(a).square().mean(), views
+
+    monkeypatch.setitem(results_peers.EXAMPLES, "mine", example)
+    monkeypatch.setattr(results_peers, "BATCH", 4)
+    (tmp_path / "data").mkdir()
+    shutil.copytree(image_folder, tmp_path / "data/train")
+    settings = ["method=frozen", "dataset=folder", f"dataset.root={image_folder}", "dataset.storage_size=16"]
+    settings += ["backbone.widths=[4,8]", "trainer.precision=fp32", "name=theirs"]
+    file = tmp_path / "theirs.pt"
+    results_peers.train("mine", str(file), settings, str(tmp_path / "data"), 0.002, tuned)
+    cost = json.loads(file.with_suffix(".json").read_text())
+    assert cost["images_seen"] == 4 * cost["steps"] and cost["processor_seconds"] >= 0.12
+    method = prepare(composed("train", [*settings, f"init={file}"])).method
+    before = prepare(composed("train", settings)).method
+    assert any(not torch.equal(a, b) for a, b in zip(method.parameters(), before.parameters(), strict=True))
+    saved = rebuild(file).method.state_dict()
+    assert all(torch.equal(value, saved[name]) for name, value in method.state_dict().items())
 
 
 def test_the_page_has_the_tables_of_compare_the_commands_and_what_they_cost(kept, tmp_path):
