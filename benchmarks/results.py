@@ -132,7 +132,8 @@ def own(name: str, seed: int, settings: list[str], options: argparse.Namespace) 
         raise Missing("lightly's examples are run on folders of images")
     if row.example:
         file = place(options) / "peers" / f"{name}-{seed}.pt"
-        peers.trained(row.example, file, [*settings, f"seed={seed}"], options.data, options.minutes, row.tuned)
+        theirs = [*(s for s in settings if not s.startswith("name=")), "name=lightly", f"seed={seed}"]
+        peers.trained(row.example, file, theirs, options.data, options.minutes, row.tuned)
         return f"init={file.resolve()}"
     if file := weights.lite0(KEPT):
         return f"backbone.weights={file.resolve()}"

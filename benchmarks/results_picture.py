@@ -14,7 +14,8 @@ PANELS = {  # title -> labels of the linear probe and of the rows that train wit
 }
 LABELLED = ("supervised", "supcon")  # that train with all labels
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito 2008
-FLAT = "#777777"
+FLAT = {"frozen": "frozen ImageNet weights, not trained here"}
+TICKS = (0.5, 1, 2, 5, 10, 20, 50, 100)  # minutes
 
 
 @dataclass
@@ -72,21 +73,21 @@ def draw(place: Path, file: Path) -> bool:
 
     names = list(dict.fromkeys(name for lines, _ in found.values() for name in lines))
     figure, panels = plt.subplots(1, len(found), figsize=(9, 4), layout="constrained", sharey=True)
+    shown = {}
     for axes, (title, (lines, flat)) in zip(panels, found.items(), strict=True):
         for name, points in lines.items():
             colour, minutes = PALETTE[names.index(name) % len(PALETTE)], [p.minutes for p in points]
-            axes.plot(minutes, [p.accuracy for p in points], "o-", color=colour, label=name)
-        for (name, accuracy), dashes in zip(flat.items(), ("--", ":"), strict=False):
-            axes.axhline(accuracy, color=FLAT, linestyle=dashes, label=name)
+            shown[name] = axes.plot(minutes, [p.accuracy for p in points], "o-", color=colour)[0]
+        for (name, accuracy), dashes in zip(sorted(flat.items()), (":", "--"), strict=False):
+            shown[FLAT.get(name, name)] = axes.axhline(accuracy, color="#777777", linestyle=dashes)
         axes.set_xscale("log")
-        ticks = sorted({round(p.minutes, 1) for points in lines.values() for p in points if p.minutes >= 1})
-        ticks = [tick for i, tick in enumerate(ticks) if not i or tick > 1.3 * ticks[i - 1]]
-        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        low, high = axes.get_xlim()
+        axes.set_xticks(ticks := [tick for tick in TICKS if low <= tick <= high], [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
         axes.set_xlabel("minutes of one core")
         axes.set_title(title)
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
+    figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=4, fontsize=9, frameon=False)
     panels[0].set_ylabel("test accuracy, %")
     figure.savefig(file, metadata={"Date": None})
     plt.close(figure)
