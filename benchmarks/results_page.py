@@ -14,7 +14,8 @@ NAMES = {"cifar10": "CIFAR-10 (JPEG)", "fashion_mnist": "Fashion-MNIST"}
 HEAD = """\
 # Results: {dataset}, {minutes:g} minutes of one core
 
-Made by `python -m benchmarks results --data DIR{options} --out docs/results.md`. {images}
+Made by `python -m benchmarks results --data DIR{options} --out docs/{out}`.
+{images}
 
 Every method trains for {minutes:g} minutes of processor time on one thread, with the network, the views, the batch and
 the optimizer of `experiment=cpu_small`. Nothing was chosen for this page on any split, and `test` was scored once per
@@ -125,8 +126,9 @@ def beside_lightly(lines: dict[str, list[Point]]) -> str:
     ours = ", ".join(f"{p.accuracy:.1f} % after {p.minutes:.1f}" for p in lines["simclr"])
     return (
         f"With all labels the better of lightly's two rows, `{name}`, has {best.accuracy:.1f} % after "
-        f"{best.minutes:.1f} minutes; `simclr` has {ours}. Two things differ: how many images a minute buys, and what "
-        "is learned of each."
+        f"{best.minutes:.1f} minutes; `simclr` has {ours}. What differs: lightly's examples compute in fp32 and decode "
+        "and change each image by itself; `ssl` computes in bf16 where the processor does, keeps images decoded, changes "
+        "them in batches, has smaller views at first, and smaller batches."
     )
 
 
@@ -139,6 +141,7 @@ def head(place: Path, stand: dict[str, list[dict[str, Any]]], options: Namespace
     lossy = "The images are JPEG files, so accuracies are a little under those on the lossless original."
     seeds = max(map(len, stand.values()), default=0)
     return HEAD.format(
+        out=options.out.name,
         dataset=NAMES[options.dataset],
         minutes=options.minutes,
         options=given + (f" --seeds {seeds}" if seeds > 1 else ""),
