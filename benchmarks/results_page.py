@@ -127,8 +127,8 @@ def beside_lightly(lines: dict[str, list[Point]]) -> str:
     return (
         f"With all labels the better of lightly's two rows, `{name}`, has {best.accuracy:.1f} % after "
         f"{best.minutes:.1f} minutes; `simclr` has {ours}. What differs: lightly's examples compute in fp32 and decode "
-        "and change each image by itself; `ssl` computes in bf16 where the processor does, keeps images decoded, changes "
-        "them in batches, has smaller views at first, and smaller batches."
+        "and change each image by itself; `ssl` computes in bf16 where the processor does, keeps images decoded, "
+        "changes them in batches, has smaller views at first, and smaller batches."
     )
 
 
