@@ -94,7 +94,7 @@ def render(place: Path, options: Namespace) -> str:
         if any(row.few == (part == "few") for name, row in ROWS.items() if name in stand):
             tables += text.format(place=place, few=FEW.replace("/", " labels a "))
             tables += to_markdown(compare([place / part], asked))
-    missing = [f"`{name}`" for name in ROWS if name not in stand]
+    missing = [f"`{name}`{why_not(place, name)}" for name in ROWS if name not in stand]
     costs = COSTS.format(common=" ".join([*COMMON, *images(options)]), commands=commands(place, stand))
     costs += "".join(cost_line(place, name, summaries) for name, summaries in stand.items())
     return (
@@ -102,8 +102,14 @@ def render(place: Path, options: Namespace) -> str:
         + tables
         + more(place, options)
         + costs
-        + (f"\nNot trained: {', '.join(missing)}.\n" if missing else "")
+        + (f"\nNot there: {', '.join(missing)}.\n" if missing else "")
     )
+
+
+def why_not(place: Path, name: str) -> str:
+    """Return in brackets why a peer's training failed; nothing of rows that were not trained."""
+    reasons = [json.loads(file.read_text()).get("failed") for file in (place / "peers").glob(f"{name}-[0-9]*.json")]
+    return next((f" ({reason})" for reason in reasons if reason), "")
 
 
 def more(place: Path, options: Namespace) -> str:

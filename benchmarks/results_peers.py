@@ -36,7 +36,7 @@ def trained(example: str, file: Path, settings: Sequence[str], data: str, minute
 
     Raises:
         Missing: lightly cannot be installed.
-        RuntimeError: the training failed; the message has its last line.
+        RuntimeError: the training failed; the message has its last line, and the file of the cost has the reason.
     """
     if file.exists():
         return
@@ -86,7 +86,12 @@ def train(example: str, file: str, settings: list[str], data: str, minutes: floa
                 optimizer.param_groups[0]["lr"] = rate * (1 + math.cos(math.pi * share)) / 2
     cost = {"steps": steps, "images_seen": BATCH * steps, "processor_seconds": time.process_time() - began}
     cost["epochs"] = BATCH * steps / len(dataset)
+    failed = not all(weight.isfinite().all() for weight in net.parameters())
+    if failed:
+        cost["failed"] = f"weights that are no numbers after {steps} steps"
     Path(file).with_suffix(".json").write_text(json.dumps(cost))
+    if failed:
+        raise RuntimeError(cost["failed"])
     save(Path(file), {**contents(e), "model": e.method.state_dict(), "progress": {"step": 0}})
 
 

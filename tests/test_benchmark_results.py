@@ -150,6 +150,22 @@ def test_the_picture_has_the_rows_that_stand_at_two_budgets_and_what_no_training
     assert "fixmatch" in text and (tmp_path / "page.svg").stat().st_size > 1000
 
 
+def test_a_peers_training_that_fails_says_why_and_leaves_no_network(image_folder, tmp_path, monkeypatch):
+    def example(net):
+        pixels = torch.rand(3, 16, 16)
+        return net, lambda a, b, share: net(a).sum() * float("inf"), lambda image: (pixels, pixels)
+
+    monkeypatch.setitem(results_peers.EXAMPLES, "mine", example)
+    monkeypatch.setattr(results_peers, "BATCH", 4)
+    (tmp_path / "data").mkdir()
+    shutil.copytree(image_folder, tmp_path / "data/train")
+    settings = ["method=frozen", "dataset=folder", f"dataset.root={image_folder}", "backbone.widths=[4,8]"]
+    with pytest.raises(RuntimeError, match="weights that are no numbers after 1 steps"):
+        results_peers.train("mine", str(tmp_path / "a.pt"), settings, str(tmp_path / "data"), 1e-9, False)
+    assert "no numbers" in json.loads((tmp_path / "a.json").read_text())["failed"]
+    assert not (tmp_path / "a.pt").exists()
+
+
 @pytest.mark.parametrize("tuned", [False, True])
 def test_a_peers_network_begins_a_run_and_its_cost_is_kept(tuned, image_folder, tmp_path, monkeypatch):
     """The example of a peer that is not installed here: two views, and a loss that any network can lower."""
@@ -183,11 +199,14 @@ def test_the_page_has_the_tables_of_compare_the_commands_and_what_they_cost(kept
     put(place / "all/simclr-0", "simclr", columns=(("linear", "10/class"),), **trained)
     put(place / "few/fixmatch-0", "fixmatch", columns=(("classifier", "40/class"),), config={"name": "b"}, **trained)
     put(place / "all/byol-0", "byol", columns=(("linear", "10/class"),), **{**trained, "state": "running"})
+    (place / "peers").mkdir()
+    (place / "peers/lightly_byol-0.json").write_text('{"steps": 3, "failed": "no numbers"}')
     text = results_page.render(place, Namespace(**vars(OPTIONS), out=tmp_path / "page.md"))
+    assert "`lightly_byol` (no numbers), " in text
     lines = text.splitlines()
     assert "# Results: CIFAR-10 (JPEG), 2 minutes of one core" in lines and "Measured on a processor, 2 cores" in text
     assert "| raw pixels | 80.0 ± 0.0 |" in text
     assert "ssl train $common method=simclr trainer.max_steps=300" in lines
     assert "ssl train $common method=fixmatch dataset.labels=40/class trainer.max_steps=300" in lines
     assert "| simclr | 300 | 1,000 | 420 | 2.10 |  |" in lines
-    assert "own classifier, 40 labels per class" in text and "Not trained: `byol`, `vicreg`" in text
+    assert "own classifier, 40 labels per class" in text and "Not there: `byol`, `vicreg`" in text

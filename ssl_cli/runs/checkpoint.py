@@ -89,7 +89,7 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], what: str) -> N
     """Load a state dict whole, or leave the module as it was.
 
     Raises:
-        UserError: names the first key that differs.
+        UserError: names the first key that differs, or the first weight that is no number.
     """
     own = module.state_dict()
     for key in (*own, *state):
@@ -99,6 +99,11 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], what: str) -> N
             raise UserError(
                 f"{what} does not fit this model: {key} is {shapes[0]} in the checkpoint and {shapes[1]} in the model; "
                 "nothing was loaded"
+            )
+    for key, _ in module.named_parameters():
+        if not state[key].isfinite().all():
+            raise UserError(
+                f"{what} cannot be used: {key} has values that are NaN or infinite, so its training has failed"
             )
     module.load_state_dict(state)
 

@@ -77,6 +77,8 @@ def test_mnist_from_archives_put_there_by_hand(tmp_path, monkeypatch):
             (raw / f"{name}.gz").write_bytes(gzip.compress(_idx(array)))
             resources.append((f"{name}.gz", _md5(raw / f"{name}.gz")))
     monkeypatch.setattr(torchvision.MNIST, "resources", resources)
+    with pytest.raises(UserError, match=r"write dataset\.download=true; to fetch nothing, first put MNIST/raw/train"):
+        load("mnist", str(tmp_path), download=False)  # torchvision unpacks only what it may fetch
     data = load("mnist", str(tmp_path))
     assert np.array_equal(data.images[:, 0], images)
     assert data.labels.tolist() == [0, 1, 2, 3, 4]

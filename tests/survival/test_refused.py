@@ -77,6 +77,19 @@ def test_what_fits_in_part_is_not_loaded_in_part(other, said):
     assert torch.equal(model[0].weight, before)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_not_loaded(value):
+    model, other = (nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)) for _ in range(2))
+    before = model[0].weight.clone()
+    other[1].running_var[0] = value  # a statistic: it mends itself in training
+    checkpoint.load_weights(model, other.state_dict(), "RUN")
+    other[0].bias.data[1] = value
+    model[0].weight.data.copy_(before)
+    with pytest.raises(UserError, match="RUN cannot be used: 0.bias has values that are NaN or infinite"):
+        checkpoint.load_weights(model, other.state_dict(), "RUN")
+    assert torch.equal(model[0].weight, before)
+
+
 @pytest.mark.slow
 def test_weights_are_loaded_whole_or_not_at_all(runs):
     _, models = runs

@@ -72,9 +72,8 @@ def load(
         archives, address = _archives(source)
         advice = f"put {', '.join(archives)} (from {address}) into {shown(place)}"
         if not download:
-            raise UserError(
-                f"{name} cannot be read: {_reason(missing)}; write dataset.download=true, or {advice}"
-            ) from missing
+            remedy = f"write dataset.download=true; to fetch nothing, first {advice}"
+            raise UserError(f"{name} cannot be read: {_reason(missing)}; {remedy}") from missing
         try:
             _fetch(read, place, archives)
             parts = read(place)
