@@ -12,25 +12,25 @@ from benchmarks.results_rows import COMMON, FEW, ROWS, cost, finished
 
 NAMES = {"cifar10": "CIFAR-10 (JPEG)", "fashion_mnist": "Fashion-MNIST"}
 HEAD = """\
-# Results: {dataset}, {minutes:g} minutes of one core
+# Results: {dataset}, {minutes} of one core
 
 Made by `python -m benchmarks results --data DIR{options} --out docs/{out}`.
 {images}
 
-Every method trains for {minutes:g} minutes of processor time on one thread, with the network, the views, the batch and
-the optimizer of `experiment=cpu_small`. Nothing was chosen for this page on any split, and `test` was scored once per
-run, at its end. {minutes:g} minutes are {passes} passes over the images, where papers have hundreds: the order of the
+Every method trains for {minutes} of processor time on one thread, with the network, the views, the batch and the
+optimizer of `experiment=cpu_small`. Nothing was chosen for this page on any split, and `test` was scored once per
+run, at its end. That is {passes} passes over the images, where papers have hundreds: the order of the
 methods at such a budget is not their order at a long one. {seeds}
 
 {machine}
 """
+FROZEN = "`frozen_imagenet` was trained by others, on other images, and is not trained here."
 FREE = """
 ## Without labels, and what all labels are worth
 
-`supervised` and `supcon` learn from all labels, the other rows from none. `frozen_imagenet` was trained by others, on
-other images, and is not trained here.
+`supervised` and `supcon` learn from all labels, the other rows from none.{frozen}
 
-```sh
+```
 ssl compare {place}/all --sort --to md
 ```
 
@@ -41,7 +41,7 @@ SOME = """
 The column of the own classifier is what each method is for. All rows have the same {few}: the draw of
 `dataset.label_seed=0`. Compare them with the same column of linear in the table above, the mean over ten draws.
 
-```sh
+```
 ssl compare {place}/few --against none --sort --to md
 ```
 
@@ -64,7 +64,7 @@ The steps of a row are the minutes divided by the processor time of a step, whic
 and at all sizes of its views. The minutes in the table are what the training then took; evaluation and the closing
 measurement are not in them. `seconds` in the tables above is wall time, with other work on the machine.
 
-```sh
+```
 common="{common}"
 {commands}
 ```
@@ -92,9 +92,10 @@ def render(place: Path, options: Namespace) -> str:
     tables = ""
     for part, text, asked in (("all", FREE, Options(sort=True)), ("few", SOME, Options(sort=True, against="none"))):
         if any(row.few == (part == "few") for name, row in ROWS.items() if name in stand):
-            tables += text.format(place=place, few=FEW.replace("/", " labels a "))
+            frozen = " " + FROZEN if "frozen" in stand else ""
+            tables += text.format(place=place, few=FEW.replace("/", " labels a "), frozen=frozen)
             tables += to_markdown(compare([place / part], asked))
-    missing = [f"`{name}`{why_not(place, name)}" for name in ROWS if name not in stand]
+    missing = [f"`{name}`{why_not(place, name)}" for name in options.methods if name not in stand]
     costs = COSTS.format(common=" ".join([*COMMON, *images(options)]), commands=commands(place, stand))
     costs += "".join(cost_line(place, name, summaries) for name, summaries in stand.items())
     return (
@@ -149,7 +150,7 @@ def head(place: Path, stand: dict[str, list[dict[str, Any]]], options: Namespace
     return HEAD.format(
         out=options.out.name,
         dataset=NAMES[options.dataset],
-        minutes=options.minutes,
+        minutes=f"{options.minutes:g} minute{'s' * (options.minutes != 1)}",
         options=given + (f" --seeds {seeds}" if seeds > 1 else ""),
         images=lossy if cifar else "The files are the published ones, read by torchvision.",
         passes=f"{min(epochs):.1f} to {max(epochs):.1f}" if epochs else "few",

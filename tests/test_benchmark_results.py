@@ -21,7 +21,7 @@ from ssl_cli.setup.restore import rebuild
 
 # Energies sample images for most of a step; what is there: nothing is trained by `frozen` elsewhere than in its row.
 NO_ROW = {"ebm", "jem"}
-OPTIONS = Namespace(data="photos", dataset="cifar10", minutes=2.0, seeds=1, methods=["simclr"], hours=None)
+OPTIONS = Namespace(data="photos", dataset="cifar10", minutes=2.0, seeds=1, methods=list(ROWS), hours=None)
 
 
 @pytest.fixture
