@@ -49,7 +49,7 @@ def shown(directory: Path, picture: Path, monkeypatch, capsys) -> tuple[list[flo
 
 def subject(name: str, channels: int = 3, **settings) -> Subject:
     """A backbone of conf/, narrow or shallow, that nobody has trained."""
-    node = OmegaConf.to_container(option("backbone", name))
+    node = OmegaConf.to_container(option("backbone", name), resolve=True)
     small = {"widths": [4, 8], "dim": 32, "depth": 2, "heads": 2}
     node |= {key: value for key, value in small.items() if key in node} | settings
     side = max(16, 2 * node.get("patch_size", 1)) if settings.get("stem") != "imagenet" else 32
