@@ -7,7 +7,6 @@ or of half the size. A group of near copies without any that was planted is natu
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -18,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from benchmarks.harness import environment
 
 EXACT = ("jpg", "png", "bmp")  # in turn: the file itself, and its pixels in other formats
 COPIES = ("exact copies", "near copies")
@@ -145,9 +146,8 @@ def timed(data: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="ssl-audit-") as scratch:
         command = [sys.executable, "-m", "ssl_cli", "audit", "dataset=folder", f"dataset.root={data.resolve()}"]
         command += [f"dataset.cache_dir={scratch}/cache", f"hydra.run.dir={scratch}/out"]
-        path = os.pathsep.join([str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
         began = time.monotonic()
-        out = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, cwd=scratch, check=True, text=True)
+        out = subprocess.run(command, env=environment(), cwd=scratch, check=True, text=True)
         print(json.dumps({"seconds": round(time.monotonic() - began, 1), "status": out.returncode}))
 
 

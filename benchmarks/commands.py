@@ -1,17 +1,14 @@
 """How long the commands take that one types many times a day, on runs that stand."""
 
 import json
-import os
 import re
-import resource
 import shutil
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-from benchmarks.harness import ROOT, Variant, median, take_turns
+from benchmarks.harness import Variant, environment, median, take_turns
 
 PLACE = Path("outputs/benchmarks/commands")
 SETTINGS, SEEDS = 15, 3  # runs that are compared
@@ -28,7 +25,7 @@ def measure(options) -> dict:
         PROBE: [sys.executable, "-m", "ssl_cli", "probe", f"ckpt={run}", "probe=linear"],
         REPORT: [sys.executable, "-m", "ssl_cli", "report", str(run)],
     }
-    variants = {name: Variant("benchmarks.commands:command", {"words": its}) for name, its in words.items()}
+    variants = {name: Variant("benchmarks.startup:command", {"words": its, "status": 0}) for name, its in words.items()}
     rounds = take_turns(variants, options.rounds, options.threads)
     torch = [row["seconds"] for row in rounds[TORCH]]
     shares = {
@@ -73,25 +70,3 @@ def made(threads: int) -> tuple[Path, Path]:
         summary = {**json.loads((copy / "summary.json").read_text()), "seed": seed}
         (copy / "summary.json").write_text(json.dumps(summary))
     return run, sweep
-
-
-def environment() -> dict[str, str]:
-    """Return what a command is called with."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
-
-
-def command(words: list[str]):
-    """Return a command from its start to its end; its first time, which may fill caches, does not count."""
-
-    def once() -> dict[str, float]:
-        began, used = time.perf_counter(), _processor_seconds()
-        subprocess.run(words, check=True, capture_output=True, env=environment())
-        return {"seconds": time.perf_counter() - began, "processor": _processor_seconds() - used}
-
-    once()
-    return once
-
-
-def _processor_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime

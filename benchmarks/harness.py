@@ -24,15 +24,19 @@ class Variant:
     python: str = sys.executable
 
 
+def environment(threads: int | None = None) -> dict[str, str]:
+    """Return the variables of a process that imports this code wherever it runs, with so many threads."""
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": path, **({"OMP_NUM_THREADS": str(threads)} if threads else {})}
+
+
 class Worker:
     """A process that measures when it is told to, and sleeps while others do."""
 
     def __init__(self, variant: Variant, threads: int):
-        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": str(threads)}
         command = [variant.python, "-m", "benchmarks.worker", variant.target, json.dumps(variant.options)]
         self.process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command, cwd=ROOT, env=environment(threads), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self._read()
 

@@ -8,7 +8,6 @@ and several of these commands side by side share the rows.
 import argparse
 import contextlib
 import json
-import os
 import shlex
 import signal
 import subprocess
@@ -21,7 +20,7 @@ from typing import Any
 
 from benchmarks import results_peers as peers
 from benchmarks import weights
-from benchmarks.harness import ROOT, Variant, machine, take_turns
+from benchmarks.harness import Variant, environment, machine, take_turns
 from benchmarks.peers import Missing
 from benchmarks.results_rows import COMMON, ROWS
 
@@ -192,13 +191,14 @@ def call(arguments: list[str], log: Path) -> tuple[int, float]:
     If this process is told to stop, so is the command, and it saves what it has.
     """
     command, began = [sys.executable, "-m", "ssl_cli", *arguments], time.monotonic()
-    paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    environment: dict[str, Any] = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as said:
         said.write(f"$ {shlex.join(command)}\n")
         said.flush()
-        own = {"env": environment, "start_new_session": True}  # Ctrl-C reaches it once, by the lines below
+        own: dict[str, Any] = {
+            "env": environment(1),
+            "start_new_session": True,
+        }  # Ctrl-C reaches it once, by the lines below
         process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT, **own)
         try:
             status = process.wait()

@@ -8,7 +8,6 @@ of their own: `python -m benchmarks.results_peers JSON`.
 import copy
 import json
 import math
-import os
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import ROOT
+from benchmarks.harness import ROOT, environment
 from benchmarks.peers import python_with
 
 BATCH, RATE, EPOCHS = 256, 0.06, 10  # the examples'
@@ -44,15 +43,9 @@ def trained(example: str, file: Path, settings: Sequence[str], data: str, minute
     asked = {"example": example, "file": str(file.resolve()), "settings": [*settings]}
     asked |= {"data": data, "minutes": minutes, "tuned": tuned}
     command = [python_with("lightly"), "-m", "benchmarks.results_peers", json.dumps(asked)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=alone())
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment(1))
     if done.returncode:
         raise RuntimeError(f"lightly's {example}: {(done.stderr.strip() or 'no message').splitlines()[-1]}")
-
-
-def alone() -> dict[str, str]:
-    """Return an environment with one thread."""
-    paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    return {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
 
 
 def train(example: str, file: str, settings: list[str], data: str, minutes: float, tuned: bool) -> None:
@@ -134,11 +127,8 @@ def simsiam(net: Any) -> tuple[Any, Callable, Callable]:
     from lightly.transforms import SimSiamTransform
     from torch import nn
 
-    model, predictor = (
-        nn.Sequential(net, SimSiamProjectionHead(net.dim, net.dim, 128)),
-        SimSiamPredictionHead(128, 64, 128),
-    )
-    similarity = NegativeCosineSimilarity()
+    model = nn.Sequential(net, SimSiamProjectionHead(net.dim, net.dim, 128))
+    predictor, similarity = SimSiamPredictionHead(128, 64, 128), NegativeCosineSimilarity()
 
     def loss(a: Any, b: Any, share: float) -> Any:
         first, second = model(a), model(b)
