@@ -88,7 +88,7 @@ ROWS: dict[str, Row] = {
         "it leaves patches out of a transformer's input, which a convolutional net cannot",
     ),
     "cpc": Row(
-        ("method=cpc", "backbone.norm=group", "method.patch_size=16", "method.stride=8", FULL_SIZE),
+        ("method=cpc", "method.patch_size=16", "method.stride=8", FULL_SIZE),
         "BatchNorm would let it see what it is to predict; the network cannot see smaller patches",
     ),
     **_plain("supcon"),

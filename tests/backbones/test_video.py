@@ -27,7 +27,6 @@ def clips(n: int = 2, data: ClipInfo | None = None) -> torch.Tensor:
 
 NETS = {
     "convnet_video": ["backbone.widths=[8,16]"],
-    "convnet_video_group": ["backbone.widths=[8,16]"],
     "convnet_video_motion": ["backbone.widths=[8,16]"],
     "frames": ["backbone.of.widths=[8,16]"],
     "r2plus1d_18": ["backbone.arch=mc3_18"],  # a third of the weights
@@ -35,7 +34,12 @@ NETS = {
 
 
 @pytest.mark.parametrize(
-    ("name", "more"), [*((name, []) for name in NETS), ("frames", ["backbone.over_time=convolution"])]
+    ("name", "more"),
+    [
+        *((name, []) for name in NETS),
+        ("convnet_video", ["backbone.norm=group"]),
+        ("frames", ["backbone.over_time=convolution"]),
+    ],
 )
 def test_every_net_takes_clips(name, more):
     data = info(channels=1)
