@@ -143,6 +143,7 @@ BAD = {
     "foreign checkpoint": (["probe", "ckpt=foreign.pt"], ["foreign.pt", "not a checkpoint of ssl"], True),
     "truncated checkpoint": (["probe", "ckpt=truncated.pt"], ["truncated.pt", "damaged"], True),
     "checkpoint of another version": (["probe", "ckpt=future.pt"], ["future.pt", "version 99"], True),
+    "checkpoint of a training that failed": (["probe", "ckpt=nan.pt"], ["nan.pt", "NaN or infinite"], True),
     "checkpoint that names code": (["probe", "ckpt=hostile.pt"], ["os.system", "trusted_modules"], True),
     "checkpoint with a pickle": (["probe", "ckpt=pickle.pt"], ["pickle.pt", "not a checkpoint"], True),
     "unknown probe": (["probe", "ckpt=nowhere", "probe=lienar"], ["did you mean 'linear'"], False),
@@ -184,6 +185,8 @@ def bad_inputs(trained, tmp_path_factory):
     (root / "truncated.pt").write_bytes(content[: len(content) // 2])
     state = torch.load(run / "checkpoints/last.pt", weights_only=True)
     torch.save({**state, "version": 99}, root / "future.pt")
+    weights = {k: v * float("nan") if v.is_floating_point() else v for k, v in state["model"].items()}
+    torch.save({**state, "model": weights}, root / "nan.pt")
     hostile = {**state["config"], "backbone": {"_target_": "os.system", "command": "touch executed"}}
     torch.save({**state, "config": hostile}, root / "hostile.pt")
     sneaky = {
