@@ -17,21 +17,26 @@ HEAD = """\
 Made by `python -m benchmarks results --data DIR{options} --out docs/{out}`.
 {images}
 
-Every method trains for {minutes} of processor time on one thread, with the network, the views, the batch and the
-optimizer of `experiment=cpu_small`. Nothing was chosen for this page on any split, and `test` was scored once per
-run, at its end. That is {passes} passes over the images, where papers have hundreds: the order of the
-methods at such a budget is not their order at a long one. {seeds}
+Every method trains for about {minutes} of processor time on one thread, with the network, the views, the batch and the
+optimizer of `experiment=cpu_small`. The steps are counted before, and the machine's pace changes: the rows took {taken}
+minutes, each what the last table says, and one that took more had an advantage. Nothing was chosen for this page on
+any split, and `test` was scored once per run, at its end. That is {passes} passes over the images, where papers have
+hundreds: the order of the methods at such a budget is not their order at a long one. {seeds}
 
 {machine}
 """
-FROZEN = "`frozen_imagenet` was trained by others, on other images, and is not trained here."
+FROZEN = " `frozen_imagenet` was trained by others, on\nother images, and is not trained here."
+PEERS = """
+
+Rows of `lightly` are networks that its examples have trained, measured here by `method=frozen`: images seen and seconds
+are in the last table."""
 FREE = """
 ## Without labels, and what all labels are worth
 
-`supervised` and `supcon` learn from all labels, the other rows from none.{frozen}
+`supervised` and `supcon` learn from all labels, the other rows from none.{others}
 
 ```
-ssl compare {place}/all --sort --to md
+ssl compare {place}/all --against 'raw pixels' --sort --to md
 ```
 
 """
@@ -90,11 +95,11 @@ def render(place: Path, options: Namespace) -> str:
 
     stand = {name: found for name, row in ROWS.items() if (found := finished(place, name, row))}
     tables = ""
-    for part, text, asked in (("all", FREE, Options(sort=True)), ("few", SOME, Options(sort=True, against="none"))):
+    for part, text, against in (("all", FREE, "raw pixels"), ("few", SOME, "none")):
         if any(row.few == (part == "few") for name, row in ROWS.items() if name in stand):
-            frozen = " " + FROZEN if "frozen" in stand else ""
-            tables += text.format(place=place, few=FEW.replace("/", " labels a "), frozen=frozen)
-            tables += to_markdown(compare([place / part], asked))
+            others = (FROZEN if "frozen" in stand else "") + (PEERS if any(ROWS[n].example for n in stand) else "")
+            tables += text.format(place=place, few=FEW.replace("/", " labels a "), others=others)
+            tables += to_markdown(compare([place / part], Options(sort=True, against=against)))
     missing = [f"`{name}`{why_not(place, name)}" for name in options.methods if name not in stand]
     costs = COSTS.format(common=" ".join([*COMMON, *images(options)]), commands=commands(place, stand))
     costs += "".join(cost_line(place, name, summaries) for name, summaries in stand.items())
@@ -147,7 +152,9 @@ def head(place: Path, stand: dict[str, list[dict[str, Any]]], options: Namespace
     given = ("" if cifar else f" --dataset {options.dataset}") + f" --minutes {options.minutes:g}"
     lossy = "The images are JPEG files, so accuracies are a little under those on the lossless original."
     seeds = max(map(len, stand.values()), default=0)
+    took = [c["processor_seconds"] / 60 for name, found in stand.items() if (c := cost(place, name, found))]
     return HEAD.format(
+        taken=f"{min(took):.1f} to {max(took):.1f}" if took else "no",
         out=options.out.name,
         dataset=NAMES[options.dataset],
         minutes=f"{options.minutes:g} minute{'s' * (options.minutes != 1)}",
