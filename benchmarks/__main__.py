@@ -40,7 +40,7 @@ ROWS = {  # name -> what it measures, how
     "knn": ("kNN probe, 50,000 x 10,000 x 512", probing.knn),
     "quality_cost": ("What an image costs, by network and size of its views", quality.costs),
     "quality": ("What is learned at equal cost", quality.measure),
-    "quality_peer": ("What is learned in the minutes of lightly's example", quality_peer.measure),
+    "quality_peer": ("What lightly's example learns at equal cost", quality_peer.measure),
     "wall": ("Wall time to a given kNN accuracy, `convnet`", wall.measure),
     "startup": ("Start-up", startup.measure),
     "commands": ("Commands on runs that stand", commands.measure),

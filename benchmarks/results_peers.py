@@ -11,15 +11,37 @@ import math
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import ROOT, environment
 from benchmarks.peers import python_with
 
-BATCH, RATE, EPOCHS = 256, 0.06, 10  # the examples'
-TUNED_RATE, MOMENTUM = 0.3, 0.9  # what suits a short training better
+EPOCHS = 10  # the examples'
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an example is trained: by default as its own file has it, by plain SGD at one rate."""
+
+    rate: float = 0.06
+    momentum: float = 0.0
+    cosine: bool = False  # the rate falls to zero until the end
+    adamw: bool = False
+    batch: int = 256
+    of_example: Mapping[str, float] = field(default_factory=dict)  # what its function below is called with
+
+    def __str__(self) -> str:
+        optimizer = "AdamW" if self.adamw else f"momentum {self.momentum:g}" if self.momentum else "plain SGD"
+        schedule = ["a cosine schedule"] * self.cosine
+        others = [f"{name} {value:g}" for name, value in {"batch": self.batch, **self.of_example}.items()]
+        return ", ".join([f"rate {self.rate:g}", optimizer, *schedule, *others])
+
+
+AS_IT_IS = Recipe()
+TUNED = Recipe(rate=0.3, momentum=0.9, cosine=True)  # what suits a short training better
 
 
 def trained(example: str, file: Path, settings: Sequence[str], data: str, minutes: float, tuned: bool) -> None:
@@ -31,7 +53,7 @@ def trained(example: str, file: Path, settings: Sequence[str], data: str, minute
         settings: what is typed for a run that measures the backbone.
         data: a folder train/<class>/*.jpg.
         minutes: of processor time on one thread.
-        tuned: with momentum, a larger rate and a cosine schedule, which the example does not have.
+        tuned: by the recipe `TUNED` in place of the example's own.
 
     Raises:
         Missing: lightly cannot be installed.
@@ -50,7 +72,6 @@ def trained(example: str, file: Path, settings: Sequence[str], data: str, minute
 
 def train(example: str, file: str, settings: list[str], data: str, minutes: float, tuned: bool) -> None:
     """Train in this process, which has lightly; see `trained`."""
-    import torch
     from torchvision.datasets import ImageFolder
 
     from benchmarks.harness import compose_run
@@ -58,27 +79,11 @@ def train(example: str, file: str, settings: list[str], data: str, minutes: floa
     from ssl_cli.setup.prepare import prepare
     from ssl_cli.training.saver import contents
 
-    e = prepare(compose_run(*settings))
-    net = e.method.backbone.train()
-    modules, loss_of, transform = EXAMPLES[example](net)
-    dataset = ImageFolder(f"{data}/train", transform=transform)
-    generator = torch.Generator().manual_seed(e.config.seed)
-    loader = torch.utils.data.DataLoader(dataset, BATCH, shuffle=True, drop_last=True, generator=generator)
-    rate = TUNED_RATE if tuned else RATE
-    optimizer = torch.optim.SGD(modules.parameters(), lr=rate, momentum=MOMENTUM if tuned else 0)
-    began, budget, steps, share = time.process_time(), 60 * minutes, 0, 0.0
-    while share < 1:
-        for (first, second), _ in loader:
-            loss_of(first, second, share).backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            steps, share = steps + 1, (time.process_time() - began) / budget
-            if share >= 1:
-                break
-            if tuned:
-                optimizer.param_groups[0]["lr"] = rate * (1 + math.cos(math.pi * share)) / 2
-    cost = {"steps": steps, "images_seen": BATCH * steps, "processor_seconds": time.process_time() - began}
-    cost["epochs"] = BATCH * steps / len(dataset)
+    e, recipe = prepare(compose_run(*settings)), TUNED if tuned else AS_IT_IS
+    net, images, began = e.method.backbone, ImageFolder(f"{data}/train"), time.process_time()
+    steps = descend(net, example, recipe, images, e.config.seed, lambda _: (time.process_time() - began) / 60 / minutes)
+    cost = {"steps": steps, "images_seen": recipe.batch * steps, "processor_seconds": time.process_time() - began}
+    cost["epochs"] = recipe.batch * steps / len(images)
     failed = not all(weight.isfinite().all() for weight in net.parameters())
     if failed:
         cost["failed"] = f"weights that are no numbers after {steps} steps"
@@ -88,15 +93,58 @@ def train(example: str, file: str, settings: list[str], data: str, minutes: floa
     save(Path(file), {**contents(e), "model": e.method.state_dict(), "progress": {"step": 0}})
 
 
-def simclr(net: Any) -> tuple[Any, Callable, Callable]:
-    """Return what is trained, the loss of two views at a share of the training, and the transform."""
+def descend(net: Any, example: str, recipe: Recipe, images: Any, seed: int, share_done: Callable[[int], float]) -> int:
+    """Train a network by an example on images that PIL reads; return the steps.
+
+    Args:
+        net: the backbone.
+        example: its name; see `EXAMPLES`.
+        recipe: how it is trained.
+        images: a torchvision dataset, or a part of one.
+        seed: of the order of the images.
+        share_done: is asked after each step which share of the training is over; the training ends at 1.
+    """
+    import torch
+
+    modules, loss_of, transform = EXAMPLES[example](net.train(), **recipe.of_example)
+    getattr(images, "dataset", images).transform = transform
+    generator = torch.Generator().manual_seed(seed)
+    loader = torch.utils.data.DataLoader(images, recipe.batch, shuffle=True, drop_last=True, generator=generator)
+    if recipe.adamw:
+        optimizer: torch.optim.Optimizer = torch.optim.AdamW(modules.parameters(), lr=recipe.rate)
+    else:
+        optimizer = torch.optim.SGD(modules.parameters(), lr=recipe.rate, momentum=recipe.momentum)
+    steps, share = 0, 0.0
+    while share < 1:
+        for (first, second), _ in loader:
+            loss_of(first, second, share).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            steps += 1
+            share = share_done(steps)
+            if share >= 1:
+                break
+            if recipe.cosine:
+                optimizer.param_groups[0]["lr"] = recipe.rate * (1 + math.cos(math.pi * share)) / 2
+    return steps
+
+
+def simclr(net: Any, temperature: float = 0.5, strength: float = 1.0) -> tuple[Any, Callable, Callable]:
+    """Return what is trained, the loss of two views at a share of the training, and the transform.
+
+    Args:
+        net: the backbone.
+        temperature: of the loss.
+        strength: of the changes of colour.
+    """
     from lightly.loss import NTXentLoss
     from lightly.models.modules import SimCLRProjectionHead
     from lightly.transforms.simclr_transform import SimCLRTransform
     from torch import nn
 
-    model, loss = nn.Sequential(net, SimCLRProjectionHead(net.dim, net.dim, 128)), NTXentLoss()
-    return model, lambda a, b, _: loss(model(a), model(b)), SimCLRTransform(input_size=32, gaussian_blur=0.0)
+    model, loss = nn.Sequential(net, SimCLRProjectionHead(net.dim, net.dim, 128)), NTXentLoss(temperature)
+    transform = SimCLRTransform(input_size=32, gaussian_blur=0.0, cj_strength=strength)
+    return model, lambda a, b, _: loss(model(a), model(b)), transform
 
 
 def byol(net: Any) -> tuple[Any, Callable, Callable]:

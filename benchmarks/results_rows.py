@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.results_peers import TUNED
 from benchmarks.weights import NAME
 
 EXPERIMENT = "experiment=cpu_small"
@@ -48,7 +49,7 @@ def _few(method: str) -> Row:
 
 def _peer(example: str, tuned: bool = False) -> dict[str, Row]:
     name = f"lightly_{example}{'_tuned' * tuned}"
-    own = "with momentum, a cosine schedule and a rate of 0.3" if tuned else "as it is"
+    own = f"with {TUNED}" if tuned else "as it is"
     why = f"lightly's example {own}: its transform, loss, heads, batch and SGD, in fp32, on `train` and `val`"
     return {name: Row(("method=frozen", FULL_SIZE, f"name={name}"), why, trains=False, example=example, tuned=tuned)}
 

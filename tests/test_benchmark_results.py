@@ -156,7 +156,7 @@ def test_a_peers_training_that_fails_says_why_and_leaves_no_network(image_folder
         return net, lambda a, b, share: net(a).sum() * float("inf"), lambda image: (pixels, pixels)
 
     monkeypatch.setitem(results_peers.EXAMPLES, "mine", example)
-    monkeypatch.setattr(results_peers, "BATCH", 4)
+    monkeypatch.setattr(results_peers, "AS_IT_IS", results_peers.Recipe(batch=4))
     (tmp_path / "data").mkdir()
     shutil.copytree(image_folder, tmp_path / "data/train")
     settings = ["method=frozen", "dataset=folder", f"dataset.root={image_folder}", "backbone.widths=[4,8]"]
@@ -178,7 +178,8 @@ def test_a_peers_network_begins_a_run_and_its_cost_is_kept(tuned, image_folder, 
         return net, lambda a, b, share: (net(a) - net(b) + 1).square().mean() + net(a).square().mean(), views
 
     monkeypatch.setitem(results_peers.EXAMPLES, "mine", example)
-    monkeypatch.setattr(results_peers, "BATCH", 4)
+    recipe = results_peers.Recipe(0.3, 0.9, cosine=True, batch=4) if tuned else results_peers.Recipe(batch=4)
+    monkeypatch.setattr(results_peers, "TUNED" if tuned else "AS_IT_IS", recipe)
     (tmp_path / "data").mkdir()
     shutil.copytree(image_folder, tmp_path / "data/train")
     settings = ["method=frozen", "dataset=folder", f"dataset.root={image_folder}", "dataset.storage_size=16"]
