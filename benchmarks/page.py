@@ -32,7 +32,7 @@ def render(rows: dict[str, dict[str, Any]], titles: dict[str, str], out: str, wi
     """
     measured = {name: rows[name] for name in titles if name in rows}
     machines = {describe(row["machine"]) for row in measured.values()}
-    machine = f"Measurement on {' and on '.join(sorted(machines))}."
+    machine = f"Measured on {' and on '.join(sorted(machines))}."
     data = {row["data"] for row in measured.values()}
     bf16 = all(row["machine"]["bf16"] for row in measured.values())
     text = HEAD.format(

@@ -11,8 +11,13 @@ from benchmarks.results_picture import Point, budgets, curves, draw
 from benchmarks.results_rows import COMMON, FEW, ROWS, cost, finished
 
 NAMES = {"cifar10": "CIFAR-10 (JPEG)", "fashion_mnist": "Fashion-MNIST"}
+ELSEWHERE = {  # page -> what it says of another page of the same data
+    "results.md": "Other methods, on a processor without bf16: [results in fp32](results-fp32.md).",
+    "results-fp32.md": "Other methods, and more images in the same minutes, where a processor computes in bf16: "
+    "[results](results.md).",
+}
 HEAD = """\
-# Results: {dataset}, {minutes} of one core
+# Results: {dataset}, {minutes} of one core{arithmetic}
 
 Made by `python -m benchmarks results --data DIR{options} --out docs/{out}`.
 {images}
@@ -23,7 +28,7 @@ minutes, each what the last table says, and one that took more had an advantage.
 any split, and `test` was scored once per run, at its end. That is {passes} passes over the images, where papers have
 hundreds: the order of the methods at such a budget is not their order at a long one. {seeds}
 
-{machine}
+{machine}{elsewhere}
 """
 FROZEN = " `frozen_imagenet` was trained by others, on\nother images, and is not trained here."
 PEERS = """
@@ -147,7 +152,8 @@ def beside_lightly(lines: dict[str, list[Point]]) -> str:
 def head(place: Path, stand: dict[str, list[dict[str, Any]]], options: Namespace) -> str:
     """Return the page until the first table."""
     epochs = [s["epochs"] for name, found in stand.items() if ROWS[name].trains and not ROWS[name].few for s in found]
-    machines = {describe(json.loads(file.read_text())["machine"]) for file in place.glob("paces/*.json")}
+    timed_on = [json.loads(file.read_text())["machine"] for file in place.glob("paces/*.json")]
+    machines, bf16 = {describe(machine) for machine in timed_on}, all(machine["bf16"] for machine in timed_on)
     cifar = options.dataset == "cifar10"
     given = ("" if cifar else f" --dataset {options.dataset}") + f" --minutes {options.minutes:g}"
     lossy = "The images are JPEG files, so accuracies are a little under those on the lossless original."
@@ -163,6 +169,8 @@ def head(place: Path, stand: dict[str, list[dict[str, Any]]], options: Namespace
         passes=f"{min(epochs):.1f} to {max(epochs):.1f}" if epochs else "few",
         seeds="There is one seed each." if seeds == 1 else f"There are {seeds} seeds each.",
         machine=f"Measured on {'; '.join(sorted(machines))}.",
+        arithmetic="" if bf16 else " without bf16",
+        elsewhere=f"\n\n{ELSEWHERE[options.out.name]}" if options.out.name in ELSEWHERE else "",
     )
 
 
