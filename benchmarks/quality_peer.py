@@ -14,7 +14,7 @@ RECIPES = {
     "momentum and a cosine schedule": Recipe(momentum=0.9, cosine=True),
     "the same, rate 0.3": Recipe(**BETTER),
     "the same, rate 1": Recipe(**{**BETTER, "rate": 1.0}),
-    "AdamW": Recipe(rate=0.002, adamw=True, cosine=True),
+    "AdamW": TUNED,
     "rate 0.3, temperature 0.2": Recipe(**BETTER, of_example={"temperature": 0.2}),
     "rate 0.3, half the changes of colour": Recipe(**BETTER, of_example={"strength": 0.5}),
     "rate 0.3, batch 128": Recipe(**BETTER, batch=128),
