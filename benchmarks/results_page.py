@@ -135,14 +135,14 @@ def more(place: Path, options: Namespace) -> str:
 
 
 def beside_lightly(lines: dict[str, list[Point]]) -> str:
-    """Return how `simclr` stands beside the better of lightly's rows, by the linear probe with all labels."""
+    """Return how `simclr` stands beside lightly's best row, by the linear probe with all labels."""
     theirs = [(max(points, key=lambda p: p.minutes), name) for name, points in lines.items() if ROWS[name].example]
     if not theirs or "simclr" not in lines:
         return ""
     best, name = max(theirs, key=lambda pair: pair[0].accuracy)
     ours = ", ".join(f"{p.accuracy:.1f} % after {p.minutes:.1f}" for p in lines["simclr"])
     return (
-        f"With all labels the better of lightly's two rows, `{name}`, has {best.accuracy:.1f} % after "
+        f"With all labels lightly's best row here, `{name}`, has {best.accuracy:.1f} % after "
         f"{best.minutes:.1f} minutes; `simclr` has {ours}. What differs: lightly's examples compute in fp32 and decode "
         "and change each image by itself; `ssl` computes in bf16 where the processor does, keeps images decoded, "
         "changes them in batches, has smaller views at first, and smaller batches."
@@ -167,11 +167,20 @@ def head(place: Path, stand: dict[str, list[dict[str, Any]]], options: Namespace
         options=given + (f" --seeds {seeds}" if seeds > 1 else ""),
         images=lossy if cifar else "The files are the published ones, read by torchvision.",
         passes=f"{min(epochs):.1f} to {max(epochs):.1f}" if epochs else "few",
-        seeds="There is one seed each." if seeds == 1 else f"There are {seeds} seeds each.",
+        seeds=said_of_seeds(stand),
         machine=f"Measured on {'; '.join(sorted(machines))}.",
         arithmetic="" if bf16 else " without bf16",
         elsewhere=f"\n\n{ELSEWHERE[options.out.name]}" if options.out.name in ELSEWHERE else "",
     )
+
+
+def said_of_seeds(stand: dict[str, list[dict[str, Any]]]) -> str:
+    """Return how many seeds the rows have."""
+    most, least = (pick(map(len, stand.values()), default=1) for pick in (max, min))
+    if most == least:
+        return "There is one seed each." if most == 1 else f"There are {most} seeds each."
+    several = " and ".join(f"`{name}`" for name, found in stand.items() if len(found) > least)
+    return f"There are {most} seeds of {several}, the others have {'one' if least == 1 else least}."
 
 
 def images(options: Namespace) -> list[str]:
@@ -184,12 +193,16 @@ def images(options: Namespace) -> list[str]:
 def commands(place: Path, stand: dict[str, list[dict[str, Any]]]) -> str:
     """Return a line for each row."""
     lines = []
-    for name, (summary, *_) in stand.items():
-        row = ROWS[name]
-        given = f"trainer.max_steps={summary['steps']}" if row.trains else "backbone.weights=FILE"
-        own = [*row.settings, f"init={place}/peers/{name}-{summary['seed']}.pt" if row.example else given]
-        seeds = f"seed={','.join(str(s['seed']) for s in stand[name])}" if len(stand[name]) > 1 else ""
-        lines.append(f"ssl train {'-m ' if seeds else ''}$common {shlex.join(own)} {seeds}".rstrip())
+    for name, found in stand.items():
+        row, seeds = ROWS[name], [str(summary["seed"]) for summary in found]
+        given = [f"trainer.max_steps={found[0]['steps']}" if row.trains else "backbone.weights=FILE"]
+        sets = [seeds]
+        if row.example:  # each seed begins with weights of its own
+            given, sets = [f"init={place}/peers/{name}-{seed}.pt" for seed in seeds], [[seed] for seed in seeds]
+        for own, some in zip(given, sets, strict=True):
+            many = "-m " if len(some) > 1 else ""
+            typed = [f"seed={','.join(some)}"] if len(seeds) > 1 else []
+            lines.append(f"ssl train {many}$common {shlex.join([*row.settings, own, *typed])}")
     return "\n".join(lines)
 
 

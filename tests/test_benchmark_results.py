@@ -214,3 +214,22 @@ def test_the_page_has_the_tables_of_compare_the_commands_and_what_they_cost(kept
     assert "ssl train $common method=fixmatch dataset.labels=40/class trainer.max_steps=300" in lines
     assert "| simclr | 300 | 1,000 | 420 | 2.10 |  |" in lines
     assert "own classifier, 40 labels per class" in text and "Not there: `byol`, `vicreg`" in text
+
+
+def test_of_several_seeds_the_page_says_which_rows_have_them_and_where_each_begins(kept, tmp_path):
+    place, columns = results.place(OPTIONS), (("linear", "all"),)
+    cost = {"steps": 9, "epochs": 1.0, "processor_seconds": 60.0}
+    (place / "peers").mkdir()
+    for seed in (0, 1, 2):
+        put(place / f"all/simclr-{seed}", "simclr", seed, 0.6, columns, **cost)
+        put(place / f"all/lightly_simclr-{seed}", "frozen", seed, 0.5, columns)
+        (place / f"peers/lightly_simclr-{seed}.json").write_text(json.dumps({**cost, "images_seen": 9}))
+    put(place / "all/byol-0", "byol", 0, 0.5, columns, **cost)
+    text = results_page.render(place, Namespace(**vars(OPTIONS), out=tmp_path / "page.md"))
+    assert "There are 3 seeds of `simclr` and `lightly_simclr`, the others have one." in text
+    assert "--minutes 2 --seeds 3 --out docs/page.md" in text
+    lines = text.splitlines()
+    assert "ssl train -m $common method=simclr trainer.max_steps=9 seed=0,1,2" in lines
+    theirs = [line for line in lines if "peers/lightly_simclr-" in line and line.startswith("ssl train $common")]
+    assert [line.split("peers/")[1] for line in theirs] == [f"lightly_simclr-{s}.pt seed={s}" for s in (0, 1, 2)]
+    assert "ssl train $common method=byol trainer.max_steps=9" in lines
