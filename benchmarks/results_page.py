@@ -26,7 +26,8 @@ Every method trains for about {minutes} of processor time on one thread, with th
 optimizer of `experiment=cpu_small`. The steps are counted before, and the machine's pace changes: the rows took {taken}
 minutes, each what the last table says, and one that took more had an advantage. Nothing was chosen for this page on
 any split, and `test` was scored once per run, at its end. That is {passes} passes over the images, where papers have
-hundreds: the order of the methods at such a budget is not their order at a long one. {seeds}
+hundreds: the order of the methods at such a budget is not their order at a long one.
+{seeds}
 
 {machine}{elsewhere}
 """

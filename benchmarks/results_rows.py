@@ -49,8 +49,12 @@ def _few(method: str) -> Row:
 
 def _peer(example: str, tuned: bool = False) -> dict[str, Row]:
     name = f"lightly_{example}{'_tuned' * tuned}"
-    own = f"with {TUNED}" if tuned else "as it is"
-    why = f"lightly's example {own}: its transform, loss, heads, batch and SGD, in fp32, on `train` and `val`"
+    own = (
+        f"with {TUNED}: its transform, loss and heads"
+        if tuned
+        else "as it is: its transform, loss, heads, batch and SGD"
+    )
+    why = f"lightly's example {own}, in fp32, on `train` and `val`"
     return {name: Row(("method=frozen", FULL_SIZE, f"name={name}"), why, trains=False, example=example, tuned=tuned)}
 
 
