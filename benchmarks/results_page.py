@@ -12,7 +12,8 @@ from benchmarks.results_rows import COMMON, FEW, ROWS, cost, finished
 
 NAMES = {"cifar10": "CIFAR-10 (JPEG)", "fashion_mnist": "Fashion-MNIST"}
 ELSEWHERE = {  # page -> what it says of another page of the same data
-    "results.md": "Other methods, on a processor without bf16: [results in fp32](results-fp32.md).",
+    "results.md": "Other methods, and lightly's example in the best of eight settings, on a processor without bf16: "
+    "[results in fp32](results-fp32.md).",
     "results-fp32.md": "Other methods, and more images in the same minutes, where a processor computes in bf16: "
     "[results](results.md).",
 }
