@@ -1,6 +1,7 @@
 """lightly's SimCLR in as many settings as `benchmarks.quality` has recipes, on the same images and scored likewise."""
 
 import json
+import time
 
 from benchmarks.harness import Variant, take_turns
 from benchmarks.peers import Missing, python_with, version_of
@@ -14,7 +15,7 @@ RECIPES = {
     "momentum and a cosine schedule": Recipe(momentum=0.9, cosine=True),
     "the same, rate 0.3": Recipe(**BETTER),
     "the same, rate 1": Recipe(**{**BETTER, "rate": 1.0}),
-    "AdamW": TUNED,
+    "AdamW": Recipe(rate=0.002, adamw=True, cosine=True),
     "rate 0.3, temperature 0.2": Recipe(**BETTER, of_example={"temperature": 0.2}),
     "rate 0.3, half the changes of colour": Recipe(**BETTER, of_example={"strength": 0.5}),
     "rate 0.3, batch 128": Recipe(**BETTER, batch=128),
@@ -52,17 +53,12 @@ def measure(options) -> dict:
 
 def learned(name: str, data: str, threads: int):
     """Return what trains one recipe, and then its steps, seconds, and accuracy in percent."""
-    import time
-
     from torch.utils.data import Subset
     from torchvision.datasets import ImageFolder
 
     def once() -> dict[str, float]:
-        e, recipe, images = (
-            prepared(data, *NETWORKS[NETWORK], f"trainer.threads={threads}"),
-            RECIPES[name],
-            ImageFolder(data),
-        )
+        recipe, images = RECIPES[name], ImageFolder(data)
+        e = prepared(data, *NETWORKS[NETWORK], f"trainer.threads={threads}")
         if images.targets != list(e.data.labels):
             raise RuntimeError("torchvision lists the files in another order")
         part, total = Subset(images, e.data.splits["train"].tolist()), BUDGET // recipe.batch

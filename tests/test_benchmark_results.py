@@ -12,7 +12,7 @@ from filelock import FileLock
 from torchvision.transforms.functional import pil_to_tensor
 from written_runs import put
 
-from benchmarks import results, results_page, results_peers, results_picture
+from benchmarks import quality, quality_peer, results, results_page, results_peers, results_picture
 from benchmarks.results_rows import COMMON, ROWS
 from ssl_cli.config.check import check
 from ssl_cli.config.paths import conf_dir
@@ -205,10 +205,8 @@ def test_the_page_has_the_tables_of_compare_the_commands_and_what_they_cost(kept
     text = results_page.render(place, Namespace(**vars(OPTIONS), out=tmp_path / "page.md"))
     assert "`lightly_byol` (no numbers), " in text
     lines = text.splitlines()
-    assert (
-        "# Results: CIFAR-10 (JPEG), 2 minutes of one core without bf16" in lines
-        and "Measured on a processor, 2 cores" in text
-    )
+    assert "# Results: CIFAR-10 (JPEG), 2 minutes of one core without bf16" in lines
+    assert "Measured on a processor, 2 cores" in text
     assert "| raw pixels | 80.0 ± 0.0 |" in text
     assert "ssl train $common method=simclr trainer.max_steps=300" in lines
     assert "ssl train $common method=fixmatch dataset.labels=40/class trainer.max_steps=300" in lines
@@ -233,3 +231,27 @@ def test_of_several_seeds_the_page_says_which_rows_have_them_and_where_each_begi
     theirs = [line for line in lines if "peers/lightly_simclr-" in line and line.startswith("ssl train $common")]
     assert [line.split("peers/")[1] for line in theirs] == [f"lightly_simclr-{s}.pt seed={s}" for s in (0, 1, 2)]
     assert "ssl train $common method=byol trainer.max_steps=9" in lines
+
+
+def test_a_peer_is_tuned_by_as_many_recipes_as_ours_and_its_row_is_one_of_them():
+    recipes = [*quality_peer.RECIPES.values()]
+    assert len(recipes) == len(quality.RECIPES) and all(recipes.count(recipe) == 1 for recipe in recipes)
+    assert results_peers.AS_IT_IS in recipes and results_peers.TUNED in recipes
+
+
+def test_a_peers_recipe_is_learned_from_the_images_that_ours_learn_from(image_folder, monkeypatch):
+    seen, small = [], ["backbone.widths=[4,8]", "trainer.batch_size=8"]
+    monkeypatch.setitem(quality_peer.NETWORKS, quality_peer.NETWORK, small)
+
+    def descend(net, example, recipe, images, seed, share_done):
+        seen.extend(images.dataset.samples[i][0] for i in images.indices)
+        assert share_done(quality_peer.BUDGET // recipe.batch) == 1
+        return 3
+
+    monkeypatch.setattr(quality_peer, "descend", descend)
+    monkeypatch.setattr(quality_peer, "accuracy", lambda e, net: 50.0)
+    row = quality_peer.learned("AdamW", str(image_folder), 1)()
+    assert (row["steps"], row["linear"]) == (3, 50.0)
+    data = quality.prepared(image_folder, *small).data
+    files = sorted(str(file) for file in image_folder.rglob("*") if file.is_file())
+    assert sorted(seen) == sorted(files[i] for i in data.splits["train"]) and 0 < len(seen) < len(files)
